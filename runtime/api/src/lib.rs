@@ -1,0 +1,1 @@
+//! drydock-api: see `../shared/design/architecture.md`, section 3.

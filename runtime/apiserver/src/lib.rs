@@ -1,0 +1,1 @@
+//! drydock-apiserver: see `../shared/design/architecture.md`, section 3.

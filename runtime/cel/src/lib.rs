@@ -1,0 +1,1 @@
+//! drydock-cel: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-cluster: see `../shared/design/architecture.md`, section 3.

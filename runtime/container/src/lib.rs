@@ -1,0 +1,1 @@
+//! drydock-container: see `../shared/design/architecture.md`, section 3.

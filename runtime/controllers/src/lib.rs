@@ -1,0 +1,1 @@
+//! drydock-controllers: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-engine: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-image: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-network: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-node: see `../shared/design/architecture.md`, section 3.

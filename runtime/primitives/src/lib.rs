@@ -1,0 +1,1 @@
+//! drydock-primitives: see `../shared/design/architecture.md`, section 3.

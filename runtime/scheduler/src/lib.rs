@@ -1,0 +1,1 @@
+//! drydock-scheduler: see `../shared/design/architecture.md`, section 3.

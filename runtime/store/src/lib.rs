@@ -1,0 +1,1 @@
+//! drydock-store: see `../shared/design/architecture.md`, section 3.

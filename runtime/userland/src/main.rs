@@ -1,0 +1,3 @@
+//! The multi-call binary inside bundled images.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! drydock-author: see `../shared/design/architecture.md`, section 3.

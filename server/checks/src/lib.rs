@@ -1,0 +1,1 @@
+//! drydock-checks: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-course: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,3 @@
+//! Entry point: pick the role, then run it.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! drydock-terminal: see `../shared/design/architecture.md`, section 3.

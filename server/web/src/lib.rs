@@ -1,0 +1,1 @@
+//! drydock-web: see `../shared/design/architecture.md`, section 3.

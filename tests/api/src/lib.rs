@@ -1,0 +1,1 @@
+//! drydock-test-api: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-test-course: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-test-e2e: see `../shared/design/architecture.md`, section 3.

@@ -1,0 +1,1 @@
+//! drydock-kit: see `../shared/design/architecture.md`, section 3.
