@@ -1,3 +1,67 @@
-//! Repository chores.
+//! Repository chores: `cargo xtask tidy | ci | proof NAME`.
 
-fn main() {}
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "usage: cargo xtask tidy | ci | proof flakes [ROUNDS]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["tidy"] => run_tidy(),
+        ["ci"] => run(Command::new(root().join("tests/run"))),
+        ["proof", "flakes", rest @ ..] => flakes(rest.first().copied().unwrap_or("20")),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's top directory.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+}
+
+fn run_tidy() -> Result<()> {
+    let problems = tidy::problems(&root())?;
+    if problems.is_empty() {
+        println!("tidy: nothing to say");
+        return Ok(());
+    }
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    bail!("{} problems", problems.len())
+}
+
+/// Run the course tests again and again; every round must pass.
+fn flakes(rounds: &str) -> Result<()> {
+    let rounds: u32 = rounds.parse().with_context(|| format!("{rounds:?} is not a number of rounds"))?;
+    for round in 1..=rounds {
+        println!("round {round} of {rounds}");
+        let mut command = Command::new("cargo");
+        command.current_dir(root()).args(["test", "-q", "-p", "drydock-test-course", "-p", "drydock-test-e2e"]);
+        run(command)?;
+    }
+    Ok(())
+}
+
+fn run(mut command: Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}
