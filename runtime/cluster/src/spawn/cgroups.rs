@@ -1,0 +1,146 @@
+//! Delegated cgroups: made by the host process before it gives up its rights, removed by the next start at the latest.
+//!
+//! 1. Find the hierarchies (`/proc/self/cgroup`, `/proc/self/mountinfo`); both versions, hybrid included.
+//! 2. Make `drydock-<pid>` below our own cgroup in each and give it to the cluster's root user.
+//! 3. Remember the paths in the state directory, so that a later start can remove what a `kill -9` left.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+/// The controllers containers are limited by.
+const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+
+/// Directories that belong to the cluster, by controller (`unified` for version 2).
+pub type Delegated = Vec<(String, PathBuf)>;
+
+/// Make the delegated directories, owned by `owner`. Hierarchies that refuse are left out: limits are then not enforced.
+pub fn delegate(name: &str, owner: u32) -> Delegated {
+    let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut delegated = Delegated::new();
+    for (controller, own) in hierarchies(&membership, &mounts) {
+        let path = own.join(name);
+        if controller == "unified" && !enable_controllers(&own) {
+            continue;
+        }
+        if make(&path, owner).is_ok() {
+            delegated.push((controller, path));
+        }
+    }
+    delegated
+}
+
+/// Move a process into the delegated cgroups. On version 2 a leaf keeps the top free of processes.
+///
+/// # Errors
+/// When the kernel refuses the move.
+pub fn enter(delegated: &Delegated, pid: i32, owner: u32) -> io::Result<()> {
+    for (controller, path) in delegated {
+        let leaf = path.join("init");
+        make(&leaf, owner)?;
+        fs::write(leaf.join("cgroup.procs"), pid.to_string())?;
+        if controller == "unified" {
+            enable_controllers(path);
+        }
+    }
+    Ok(())
+}
+
+/// Remove cgroup trees deepest first. What is still busy stays and is reported.
+pub fn remove(delegated: &Delegated) -> Vec<PathBuf> {
+    let mut left = Vec::new();
+    for (_, path) in delegated {
+        if path.exists() && remove_tree(path).is_err() {
+            left.push(path.clone());
+        }
+    }
+    left
+}
+
+fn make(path: &Path, owner: u32) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    chown(path, Some(owner), Some(owner))?;
+    for file in ["cgroup.procs", "tasks", "cgroup.subtree_control", "cgroup.threads"] {
+        let file = path.join(file);
+        if file.exists() {
+            chown(file, Some(owner), Some(owner))?;
+        }
+    }
+    Ok(())
+}
+
+fn enable_controllers(path: &Path) -> bool {
+    let available = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
+    let wanted: Vec<String> =
+        CONTROLLERS.iter().filter(|name| available.split_whitespace().any(|a| a == **name)).map(|n| format!("+{n}")).collect();
+    !wanted.is_empty() && fs::write(path.join("cgroup.subtree_control"), wanted.join(" ")).is_ok()
+}
+
+fn remove_tree(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(path)
+}
+
+/// Pair every usable controller with the directory of the cgroup this process is in.
+fn hierarchies(membership: &str, mountinfo: &str) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for line in membership.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(own)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        for mount in mountinfo.lines() {
+            let Some((left, right)) = mount.split_once(" - ") else { continue };
+            let left: Vec<&str> = left.split(' ').collect();
+            let right: Vec<&str> = right.split(' ').collect();
+            let (Some(root), Some(at), Some(kind)) = (left.get(3), left.get(4), right.first()) else { continue };
+            let names: Vec<String> = if *kind == "cgroup2" && controllers.is_empty() {
+                vec!["unified".to_owned()]
+            } else if *kind == "cgroup" && right.get(2).is_some_and(|o| o.split(',').any(|o| controllers.split(',').any(|c| c == o))) {
+                controllers.split(',').filter(|c| CONTROLLERS.contains(c)).map(str::to_owned).collect()
+            } else {
+                continue;
+            };
+            let below = own.strip_prefix(*root).unwrap_or(own).trim_start_matches('/');
+            for name in names {
+                if !found.iter().any(|(known, _)| *known == name) {
+                    found.push((name, Path::new(at).join(below)));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_are_found_on_both_versions() {
+        let hybrid = hierarchies(
+            "4:memory:/\n8:pids:/user\n1:name=systemd:/\n0::/\n",
+            "30 24 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+             31 24 0:27 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+             32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+        );
+        assert_eq!(
+            hybrid,
+            vec![
+                ("memory".to_owned(), PathBuf::from("/sys/fs/cgroup/memory")),
+                ("pids".to_owned(), PathBuf::from("/sys/fs/cgroup/pids/user")),
+                ("unified".to_owned(), PathBuf::from("/sys/fs/cgroup/unified")),
+            ]
+        );
+        let version2 = hierarchies("0::/user.slice/a\n", "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        assert_eq!(version2, vec![("unified".to_owned(), PathBuf::from("/sys/fs/cgroup/user.slice/a"))]);
+    }
+}

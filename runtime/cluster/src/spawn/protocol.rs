@@ -1,0 +1,242 @@
+//! The messages the three processes of a cluster exchange, and the socket they travel on.
+//!
+//! 1. The *host* process (`drydock serve`, `drydock cluster up`) speaks [`HostMessage`] to cluster-init.
+//! 2. cluster-init and the control plane answer with [`ClusterMessage`].
+//! 3. The control plane asks cluster-init for machines with [`MachineRequest`] and hears [`MachineReply`].
+//!
+//! Every socket is `SOCK_SEQPACKET`: one message is one JSON datagram, file descriptors ride along as `SCM_RIGHTS`.
+//! The end of file of the host's socket is the order to die.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The largest datagram we send; configurations are a few kilobytes.
+const MAX_MESSAGE: usize = 128 * 1024;
+/// The most descriptors that travel with one message.
+const MAX_FDS: usize = 8;
+
+/// What the host process tells cluster-init.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum HostMessage {
+    /// Everything needed to boot. Carries the API listener as its only descriptor.
+    Begin(Box<Begin>),
+    /// The id maps asked for by [`ClusterMessage::NeedMaps`] are in place.
+    Mapped,
+}
+
+/// What a cluster is made of, as the host process decided it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Begin {
+    /// Directory that survives; owned by the cluster's root user.
+    pub state: PathBuf,
+    /// The drydock executable.
+    pub exe: PathBuf,
+    /// A kubectl found on the host, bound read-only into the workstation.
+    pub kubectl: Option<PathBuf>,
+    /// Who may be who in the cluster.
+    pub identity: Identity,
+    /// Delegated cgroup directories by controller name (`memory`, `cpu`, `pids`; `unified` for version 2).
+    pub cgroups: Vec<(String, PathBuf)>,
+    /// Settings the control plane boots with.
+    pub settings: Settings,
+}
+
+/// Which ids exist inside the cluster's user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Identity {
+    /// Started as root: 65,536 ids from `base` on the host, so that root in the cluster is nobody outside.
+    Delegated {
+        /// Host id that is 0 inside.
+        base: u32,
+    },
+    /// Started as an ordinary user who owns subordinate ids; `newuidmap` writes the maps.
+    Subordinate {
+        /// The user's own id, 0 inside.
+        uid: u32,
+        /// The user's own group, 0 inside.
+        gid: u32,
+        /// First subordinate user id, 1 inside.
+        subuid: u32,
+        /// First subordinate group id, 1 inside.
+        subgid: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// Started as an ordinary user without subordinate ids: there is only id 0 inside (degraded).
+    Single {
+        /// The user's own id.
+        uid: u32,
+        /// The user's own group.
+        gid: u32,
+    },
+}
+
+impl Identity {
+    /// Whether more than one id exists inside.
+    pub fn has_ids(&self) -> bool {
+        !matches!(self, Identity::Single { .. })
+    }
+}
+
+/// The settings of a cluster that a learner or a scene chooses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How many nodes.
+    pub nodes: u32,
+    /// Port of the API server on the host's loopback.
+    pub api_port: u16,
+    /// Milliseconds since the epoch when the host process was asked to start; the boot time is counted from here.
+    pub asked_at_ms: i64,
+    /// Directory below the workstation's home and the files put there (`path`, `contents`).
+    pub home_files: Vec<(String, String)>,
+    /// HTTPS names the lab answers for: (`host`, `path`, `contents`).
+    pub internet: Vec<(String, String, String)>,
+}
+
+/// What cluster-init and the control plane tell the host process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ClusterMessage {
+    /// The user namespace exists; write the maps of this process.
+    NeedMaps {
+        /// Process id as the host sees it.
+        pid: i32,
+    },
+    /// All nodes are Ready and DNS answers.
+    Ready {
+        /// Milliseconds from [`Settings::asked_at_ms`].
+        millis: i64,
+        /// What is not enforced or not available here, one sentence each.
+        degraded: Vec<String>,
+    },
+    /// The boot ended; one sentence that names the thing and the fix.
+    Failed {
+        /// What went wrong.
+        what: String,
+    },
+}
+
+/// What the control plane asks of cluster-init.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum MachineRequest {
+    /// Make a machine: new pid, mount, network, uts and ipc namespaces. It waits for [`MachineRequest::Start`].
+    Create {
+        /// Its host name.
+        name: String,
+    },
+    /// Let it run `role:node-init` with this configuration on standard input.
+    Start {
+        /// The machine.
+        name: String,
+        /// Configuration as JSON.
+        config: String,
+    },
+    /// Power it off: kill its PID 1, and with it everything in it.
+    Kill {
+        /// The machine.
+        name: String,
+    },
+}
+
+/// What cluster-init answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum MachineReply {
+    /// The machine exists. Carries its network namespace as the only descriptor.
+    Created {
+        /// The machine.
+        name: String,
+    },
+    /// It runs.
+    Started {
+        /// The machine.
+        name: String,
+    },
+    /// Its PID 1 ended, asked for or not.
+    Exited {
+        /// The machine.
+        name: String,
+        /// Wait status in words.
+        status: String,
+    },
+    /// The request failed.
+    Failed {
+        /// The machine.
+        name: String,
+        /// Why.
+        what: String,
+    },
+}
+
+/// A connected pair of message sockets, close-on-exec.
+///
+/// # Errors
+/// When the kernel refuses (descriptor limit).
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
+/// Send one message with descriptors.
+///
+/// # Errors
+/// When the peer is gone or the message is larger than 128 KiB.
+pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message)?;
+    if bytes.len() > MAX_MESSAGE {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("message of {} bytes is too large", bytes.len())));
+    }
+    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control = if raw.is_empty() { &rights[..0] } else { &rights[..] };
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
+}
+
+/// Receive one message and its descriptors; `None` at the end of file.
+///
+/// # Errors
+/// When the socket fails or the datagram is not a message of this type.
+pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut buffer = vec![0u8; MAX_MESSAGE];
+    let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
+    let mut fds = Vec::new();
+    let length = {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(received) = control {
+                // SAFETY: the kernel installed these descriptors for us in this call; nobody else owns them.
+                #[allow(unsafe_code, reason = "SCM_RIGHTS hands over raw descriptors")]
+                fds.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            }
+        }
+        message.bytes
+    };
+    if length == 0 {
+        return Ok(None);
+    }
+    Ok(Some((serde_json::from_slice(&buffer[..length])?, fds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_message_arrives_whole_with_its_descriptors_and_eof_is_none() {
+        let (left, right) = pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        send(left.as_fd(), &MachineReply::Created { name: "node-1".into() }, &[file.as_fd()]).unwrap();
+        let (reply, fds) = receive::<MachineReply>(right.as_fd()).unwrap().unwrap();
+        assert!(matches!(reply, MachineReply::Created { name } if name == "node-1"));
+        assert_eq!(fds.len(), 1);
+        drop(left);
+        assert!(receive::<MachineReply>(right.as_fd()).unwrap().is_none());
+    }
+}
