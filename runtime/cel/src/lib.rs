@@ -1,1 +1,225 @@
-//! drydock-cel: see `../shared/design/architecture.md`, section 3.
+//! Expressions of checks and rules: CEL, evaluated over JSON, with a trace of what each part was.
+//!
+//! 1. [`Expression::parse`] compiles the text once (the parser is the `cel` crate's).
+//! 2. [`Expression::evaluate`] runs it over named JSON values.
+//! 3. [`Evaluation::clauses`] says, for each clause between `&&` and `||`, what both sides of its comparison were, so
+//!    that a red check can tell what it saw and what it wanted.
+//!
+//! A field that is absent makes its clause false, with the value `null`: learners' objects are incomplete all the time,
+//! and "not there yet" is an answer, not an error.
+//!
+//! # Invariants
+//! * No I/O, no clock, no randomness: the same bindings give the same evaluation.
+//! * The whole expression decides the outcome; clauses only explain it.
+
+mod clauses;
+mod convert;
+
+use std::collections::BTreeMap;
+
+use cel::{Context, ExecutionError, Program};
+use serde_json::Value;
+
+/// Named values an expression may use.
+pub type Bindings = BTreeMap<String, Value>;
+
+/// An expression that does not parse.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expression `{expression}` does not parse: {problem}")]
+pub struct ParseError {
+    /// The text.
+    pub expression: String,
+    /// What the parser said.
+    pub problem: String,
+}
+
+/// A compiled expression.
+pub struct Expression {
+    source: String,
+    program: Program,
+    clauses: Vec<clauses::Clause>,
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Expression").field(&self.source).finish()
+    }
+}
+
+/// What an expression came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The value, or why there is none.
+    pub outcome: Result<Value, String>,
+    /// Every clause with both sides of its comparison, in source order.
+    pub clauses: Vec<ClauseTrace>,
+}
+
+/// One clause of an expression, evaluated by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClauseTrace {
+    /// The clause as written.
+    pub text: String,
+    /// Whether it held by itself.
+    pub holds: bool,
+    /// Left side as written (the whole clause where it compares nothing).
+    pub left: String,
+    /// Left side's value; `null` when a field on the way is absent.
+    pub got: Value,
+    /// The comparison, empty where the clause compares nothing.
+    pub operator: String,
+    /// Right side's value; `true` where the clause compares nothing.
+    pub want: Value,
+}
+
+impl Evaluation {
+    /// Whether the expression came to `true`.
+    pub fn is_true(&self) -> bool {
+        self.outcome == Ok(Value::Bool(true))
+    }
+}
+
+impl Expression {
+    /// Compile an expression.
+    ///
+    /// # Errors
+    /// When it does not parse; the error holds the parser's words.
+    pub fn parse(source: &str) -> Result<Expression, ParseError> {
+        let compile = |text: &str| {
+            Program::compile(text).map_err(|problem| ParseError { expression: source.to_owned(), problem: problem.to_string().trim().to_owned() })
+        };
+        let program = compile(source)?;
+        let clauses = clauses::split(source);
+        Ok(Expression { source: source.to_owned(), program, clauses })
+    }
+
+    /// The text it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The names of variables it refers to.
+    pub fn variables(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.program.references().variables().iter().map(|name| (*name).to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Evaluate over named values.
+    pub fn evaluate(&self, bindings: &Bindings) -> Evaluation {
+        let outcome = match run(&self.program, bindings) {
+            Ok(value) => Ok(value),
+            // An absent field is "not so (yet)"; only a boolean expression can be false, and that is what checks are.
+            Err(Trouble::Absent) => Ok(Value::Bool(false)),
+            Err(Trouble::Wrong(problem)) => Err(problem),
+        };
+        let clauses = self.clauses.iter().map(|clause| clause.trace(bindings)).collect();
+        Evaluation { outcome, clauses }
+    }
+
+    /// Evaluate to any value; an absent field gives `null`.
+    ///
+    /// # Errors
+    /// When a function is misused (wrong types, unknown name).
+    pub fn value(&self, bindings: &Bindings) -> Result<Value, String> {
+        value_of(&self.program, bindings)
+    }
+}
+
+pub(crate) fn value_of(program: &Program, bindings: &Bindings) -> Result<Value, String> {
+    match run(program, bindings) {
+        Ok(value) => Ok(value),
+        Err(Trouble::Absent) => Ok(Value::Null),
+        Err(Trouble::Wrong(problem)) => Err(problem),
+    }
+}
+
+enum Trouble {
+    Absent,
+    Wrong(String),
+}
+
+fn run(program: &Program, bindings: &Bindings) -> Result<Value, Trouble> {
+    let mut context = Context::default();
+    for (name, value) in bindings {
+        context.add_variable_from_value(name.as_str(), convert::to_cel(value));
+    }
+    context.add_function("quantity", convert::quantity).map_err(|error| Trouble::Wrong(error.to_string()))?;
+    match program.execute(&context) {
+        Ok(value) => convert::to_json(&value).map_err(Trouble::Wrong),
+        Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Err(Trouble::Absent),
+        Err(ExecutionError::IndexOutOfBounds(_)) => Err(Trouble::Absent),
+        // Selecting below null or below an absent branch reads as an overload error on null.
+        Err(error) if format!("{error:?}").contains("Null") => Err(Trouble::Absent),
+        Err(error) => Err(Trouble::Wrong(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn bindings() -> Bindings {
+        let object = json!({
+            "metadata": {"name": "web", "labels": {"app": "a"}, "uid": "1"},
+            "spec": {"replicas": 3, "cpu": "250m"},
+            "status": {"ready": 2, "containerStatuses": [{"containerID": "x", "restartCount": 4}]},
+            "nothing": null,
+        });
+        object.as_object().unwrap().clone().into_iter().collect()
+    }
+
+    #[test]
+    fn expressions_over_objects() {
+        let cases: &[(&str, Value)] = &[
+            ("spec.replicas == 3", json!(true)),
+            ("status.ready >= 2 && metadata.labels.app == 'a'", json!(true)),
+            ("status.containerStatuses[0].restartCount > 3", json!(true)),
+            ("status.containerStatuses.exists(c, c.containerID == 'x')", json!(true)),
+            ("status.missing == 1", json!(false)),
+            ("nowhere.at.all == 1", json!(false)),
+            ("status.containerStatuses[7].name == 'x'", json!(false)),
+            ("has(metadata.labels) && !has(metadata.annotations)", json!(true)),
+            ("metadata.name.matches('^w.b$')", json!(true)),
+            ("size(metadata.labels) == 1", json!(true)),
+            ("quantity(spec.cpu) < quantity('1')", json!(true)),
+            ("'app' in metadata.labels", json!(true)),
+            ("metadata.name.contains('we') || false", json!(true)),
+            ("nothing == null", json!(true)),
+        ];
+        for (source, expected) in cases {
+            let evaluation = Expression::parse(source).unwrap().evaluate(&bindings());
+            assert_eq!(evaluation.outcome.as_ref(), Ok(expected), "{source}: {evaluation:?}");
+        }
+    }
+
+    #[test]
+    fn clauses_tell_what_was_seen_and_wanted() {
+        let evaluation = Expression::parse("metadata.name == 'web' && status.ready == 3 && status.gone == 1").unwrap().evaluate(&bindings());
+        assert_eq!(evaluation.outcome, Ok(json!(false)));
+        let seen: Vec<_> = evaluation.clauses.iter().map(|c| (c.left.as_str(), c.got.clone(), c.want.clone(), c.holds)).collect();
+        assert_eq!(
+            seen,
+            vec![
+                ("metadata.name", json!("web"), json!("web"), true),
+                ("status.ready", json!(2), json!(3), false),
+                ("status.gone", Value::Null, json!(1), false),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_broken_expression_names_itself() {
+        let error = Expression::parse("status.ready ==").unwrap_err();
+        assert!(error.to_string().contains("`status.ready ==` does not parse"), "{error}");
+    }
+
+    #[test]
+    fn values_of_any_type_come_out() {
+        let value = |source: &str| Expression::parse(source).unwrap().value(&bindings()).unwrap();
+        assert_eq!(value("metadata.labels"), json!({"app": "a"}));
+        assert_eq!(value("status.containerStatuses[0].containerID"), json!("x"));
+        assert_eq!(value("status.absent"), Value::Null);
+    }
+}
