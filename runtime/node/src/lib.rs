@@ -1,1 +1,3 @@
 //! drydock-node: see `../shared/design/architecture.md`, section 3.
+
+pub mod init;
