@@ -1,0 +1,134 @@
+//! The catalogue: which image names we know, and how each is obtained.
+//!
+//! `catalogue.yaml` is one list. An entry is **bundled** (made of layers in this crate), a **recipe** (assembled from
+//! distribution packages ahead of time) or **registry** (an ordinary pull, when there is a network).
+
+use oci_spec::image::Config;
+use serde::Deserialize;
+
+use crate::reference::{InvalidReference, Reference};
+
+const BUILT_IN: &str = include_str!("../catalogue.yaml");
+
+/// All entries.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    entries: Vec<Entry>,
+}
+
+/// One image name.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The full name with its tag.
+    pub reference: Reference,
+    /// Set when the image stands in for other software; says what it is instead.
+    pub stand_in: Option<String>,
+    /// How the image is obtained.
+    pub source: Source,
+}
+
+/// How an image is obtained.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// Made of layers in this crate; always there.
+    Bundled(Bundled),
+    /// Assembled from distribution packages by the named recipe, ahead of time.
+    Recipe(String),
+    /// An ordinary pull of this reference from its registry.
+    Registry(String),
+}
+
+/// A bundled image.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bundled {
+    /// Folders under `layers/` on top of the userland, lowest first.
+    #[serde(default)]
+    pub layers: Vec<String>,
+    /// The `config` part of the OCI image configuration.
+    pub config: Config,
+}
+
+/// The catalogue file is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// It is not the YAML we expect.
+    #[error("catalogue.yaml cannot be read")]
+    Yaml(#[from] serde_yaml::Error),
+    /// An entry has a malformed name.
+    #[error("catalogue.yaml: image {name}")]
+    Name {
+        /// The name as written.
+        name: String,
+        /// Why it is refused.
+        #[source]
+        source: InvalidReference,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawEntry {
+    name: String,
+    #[serde(default)]
+    stand_in: Option<String>,
+    #[serde(with = "serde_yaml::with::singleton_map")]
+    source: Source,
+}
+
+impl Catalogue {
+    /// The catalogue inside this binary.
+    pub fn built_in() -> Self {
+        Self::parse(BUILT_IN).expect("the built-in catalogue is checked by a test")
+    }
+
+    /// Reads a catalogue.
+    pub fn parse(text: &str) -> Result<Self, CatalogueError> {
+        let raw: Vec<RawEntry> = serde_yaml::from_str(text)?;
+        let entries = raw.into_iter().map(|raw| {
+            let reference = Reference::parse(&raw.name)
+                .map_err(|source| CatalogueError::Name { name: raw.name.clone(), source })?;
+            Ok(Entry { reference, stand_in: raw.stand_in, source: raw.source })
+        });
+        Ok(Self { entries: entries.collect::<Result<_, CatalogueError>>()? })
+    }
+
+    /// Every entry, in the file's order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of a name without a digest.
+    pub fn find(&self, reference: &Reference) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.reference == *reference)
+    }
+
+    /// True when some tag of the repository is known.
+    pub fn has_repository(&self, reference: &Reference) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.reference.domain == reference.domain && entry.reference.path == reference.path
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive;
+
+    #[test]
+    fn built_in_catalogue_is_sound() {
+        let catalogue = Catalogue::parse(BUILT_IN).unwrap();
+        for entry in catalogue.entries() {
+            let same = catalogue.entries().iter().filter(|other| other.reference == entry.reference);
+            assert_eq!(same.count(), 1, "{} is listed once", entry.reference);
+            if let Source::Bundled(bundled) = &entry.source {
+                for layer in &bundled.layers {
+                    assert!(archive::folder_exists(layer), "{}: layers/{layer}", entry.reference);
+                }
+                assert!(bundled.config.cmd().is_some() || bundled.config.entrypoint().is_some());
+            }
+        }
+    }
+}

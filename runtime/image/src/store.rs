@@ -1,0 +1,418 @@
+//! The image store: unpacked layers that all nodes share, and a record per image that a node has pulled.
+//!
+//! `layers/<hex>/` is a layer, complete and read-only. `images/<name>.json` says that this node has the image. The two
+//! may lie in different directories ([`StoreDirs`]): nodes share layers as machines with a fast registry would, but
+//! each knows only what it has pulled itself.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use oci_spec::image::ImageConfiguration;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    archive::{EmbeddedLayer, USERLAND},
+    catalogue::{Bundled, Catalogue, Entry, Source},
+    digest::Digest,
+    error::{PullError, StoreError, chain},
+    reference::Reference,
+    unpack::unpack,
+};
+
+/// The label that says an image stands in for other software.
+const STAND_IN_LABEL: &str = "io.drydock.stand-in";
+const STAND_IN_TEXT_LABEL: &str = "io.drydock.stand-in.description";
+/// Bundled images are as old as their first release; a fixed time keeps their digests stable.
+const CREATED: &str = "2026-01-01T00:00:00Z";
+
+/// Where a store keeps its two parts.
+#[derive(Debug, Clone)]
+pub struct StoreDirs {
+    /// Unpacked layers; may be shared by several stores.
+    pub layers: PathBuf,
+    /// Records of the images this store has.
+    pub images: PathBuf,
+}
+
+/// An open store. Cheap to open; holds no locks and no open files.
+#[derive(Debug)]
+pub struct Store {
+    dirs: StoreDirs,
+    catalogue: Catalogue,
+}
+
+/// When to pull, as in a container's `imagePullPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Ask the source every time.
+    Always,
+    /// Only when the image is not here.
+    IfNotPresent,
+    /// Never; missing is an error.
+    Never,
+}
+
+/// What [`Store::ensure`] did.
+#[derive(Debug, Clone)]
+pub enum Pulled {
+    /// The image was here: `Container image "..." already present on machine`.
+    AlreadyPresent(Image),
+    /// The image was asked for: `Successfully pulled image "..." in ...`.
+    Pulled(Image),
+}
+
+impl Pulled {
+    /// The image, however it came here.
+    pub fn into_image(self) -> Image {
+        match self {
+            Self::AlreadyPresent(image) | Self::Pulled(image) => image,
+        }
+    }
+}
+
+/// An image that is here, unpacked.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The full name it was asked for by.
+    pub reference: Reference,
+    /// Digest of the configuration: the image id of `docker image ls` and of CRI.
+    pub id: Digest,
+    /// Digest of the manifest: the part after `@` in a Pod's `imageID`.
+    pub digest: Digest,
+    /// Full names with tags: the `image` of a container status is the first.
+    pub repo_tags: Vec<String>,
+    /// Full names with digests: the `imageID` of a container status is the first.
+    pub repo_digests: Vec<String>,
+    /// Bytes of all layers.
+    pub size: u64,
+    /// The OCI configuration: entry point, command, environment, user, ports, labels, history.
+    pub config: ImageConfiguration,
+    /// Unpacked read-only layers for overlayfs, lowest first.
+    pub layers: Vec<PathBuf>,
+    /// Set when the image stands in for other software.
+    pub stand_in: Option<String>,
+}
+
+/// What is kept of an image on disk.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    reference: String,
+    digest: Digest,
+    size: u64,
+    layers: Vec<Digest>,
+    /// The exact bytes whose digest is the image id.
+    config: String,
+    stand_in: Option<String>,
+}
+
+impl Store {
+    /// Opens the store that keeps both parts under `dir`, with the built-in catalogue.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_in(StoreDirs { layers: dir.join("layers"), images: dir.join("images") })
+    }
+
+    /// Opens a store whose two parts lie apart, with the built-in catalogue.
+    pub fn open_in(dirs: StoreDirs) -> Result<Self, StoreError> {
+        for dir in [&dirs.layers, &dirs.images] {
+            fs::create_dir_all(dir).map_err(StoreError::io("create directory", dir))?;
+        }
+        Ok(Self { dirs, catalogue: Catalogue::built_in() })
+    }
+
+    /// The names this store can pull.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Makes the image local as the policy says. Blocking: the first pull of a bundled image unpacks some megabytes.
+    // upstream: pkg/kubelet/images/image_manager.go EnsureImageExists
+    pub fn ensure(&self, name: &str, policy: PullPolicy) -> Result<Pulled, PullError> {
+        let reference = Reference::parse(name)
+            .map_err(|error| PullError::invalid_name(name, &error.to_string()))?;
+        let here = match policy {
+            PullPolicy::Always => None,
+            PullPolicy::IfNotPresent | PullPolicy::Never => {
+                self.read(&reference).map_err(|error| PullError::failed(&reference, chain(&error)))?
+            }
+        };
+        match (here, policy) {
+            (Some(image), _) => Ok(Pulled::AlreadyPresent(image)),
+            (None, PullPolicy::Never) => Err(PullError::never_pull(name)),
+            (None, PullPolicy::Always | PullPolicy::IfNotPresent) => {
+                self.pull_reference(&reference).map(Pulled::Pulled)
+            }
+        }
+    }
+
+    /// Pulls the image, whether it is here or not.
+    pub fn pull(&self, name: &str) -> Result<Image, PullError> {
+        self.ensure(name, PullPolicy::Always).map(Pulled::into_image)
+    }
+
+    /// The local image of this name, digest or id (a prefix of the id is enough, as for `docker`).
+    pub fn get(&self, name_or_id: &str) -> Result<Option<Image>, StoreError> {
+        if let Ok(reference) = Reference::parse(name_or_id)
+            && let Some(image) = self.read(&reference)?
+        {
+            return Ok(Some(image));
+        }
+        let prefix = name_or_id.strip_prefix("sha256:").unwrap_or(name_or_id);
+        let is_id = prefix.len() >= 4 && prefix.bytes().all(|b| b.is_ascii_hexdigit());
+        let images = if is_id { self.list()? } else { Vec::new() };
+        Ok(images.into_iter().find(|image| image.id.hex().starts_with(prefix)))
+    }
+
+    /// Every local image, by name.
+    pub fn list(&self) -> Result<Vec<Image>, StoreError> {
+        let dir = &self.dirs.images;
+        let mut images = Vec::new();
+        for entry in fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
+            let path = entry.map_err(StoreError::io("list", dir))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                images.extend(self.read_record(&path)?);
+            }
+        }
+        images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(images)
+    }
+
+    /// Forgets the image of this name or id, and the layers no other image here uses. False if there is none.
+    ///
+    /// Layers are kept when they are shared with other stores; call this only for an image no container uses.
+    pub fn remove(&self, name_or_id: &str) -> Result<bool, StoreError> {
+        let Some(image) = self.get(name_or_id)? else { return Ok(false) };
+        let record = self.record_path(&image.reference);
+        fs::remove_file(&record).map_err(StoreError::io("remove", &record))?;
+        if self.dirs.layers.parent() == self.dirs.images.parent() {
+            let used: BTreeSet<PathBuf> =
+                self.list()?.into_iter().flat_map(|image| image.layers).collect();
+            let base = self.userland_path();
+            for layer in image.layers.iter().filter(|layer| !used.contains(*layer) && **layer != base) {
+                fs::remove_dir_all(layer).map_err(StoreError::io("remove", layer))?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The userland alone, unpacked: the root of a node's sandbox, with `/bin`, `/etc` and empty mount points.
+    pub fn userland_dir(&self) -> Result<PathBuf, StoreError> {
+        let layer = EmbeddedLayer::find(USERLAND).expect("build.rs always makes it");
+        self.unpack_embedded(layer)
+    }
+
+    fn userland_path(&self) -> PathBuf {
+        let layer = EmbeddedLayer::find(USERLAND).expect("build.rs always makes it");
+        self.dirs.layers.join(layer.diff_id().hex())
+    }
+
+    fn pull_reference(&self, reference: &Reference) -> Result<Image, PullError> {
+        let failed = |error: StoreError| PullError::failed(reference, chain(&error));
+        let found = match &reference.digest {
+            None => self.catalogue.find(reference),
+            Some(digest) => self.find_by_digest(reference, digest),
+        };
+        let Some(entry) = found else {
+            return Err(if self.catalogue.has_repository(reference) {
+                PullError::tag_not_found(reference)
+            } else {
+                PullError::repository_not_found(reference)
+            });
+        };
+        match &entry.source {
+            Source::Bundled(bundled) => {
+                let (record, layers) = bundled_record(reference, entry, bundled);
+                for layer in layers {
+                    self.unpack_embedded(layer).map_err(failed)?;
+                }
+                self.write(reference, &record).map_err(failed)?;
+                let image = self.read(reference).map_err(failed)?;
+                image.ok_or_else(|| PullError::failed(reference, "its layers vanished while it was pulled"))
+            }
+            Source::Recipe(recipe) => Err(PullError::failed(
+                reference,
+                format!("recipe {recipe} has not been prefetched (drydock image prefetch)"),
+            )),
+            Source::Registry(_) => {
+                Err(PullError::failed(reference, "pulling from a registry needs a network"))
+            }
+        }
+    }
+
+    fn find_by_digest(&self, reference: &Reference, digest: &Digest) -> Option<&Entry> {
+        self.catalogue.entries().iter().find(|entry| {
+            let same_repository = entry.reference.repository() == reference.repository();
+            match &entry.source {
+                Source::Bundled(bundled) if same_repository => {
+                    bundled_record(&entry.reference, entry, bundled).0.digest == *digest
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// Unpacks an embedded layer unless it is there, and gives its directory.
+    fn unpack_embedded(&self, layer: &EmbeddedLayer) -> Result<PathBuf, StoreError> {
+        let digest = layer.diff_id();
+        let target = self.dirs.layers.join(digest.hex());
+        if target.exists() {
+            return Ok(target);
+        }
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary =
+            self.dirs.layers.join(format!(".unpacking-{}-{unique}", std::process::id()));
+        fs::create_dir_all(&temporary).map_err(StoreError::io("create directory", &temporary))?;
+        let done = layer
+            .reader()
+            .map_err(StoreError::io("decompress into", &temporary))
+            .and_then(|reader| unpack(digest.as_str(), reader, &temporary))
+            .and_then(|()| match fs::rename(&temporary, &target) {
+                Ok(()) => Ok(true),
+                // Another process was first; its copy is the same.
+                Err(_) if target.exists() => Ok(false),
+                Err(error) => Err(StoreError::io("move into place", &target)(error)),
+            });
+        if !matches!(done, Ok(true)) {
+            fs::remove_dir_all(&temporary).map_err(StoreError::io("remove", &temporary))?;
+        }
+        done.map(|_| target)
+    }
+
+    fn record_path(&self, reference: &Reference) -> PathBuf {
+        let name = reference.to_string().replace('/', "%2F").replace(':', "%3A");
+        self.dirs.images.join(format!("{name}.json"))
+    }
+
+    fn write(&self, reference: &Reference, record: &Record) -> Result<(), StoreError> {
+        let path = self.record_path(reference);
+        let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+        let text = serde_json::to_vec_pretty(record)
+            .map_err(|source| StoreError::BadRecord { path: path.clone(), source })?;
+        fs::write(&temporary, text).map_err(StoreError::io("write", &temporary))?;
+        fs::rename(&temporary, &path).map_err(StoreError::io("write", &path))
+    }
+
+    fn read(&self, reference: &Reference) -> Result<Option<Image>, StoreError> {
+        self.read_record(&self.record_path(reference))
+    }
+
+    /// The image of a record; `None` if there is no record or a layer is gone.
+    fn read_record(&self, path: &Path) -> Result<Option<Image>, StoreError> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("read", path)(error)),
+        };
+        let bad = |source| StoreError::BadRecord { path: path.to_owned(), source };
+        let record: Record = serde_json::from_slice(&text).map_err(bad)?;
+        let config: ImageConfiguration = serde_json::from_str(&record.config).map_err(bad)?;
+        let Ok(reference) = Reference::parse(&record.reference) else { return Ok(None) };
+        let layers: Vec<PathBuf> =
+            record.layers.iter().map(|digest| self.dirs.layers.join(digest.hex())).collect();
+        if !layers.iter().all(|layer| layer.exists()) {
+            return Ok(None);
+        }
+        let repo_tags = if reference.tag.is_some() && reference.digest.is_none() {
+            vec![reference.to_string()]
+        } else {
+            Vec::new()
+        };
+        Ok(Some(Image {
+            id: Digest::of(record.config.as_bytes()),
+            repo_tags,
+            repo_digests: vec![format!("{}@{}", reference.repository(), record.digest)],
+            reference,
+            digest: record.digest,
+            size: record.size,
+            config,
+            layers,
+            stand_in: record.stand_in,
+        }))
+    }
+}
+
+/// The record of a bundled image, and the layers it needs.
+fn bundled_record(
+    reference: &Reference,
+    entry: &Entry,
+    bundled: &Bundled,
+) -> (Record, Vec<&'static EmbeddedLayer>) {
+    let names = std::iter::once(USERLAND).chain(bundled.layers.iter().map(String::as_str));
+    let layers: Vec<&EmbeddedLayer> = names
+        .map(|name| EmbeddedLayer::find(name).expect("the catalogue's layers are checked by a test"))
+        .collect();
+    let config = canonical_json(&bundled_config(entry, bundled, &layers));
+    let blob = |media_type: &str, digest: &Digest, size: u64| {
+        serde_json::json!({"mediaType": media_type, "digest": digest, "size": size})
+    };
+    let layer_blobs: Vec<_> = layers
+        .iter()
+        .map(|layer| blob("application/vnd.oci.image.layer.v1.tar", &layer.diff_id(), layer.size))
+        .collect();
+    let config_digest = Digest::of(config.as_bytes());
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob("application/vnd.oci.image.config.v1+json", &config_digest, config.len() as u64),
+        "layers": layer_blobs,
+    });
+    let record = Record {
+        reference: reference.to_string(),
+        digest: Digest::of(canonical_json(&manifest).as_bytes()),
+        size: layers.iter().map(|layer| layer.size).sum(),
+        layers: layers.iter().map(|layer| layer.diff_id()).collect(),
+        config,
+        stand_in: entry.stand_in.clone(),
+    };
+    (record, layers)
+}
+
+fn bundled_config(entry: &Entry, bundled: &Bundled, layers: &[&EmbeddedLayer]) -> serde_json::Value {
+    let mut config = bundled.config.clone();
+    if let Some(text) = &entry.stand_in {
+        let mut labels = config.labels().clone().unwrap_or_default();
+        labels.insert(STAND_IN_LABEL.to_owned(), "true".to_owned());
+        labels.insert(STAND_IN_TEXT_LABEL.to_owned(), text.clone());
+        config.set_labels(Some(labels));
+    }
+    let architecture = oci_spec::image::Arch::default();
+    let history: Vec<_> = layers
+        .iter()
+        .map(|layer| {
+            serde_json::json!({"created": CREATED, "created_by": format!("drydock layer {}", layer.name)})
+        })
+        .collect();
+    let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id()).collect();
+    serde_json::json!({
+        "created": CREATED,
+        "author": "Drydock",
+        "architecture": architecture,
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "history": history,
+    })
+}
+
+/// JSON with sorted keys, so that equal values have equal digests.
+fn canonical_json(value: &serde_json::Value) -> String {
+    fn sort(value: &serde_json::Value) -> serde_json::Value {
+        match value {
+            serde_json::Value::Object(map) => {
+                let sorted: std::collections::BTreeMap<_, _> =
+                    map.iter().map(|(key, value)| (key.clone(), sort(value))).collect();
+                serde_json::Value::Object(sorted.into_iter().collect())
+            }
+            serde_json::Value::Array(items) => items.iter().map(sort).collect(),
+            other => other.clone(),
+        }
+    }
+    sort(value).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The store through its public seam.
+
+use super::*;
+use crate::error::PullErrorKind;
+
+#[test]
+fn bundled_images_are_pulled_once_and_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert!(store.list().unwrap().is_empty());
+    let image = store.pull("kiamol/ch02-hello-kiamol").unwrap();
+    assert_eq!(image.repo_tags, ["docker.io/kiamol/ch02-hello-kiamol:latest"]);
+    assert_eq!(
+        image.repo_digests,
+        [format!("docker.io/kiamol/ch02-hello-kiamol@{}", image.digest)]
+    );
+    let page = image.layers.last().unwrap().join("usr/share/nginx/html/index.html");
+    assert!(fs::read_to_string(page).unwrap().contains("Hello from Chapter 2!"));
+    assert!(image.layers[0].join("bin/sh").exists());
+    let labels = image.config.config().as_ref().unwrap().labels().as_ref().unwrap();
+    assert_eq!(labels["io.drydock.stand-in"], "true");
+
+    let again = Store::open(dir.path()).unwrap();
+    let pulled = again.ensure("kiamol/ch02-hello-kiamol:latest", PullPolicy::Never).unwrap();
+    assert!(matches!(&pulled, Pulled::AlreadyPresent(same) if same.id == image.id));
+    assert_eq!(again.get(&image.id.hex()[..12]).unwrap().unwrap().id, image.id);
+    let pinned = again.pull(&image.repo_digests[0]).unwrap();
+    assert_eq!(pinned.id, image.id);
+    assert!(again.remove("kiamol/ch02-hello-kiamol").unwrap());
+    assert!(again.get("kiamol/ch02-hello-kiamol").unwrap().is_none());
+}
+
+#[test]
+fn failures_have_a_kind_and_upstreams_words() {
+    use PullErrorKind as K;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let cases = [
+        ("kiamol/Web", PullPolicy::Always, K::InvalidName, "must be lowercase"),
+        ("a b", PullPolicy::Always, K::InvalidName, "couldn't parse image name \"a b\": invalid reference format"),
+        (
+            "kiamol/ch02-whoami",
+            PullPolicy::Never,
+            K::NeverPull,
+            "Container image \"kiamol/ch02-whoami\" is not present with pull policy of Never",
+        ),
+        (
+            "kiamol/ch02-whoami:v9",
+            PullPolicy::IfNotPresent,
+            K::NotFound,
+            "failed to pull and unpack image \"docker.io/kiamol/ch02-whoami:v9\": failed to resolve reference \
+             \"docker.io/kiamol/ch02-whoami:v9\": docker.io/kiamol/ch02-whoami:v9: not found",
+        ),
+        ("kiamol/nothing", PullPolicy::Always, K::NotFound, "pull access denied, repository does not exist"),
+    ];
+    for (name, policy, kind, words) in cases {
+        let error = store.ensure(name, policy).unwrap_err();
+        assert_eq!(error.kind, kind, "{name}");
+        assert!(error.message.contains(words), "{name}: {}", error.message);
+    }
+}
+
+#[test]
+fn every_bundled_image_can_be_pulled() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for entry in store.catalogue().entries() {
+        if matches!(entry.source, Source::Bundled(_)) {
+            store.pull(&entry.reference.to_string()).unwrap();
+        }
+    }
+    assert!(store.userland_dir().unwrap().join("etc/passwd").exists());
+}
+
+#[test]
+fn stores_of_two_nodes_share_layers_but_not_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |node: &str| {
+        let dirs = StoreDirs { layers: dir.path().join("layers"), images: dir.path().join(node) };
+        Store::open_in(dirs).unwrap()
+    };
+    let (one, two) = (open("node-1"), open("node-2"));
+    one.pull("kiamol/ch02-whoami").unwrap();
+    assert_eq!(one.list().unwrap().len(), 1);
+    assert!(two.list().unwrap().is_empty());
+}
