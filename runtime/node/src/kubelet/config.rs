@@ -1,0 +1,87 @@
+//! How one kubelet is run: plain data, written as JSON to its standard input by node-init.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a kubelet is told. Paths are inside the node's root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KubeletConfig {
+    /// `node-1`; also the host name label.
+    pub node_name: String,
+    /// The node's address on the cluster LAN; the server listens on its port 10250.
+    pub node_ip: Ipv4Addr,
+    /// `10.244.1.0/24`; `None` waits for a controller to set `spec.podCIDR` of the Node.
+    pub pod_cidr: Option<String>,
+    /// `https://172.30.0.2:6443`.
+    pub api_server: String,
+    /// PEM of the cluster's certificate authority: servers are checked against it, and clients of the kubelet's own server.
+    pub ca: String,
+    /// PEM, subject `system:node:<name>` in group `system:nodes`.
+    pub client_certificate: String,
+    /// PEM.
+    pub client_key: String,
+    /// PEM with the node's name and address as alternative names.
+    pub server_certificate: String,
+    /// PEM.
+    pub server_key: String,
+    /// Name servers of Pods with `dnsPolicy: ClusterFirst`.
+    pub cluster_dns: Vec<IpAddr>,
+    /// `cluster.local`.
+    pub cluster_domain: String,
+    /// More labels of the Node, such as `node-role.kubernetes.io/control-plane: ""`.
+    pub labels: BTreeMap<String, String>,
+    /// What the Node declares it has: `cpu`, `memory`, `ephemeral-storage`, `pods`. Declared, not measured.
+    pub capacity: BTreeMap<String, String>,
+    /// `v1.36.0`: shown as the kubelet's version.
+    pub version: String,
+    /// Where node-init listens.
+    pub init_socket: PathBuf,
+    /// Unpacked image layers, shared by all nodes.
+    pub layers: PathBuf,
+    /// Records of the images this node has.
+    pub images: PathBuf,
+    /// Volumes and termination messages of Pods.
+    pub pods: PathBuf,
+    /// Writable layers of containers.
+    pub containers: PathBuf,
+    /// `pods/` and `containers/` below it hold the logs.
+    pub logs: PathBuf,
+    /// Where the container engine's API is served; `None` serves none.
+    pub engine_socket: Option<PathBuf>,
+    /// Keep Service rules in this node's network (off when several kubelets share one in tests).
+    pub proxy: bool,
+}
+
+impl Default for KubeletConfig {
+    fn default() -> Self {
+        let capacity = [("cpu", "4"), ("memory", "8Gi"), ("ephemeral-storage", "40Gi"), ("pods", "110")];
+        KubeletConfig {
+            node_name: "node-1".into(),
+            node_ip: Ipv4Addr::LOCALHOST,
+            pod_cidr: None,
+            api_server: String::new(),
+            ca: String::new(),
+            client_certificate: String::new(),
+            client_key: String::new(),
+            server_certificate: String::new(),
+            server_key: String::new(),
+            cluster_dns: vec![IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10))],
+            cluster_domain: "cluster.local".into(),
+            labels: BTreeMap::new(),
+            capacity: capacity.map(|(name, amount)| (name.to_owned(), amount.to_owned())).into(),
+            version: "v1.36.0".into(),
+            init_socket: "/run/drydock/init.sock".into(),
+            layers: "/var/lib/drydock/layers".into(),
+            images: "/var/lib/drydock/images".into(),
+            pods: "/var/lib/kubelet/pods".into(),
+            containers: "/var/lib/drydock/containers".into(),
+            logs: "/var/log".into(),
+            engine_socket: Some("/run/docker.sock".into()),
+            proxy: true,
+        }
+    }
+}
