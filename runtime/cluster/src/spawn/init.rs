@@ -321,39 +321,42 @@ fn serve_request(requests: &OwnedFd, machines: &mut BTreeMap<String, Machine>) -
         MachineRequest::Create { name } | MachineRequest::Start { name, .. } | MachineRequest::Kill { name } => name.clone(),
     };
     match carry_out(request, machines) {
-        Ok((reply, Some(fd))) => send(requests.as_fd(), &reply, &[fd.as_fd()]),
-        Ok((reply, None)) => send(requests.as_fd(), &reply, &[]),
+        Ok((reply, fds)) => send(requests.as_fd(), &reply, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>()),
         Err(error) => send(requests.as_fd(), &MachineReply::Failed { name, what: error.to_string() }, &[]),
     }
 }
 
-fn carry_out(request: MachineRequest, machines: &mut BTreeMap<String, Machine>) -> io::Result<(MachineReply, Option<OwnedFd>)> {
+fn carry_out(request: MachineRequest, machines: &mut BTreeMap<String, Machine>) -> io::Result<(MachineReply, Vec<OwnedFd>)> {
     match request {
         MachineRequest::Create { name } => {
             if machines.contains_key(&name) {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("machine {name} runs already")));
             }
-            let (machine, namespace) = create_machine(&name)?;
+            let (machine, namespace, socket) = create_machine(&name)?;
             machines.insert(name.clone(), machine);
-            Ok((MachineReply::Created { name }, Some(namespace)))
+            Ok((MachineReply::Created { name }, vec![namespace, socket]))
         }
         MachineRequest::Start { name, config } => {
             let start = machines.get_mut(&name).and_then(|m| m.start.take());
             let start = start.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("machine {name} is not waiting to start")))?;
             nix_write_all(&start, config.as_bytes())?;
-            Ok((MachineReply::Started { name }, None))
+            Ok((MachineReply::Started { name }, Vec::new()))
         }
         MachineRequest::Kill { name } => {
             let machine = machines.get(&name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("machine {name} does not run")))?;
             kill(machine.pid, Signal::SIGKILL)?;
-            Ok((MachineReply::Started { name }, None))
+            Ok((MachineReply::Started { name }, Vec::new()))
         }
     }
 }
 
 /// Clone the machine's PID 1 into its namespaces; it blocks on its standard input until the configuration comes.
-fn create_machine(name: &str) -> io::Result<(Machine, OwnedFd)> {
+///
+/// It inherits one end of a socket pair as descriptor 3; the other end goes to the control plane, which thereby speaks to the
+/// machine's node-init (`drydock_node::init::Client::from_socket`) from the first moment on.
+fn create_machine(name: &str) -> io::Result<(Machine, OwnedFd, OwnedFd)> {
     let (read, write) = pipe()?;
+    let (socket, inherited) = pair()?;
     let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and with a null stack this is fork with namespaces; this process has one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0, 0, 0, 0) };
@@ -363,7 +366,7 @@ fn create_machine(name: &str) -> io::Result<(Machine, OwnedFd)> {
             drop(write);
             let outcome = sethostname(name).map_err(io::Error::from).and_then(|()| {
                 dup2_stdin(&read)?;
-                exec_role("role:node-init", &[])
+                exec_role("role:node-init", &[inherited.as_fd()])
             });
             let Err(_) = outcome;
             // SAFETY: _exit is always sound; PID 1 reaps us and reports the machine as exited.
@@ -372,7 +375,7 @@ fn create_machine(name: &str) -> io::Result<(Machine, OwnedFd)> {
         pid => {
             let pid = Pid::from_raw(pid as i32);
             let namespace = fs::File::open(format!("/proc/{pid}/ns/net"))?.into();
-            Ok((Machine { pid, start: Some(write) }, namespace))
+            Ok((Machine { pid, start: Some(write) }, namespace, socket))
         }
     }
 }

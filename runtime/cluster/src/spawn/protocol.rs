@@ -147,7 +147,7 @@ pub enum MachineRequest {
 /// What cluster-init answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum MachineReply {
-    /// The machine exists. Carries its network namespace as the only descriptor.
+    /// The machine exists. Carries two descriptors: its network namespace, and a socket connected to its node-init.
     Created {
         /// The machine.
         name: String,
