@@ -1,0 +1,465 @@
+//! The task of a session: see the parent module for the plan.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::{Gate, Refusal, Request};
+use crate::protocol::{Frame, FromViewer, Mode, RunPhase, ToViewer};
+use crate::screen::{Mark, Screen};
+use crate::shell::{Connection, Pending, Shell, ShellError, Size};
+
+/// Output is read only while some viewer has less than this unread.
+const PACE: usize = 256 * 1024;
+/// A viewer with more than this unread is dropped to repaints.
+const BEHIND: usize = 1024 * 1024;
+/// A viewer has caught up when less than this is unread.
+const CAUGHT_UP: usize = 64 * 1024;
+/// Typed or pasted bytes that wait for the program to read them.
+const MAX_INPUT: usize = 1024 * 1024;
+/// A viewer that acknowledges nothing for so long no longer sets the pace.
+const STALLED: Duration = Duration::from_millis(500);
+/// Pauses between attempts to open a shell.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+struct Viewer {
+    id: u64,
+    frames: mpsc::UnboundedSender<Frame>,
+    unread: usize,
+    behind: bool,
+    acknowledged: Instant,
+}
+
+/// A click-to-run under way.
+struct Run {
+    id: String,
+    commands: VecDeque<String>,
+    exit: Option<i32>,
+    /// The command in hand has been typed.
+    typed: bool,
+}
+
+enum Link {
+    Opening(Pending<'static, Result<Connection, ShellError>>),
+    Open(Connection),
+    Pausing(Instant),
+    Closed,
+}
+
+pub(super) struct Actor {
+    name: String,
+    shell: Arc<dyn Shell>,
+    screen: Screen,
+    size: watch::Sender<Size>,
+    mode: watch::Sender<Mode>,
+    viewers: Vec<Viewer>,
+    link: Link,
+    pause: Duration,
+    input: BytesMut,
+    run: Option<Run>,
+    /// The learner has typed something at the current prompt.
+    touched: bool,
+    exit: Option<i32>,
+}
+
+enum Happened {
+    Request(Option<Request>),
+    Opened(Result<Connection, ShellError>),
+    Output(std::io::Result<usize>),
+    Written(std::io::Result<usize>),
+    Retry,
+    Stalled,
+    Stop,
+}
+
+impl Actor {
+    pub(super) fn new(name: &str, shell: Arc<dyn Shell>, scrollback: usize, mode: watch::Sender<Mode>) -> Actor {
+        let size = Size::default();
+        Actor {
+            name: name.to_owned(),
+            shell,
+            screen: Screen::new(size, scrollback),
+            size: watch::channel(size).0,
+            mode,
+            viewers: Vec::new(),
+            link: Link::Closed,
+            pause: FIRST_PAUSE,
+            input: BytesMut::new(),
+            run: None,
+            touched: false,
+            exit: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Request>, mut stopped: watch::Receiver<bool>) {
+        // The first viewer's size is better than a guess, so the shell is opened with it.
+        let mut buffer = BytesMut::with_capacity(64 * 1024);
+        loop {
+            let happened = self.wait(&mut inbox, &mut stopped, &mut buffer).await;
+            match happened {
+                Happened::Stop | Happened::Request(None) => break,
+                Happened::Request(Some(request)) => self.request(request),
+                Happened::Opened(Ok(connection)) => self.opened(connection),
+                Happened::Opened(Err(error)) => self.not_opened(&error),
+                Happened::Output(Ok(0)) => self.ended(None),
+                Happened::Output(Ok(_)) => {
+                    let bytes = buffer.split().freeze();
+                    self.output(bytes);
+                    buffer.reserve(64 * 1024);
+                }
+                Happened::Output(Err(error)) | Happened::Written(Err(error)) => self.lost(&error),
+                Happened::Written(Ok(written)) => self.input.advance(written),
+                Happened::Retry => self.open(),
+                Happened::Stalled => self.drop_stalled(),
+            }
+        }
+    }
+
+    async fn wait(&mut self, inbox: &mut mpsc::Receiver<Request>, stopped: &mut watch::Receiver<bool>, buffer: &mut BytesMut) -> Happened {
+        let (may_read, stall) = self.pace();
+        let stall_at = stall.unwrap_or_else(|| Instant::now() + STALLED);
+        let input = &self.input;
+        let link = async {
+            match &mut self.link {
+                Link::Opening(opening) => Happened::Opened(opening.await),
+                Link::Pausing(until) => {
+                    tokio::time::sleep_until(*until).await;
+                    Happened::Retry
+                }
+                Link::Open(connection) => tokio::select! {
+                    read = connection.reader.read_buf(buffer), if may_read => Happened::Output(read),
+                    written = connection.writer.write(input), if !input.is_empty() => Happened::Written(written),
+                    () = std::future::pending(), if !may_read && input.is_empty() => Happened::Retry,
+                },
+                Link::Closed => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => Happened::Stop,
+            request = inbox.recv() => Happened::Request(request),
+            happened = link => happened,
+            () = tokio::time::sleep_until(stall_at), if stall.is_some() => Happened::Stalled,
+        }
+    }
+
+    /// Whether output may be read, and if not, when the slow viewers count as stalled.
+    fn pace(&self) -> (bool, Option<Instant>) {
+        let mut leaders = self.viewers.iter().filter(|v| !v.behind).peekable();
+        if leaders.peek().is_none() {
+            return (true, None);
+        }
+        let slowest = leaders.clone().map(|v| v.acknowledged).max();
+        if leaders.any(|v| v.unread < PACE) { (true, None) } else { (false, slowest.map(|at| at + STALLED)) }
+    }
+
+    fn drop_stalled(&mut self) {
+        for viewer in self.viewers.iter_mut().filter(|v| v.unread >= PACE) {
+            viewer.behind = true;
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Attach { size, frames, id } => self.attach(size, frames, id),
+            Request::Detach { id } => self.viewers.retain(|v| v.id != id),
+            Request::Input { bytes, id } => self.typed(&bytes, id),
+            Request::Viewer { id, message } => self.viewer(id, message),
+            Request::Run { commands, id, gate, reply } => self.start_run(commands, id, &gate, reply),
+            Request::Interrupt => {
+                self.stop_run();
+                self.input.clear();
+                self.input.extend_from_slice(b"\x03");
+            }
+        }
+    }
+
+    fn attach(&mut self, size: Option<Size>, frames: mpsc::UnboundedSender<Frame>, id: u64) {
+        if let Some(size) = size {
+            self.resize(size, id);
+        }
+        if matches!(self.link, Link::Closed) && !matches!(&*self.mode.borrow(), Mode::Ended { .. }) {
+            self.open();
+        }
+        let mut viewer = Viewer { id, frames, unread: 0, behind: false, acknowledged: Instant::now() };
+        send(&viewer, &ToViewer::State { mode: self.mode.borrow().clone() });
+        if let Some(run) = &self.run {
+            send(&viewer, &ToViewer::Run { id: run.id.clone(), phase: RunPhase::Running });
+        }
+        repaint(&mut viewer, &self.screen, *self.size.borrow());
+        self.viewers.push(viewer);
+    }
+
+    fn viewer(&mut self, id: u64, message: FromViewer) {
+        match message {
+            FromViewer::Resize { cols, rows } => self.resize(Size { cols, rows }.clamped(), id),
+            FromViewer::Reopen => {
+                if matches!(&*self.mode.borrow(), Mode::Ended { .. }) {
+                    self.open();
+                }
+            }
+            FromViewer::Ack { bytes } => {
+                let size = *self.size.borrow();
+                for viewer in self.viewers.iter_mut().filter(|v| v.id == id) {
+                    viewer.unread = viewer.unread.saturating_sub(bytes);
+                    viewer.acknowledged = Instant::now();
+                    if viewer.behind && viewer.unread < CAUGHT_UP {
+                        viewer.behind = false;
+                        repaint(viewer, &self.screen, size);
+                    }
+                }
+            }
+        }
+    }
+
+    fn resize(&mut self, size: Size, from: u64) {
+        if *self.size.borrow() == size {
+            return;
+        }
+        self.screen.resize(size);
+        self.size.send_replace(size);
+        for viewer in self.viewers.iter().filter(|v| v.id != from) {
+            send(viewer, &ToViewer::Size { cols: size.cols, rows: size.rows });
+        }
+    }
+
+    fn typed(&mut self, bytes: &Bytes, id: u64) {
+        if matches!(&*self.mode.borrow(), Mode::Ended { .. }) {
+            if bytes.iter().any(|b| matches!(b, b'\r' | b'\n')) {
+                self.open();
+            }
+            return;
+        }
+        if self.input.len() + bytes.len() > MAX_INPUT {
+            let why = "the program does not read its input; what you typed or pasted last was not sent".to_owned();
+            if let Some(viewer) = self.viewers.iter().find(|v| v.id == id) {
+                send(viewer, &ToViewer::Refused { why });
+            }
+            return;
+        }
+        if bytes.contains(&0x03) {
+            self.stop_run();
+        }
+        self.touched = true;
+        self.input.extend_from_slice(bytes);
+    }
+
+    fn open(&mut self) {
+        let (shell, name, size) = (self.shell.clone(), self.name.clone(), self.size.subscribe());
+        self.link = Link::Opening(Box::pin(async move { shell.open(&name, size).await }));
+        if !matches!(&*self.mode.borrow(), Mode::Starting { .. }) {
+            self.set_mode(Mode::Starting { why: None });
+        }
+    }
+
+    fn opened(&mut self, connection: Connection) {
+        self.link = Link::Open(connection);
+        self.pause = FIRST_PAUSE;
+        self.touched = false;
+        self.set_mode(Mode::Unmarked);
+    }
+
+    fn not_opened(&mut self, error: &ShellError) {
+        match error {
+            ShellError::NotYet(why) => {
+                self.set_mode(Mode::Starting { why: Some(why.clone()) });
+                self.pause_before_retry();
+            }
+            ShellError::Impossible(why) => self.ended(Some(why.clone())),
+        }
+    }
+
+    fn pause_before_retry(&mut self) {
+        self.link = Link::Pausing(Instant::now() + self.pause);
+        self.pause = (self.pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+
+    fn lost(&mut self, error: &std::io::Error) {
+        tracing::debug!(terminal = self.name, %error, "the shell's stream was lost");
+        self.stop_run();
+        self.input.clear();
+        self.print("\r\n\x1b[0m\x1b[2m[the connection to this shell was lost; opening it again]\x1b[0m\r\n");
+        self.set_mode(Mode::Starting { why: Some("the connection to this shell was lost".into()) });
+        self.pause_before_retry();
+    }
+
+    fn ended(&mut self, why: Option<String>) {
+        self.link = Link::Closed;
+        self.stop_run();
+        self.input.clear();
+        let reason = why.as_deref().map(|w| format!(" ({w})")).unwrap_or_default();
+        self.print(&format!("\x1b[?1049l\x1b[0m\r\n\x1b[2m[the shell has ended{reason}; press Enter to start it again]\x1b[0m\r\n"));
+        self.set_mode(Mode::Ended { why });
+    }
+
+    /// A note of ours in the terminal: part of the screen like everything else.
+    fn print(&mut self, text: &str) {
+        self.output(Bytes::copy_from_slice(text.as_bytes()));
+    }
+
+    fn output(&mut self, bytes: Bytes) {
+        let marks = self.screen.process(&bytes);
+        for viewer in &mut self.viewers {
+            if viewer.behind {
+                continue;
+            }
+            if viewer.unread + bytes.len() > BEHIND {
+                viewer.behind = true;
+                continue;
+            }
+            if viewer.unread == 0 {
+                viewer.acknowledged = Instant::now();
+            }
+            viewer.unread += bytes.len();
+            deliver(viewer, Frame::Binary(bytes.clone()));
+        }
+        for mark in marks {
+            self.mark(mark);
+        }
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        match mark {
+            Mark::PromptStart => {}
+            Mark::PromptEnd => {
+                self.touched = false;
+                self.set_mode(Mode::Prompt);
+                self.next_command();
+            }
+            Mark::CommandStart { line } => {
+                let program = program_of(&line);
+                self.set_mode(Mode::Busy { program, line });
+            }
+            Mark::CommandEnd { exit } => {
+                self.exit = exit;
+                if let Some(run) = self.run.as_mut().filter(|run| run.typed) {
+                    run.exit = exit;
+                }
+            }
+            Mark::Title(title) => self.tell(&ToViewer::Title { title }),
+        }
+    }
+
+    fn start_run(&mut self, commands: Vec<String>, id: String, gate: &Gate, reply: oneshot::Sender<Result<(), Refusal>>) {
+        let mode = self.mode.borrow().clone();
+        let free = self.run.is_none()
+            && match gate {
+                Gate::Prompt => mode == Mode::Prompt,
+                Gate::Unchanged(before) => mode == *before,
+            };
+        let answer = if free { Ok(()) } else { Err(refusal(&mode, self.run.as_ref())) };
+        let typed = answer.is_ok();
+        if reply.send(answer).is_err() || !typed {
+            return;
+        }
+        self.tell(&ToViewer::Run { id: id.clone(), phase: RunPhase::Running });
+        self.run = Some(Run { id, commands: commands.into(), exit: None, typed: false });
+        if mode == Mode::Prompt {
+            self.next_command();
+        } else {
+            self.type_everything();
+        }
+    }
+
+    /// At a prompt: type the next command of the run, or report that it is done.
+    fn next_command(&mut self) {
+        let Some(run) = &mut self.run else { return };
+        match run.commands.pop_front() {
+            Some(command) => {
+                run.typed = true;
+                self.type_command(&command);
+                // From now on the shell is not free, although it will say so itself only when it has read the line.
+                let program = program_of(&command);
+                self.set_mode(Mode::Busy { program, line: command });
+            }
+            None => {
+                let (id, exit) = (run.id.clone(), run.exit);
+                self.run = None;
+                self.tell(&ToViewer::Run { id, phase: RunPhase::Finished { exit } });
+            }
+        }
+    }
+
+    /// Where no marks come there is no prompt to wait for.
+    fn type_everything(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        for command in &run.commands {
+            self.type_command(command);
+        }
+        self.tell(&ToViewer::Run { id: run.id, phase: RunPhase::Finished { exit: None } });
+    }
+
+    fn type_command(&mut self, command: &str) {
+        if std::mem::take(&mut self.touched) && matches!(&*self.mode.borrow(), Mode::Prompt) {
+            // End of line, then delete to its beginning: what was half typed is not part of this command.
+            self.input.extend_from_slice(b"\x05\x15");
+        }
+        if command.contains('\n') && self.screen.bracketed_paste() {
+            self.input.extend_from_slice(b"\x1b[200~");
+            self.input.extend_from_slice(command.as_bytes());
+            self.input.extend_from_slice(b"\x1b[201~\r");
+        } else {
+            self.input.extend_from_slice(command.replace('\n', "\r").as_bytes());
+            self.input.extend_from_slice(b"\r");
+        }
+    }
+
+    fn stop_run(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.tell(&ToViewer::Run { id: run.id, phase: RunPhase::Stopped });
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        self.mode.send_replace(mode.clone());
+        self.tell(&ToViewer::State { mode });
+    }
+
+    fn tell(&self, message: &ToViewer) {
+        for viewer in &self.viewers {
+            send(viewer, message);
+        }
+    }
+}
+
+fn refusal(mode: &Mode, run: Option<&Run>) -> Refusal {
+    match mode {
+        Mode::Busy { program, .. } => Refusal::Busy { program: program.clone() },
+        Mode::Starting { .. } => Refusal::Starting,
+        Mode::Ended { .. } => Refusal::Ended,
+        Mode::Prompt | Mode::Unmarked => match run {
+            Some(_) => Refusal::Busy { program: "another block".into() },
+            None => Refusal::Unsure,
+        },
+    }
+}
+
+/// The word a learner would call the running program by.
+fn program_of(line: &str) -> String {
+    let mut words = line.split_whitespace().skip_while(|word| *word == "sudo" || word.contains('='));
+    let word = words.next().unwrap_or("a program");
+    word.rsplit('/').next().unwrap_or(word).to_owned()
+}
+
+fn repaint(viewer: &mut Viewer, screen: &Screen, size: Size) {
+    let bytes = Bytes::from(screen.repaint());
+    send(viewer, &ToViewer::Snapshot { cols: size.cols, rows: size.rows });
+    viewer.unread += bytes.len();
+    deliver(viewer, Frame::Binary(bytes));
+}
+
+fn send(viewer: &Viewer, message: &ToViewer) {
+    deliver(viewer, message.frame());
+}
+
+fn deliver(viewer: &Viewer, frame: Frame) {
+    if viewer.frames.send(frame).is_err() {
+        tracing::trace!(viewer = viewer.id, "a viewer left; its detach is on the way");
+    }
+}
