@@ -334,7 +334,7 @@ fn carry_out(request: MachineRequest, machines: &mut BTreeMap<String, Machine>) 
             }
             let (machine, namespace, socket) = create_machine(&name)?;
             machines.insert(name.clone(), machine);
-            Ok((MachineReply::Created { name }, vec![namespace, socket]))
+            Ok((MachineReply::Created { name }, vec![socket, namespace]))
         }
         MachineRequest::Start { name, config } => {
             let start = machines.get_mut(&name).and_then(|m| m.start.take());

@@ -147,7 +147,8 @@ pub enum MachineRequest {
 /// What cluster-init answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum MachineReply {
-    /// The machine exists. Carries two descriptors: its network namespace, and a socket connected to its node-init.
+    /// The machine exists. Carries two descriptors: a socket connected to its node-init (for `drydock_node::init::Client::from_socket`),
+    /// and, last, its network namespace.
     Created {
         /// The machine.
         name: String,
