@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn mistakes_read_as_upstream() {
         for (selector, message) in [
-            ("a in", "unable to parse requirement: found '', expected: '('"),
+            ("a in", "unable to parse requirement: found '' expected: '('"),
             ("a,", "found '', expected: identifier after ','"),
             ("=b", "unable to parse requirement: found '=', expected: identifier"),
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
