@@ -1,0 +1,117 @@
+//! Who may talk to the page: only pages of ours, under our own names, with our token for what changes something.
+//!
+//! A site that rebinds its name to 127.0.0.1 sends its own `Host`; a site that posts here sends its own `Origin`; neither
+//! can read the token, which stands in our documents only.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// Header that carries the token.
+pub(crate) const TOKEN_HEADER: &str = "x-drydock-token";
+
+/// What a request is compared with.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    hosts: Arc<[String]>,
+    /// Stands in every document we serve.
+    pub(crate) token: Arc<str>,
+}
+
+impl Guard {
+    /// For a server on this port, with the token of `directory` (made if missing, kept over restarts).
+    pub(crate) fn new(port: u16, directory: &Path) -> std::io::Result<Guard> {
+        let names = ["127.0.0.1", "localhost", "[::1]", "drydock.localhost"];
+        let hosts = names.iter().map(|name| format!("{name}:{port}")).collect();
+        Ok(Guard { hosts, token: token(&directory.join("token"))?.into() })
+    }
+
+    fn knows_host(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        host.is_some_and(|host| self.hosts.iter().any(|known| known == host))
+    }
+
+    fn origin(&self, headers: &HeaderMap) -> Origin {
+        match headers.get(header::ORIGIN).map(HeaderValue::to_str) {
+            None => Origin::Absent,
+            Some(Ok(origin)) => match origin.strip_prefix("http://") {
+                Some(host) if self.hosts.iter().any(|known| known == host) => Origin::Ours,
+                _ => Origin::Foreign,
+            },
+            Some(Err(_)) => Origin::Foreign,
+        }
+    }
+
+    fn knows_token(&self, request: &Request) -> bool {
+        let by_header = request.headers().get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
+        let by_query = || request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
+        by_header.or_else(by_query).is_some_and(|token| same(token, &self.token))
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Origin {
+    Absent,
+    Ours,
+    Foreign,
+}
+
+/// Compare without telling by time how much was right.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
+}
+
+fn token(path: &Path) -> std::io::Result<String> {
+    if let Ok(known) = fs::read_to_string(path)
+        && known.len() >= 32
+    {
+        return Ok(known);
+    }
+    let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(fresh.as_bytes())?;
+    Ok(fresh)
+}
+
+/// Refuse what does not come from us; add the headers every answer has.
+pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let refused = |why: &'static str| (StatusCode::FORBIDDEN, why).into_response();
+    if !guard.knows_host(request.headers()) {
+        return refused("this server answers under 127.0.0.1 and localhost only");
+    }
+    let origin = guard.origin(request.headers());
+    if origin == Origin::Foreign {
+        return refused("requests from other sites are refused");
+    }
+    let socket = request.uri().path().starts_with("/ws/");
+    if socket && origin != Origin::Ours {
+        return refused("a socket is opened by the page only");
+    }
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if (changes || socket) && !guard.knows_token(&request) {
+        return refused("the page is from another server; load it again");
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response
+}
+
+/// The policy of a document whose own style elements carry `nonce` (the terminal makes some).
+pub(crate) fn policy(nonce: &str) -> String {
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}

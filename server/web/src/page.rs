@@ -1,0 +1,303 @@
+//! The document: a chapter as HTML that is readable without scripts; the script adds the machine beside it.
+//!
+//! Everything the script needs is in data attributes; nothing is inline. Prose comes from our own Markdown renderer and is
+//! trusted, all other text is escaped here.
+
+use crate::course::{Block, Chapter, Outline, Section, SectionKind};
+use crate::highlight;
+
+/// Text as HTML.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A sentence with `code` in backticks, as HTML.
+#[must_use]
+pub fn inline(text: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in text.split('`').enumerate() {
+        let part = escape(part);
+        if index % 2 == 1 {
+            out.push_str(&format!("<code>{part}</code>"));
+        } else {
+            out.push_str(&part);
+        }
+    }
+    out
+}
+
+/// The whole document.
+#[must_use]
+pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::sync::Arc<Chapter>, E>>, id: &str, token: &str, nonce: &str) -> String {
+    let (title, main) = match chapter {
+        Some(Ok(chapter)) => (format!("{} - {}", chapter.title, outline.title), article(outline, chapter)),
+        Some(Err(why)) => ("This chapter does not parse".to_owned(), broken(why.as_ref())),
+        None => ("No such chapter".to_owned(), missing(outline)),
+    };
+    let number = match chapter {
+        Some(Ok(chapter)) => chapter.number.as_str(),
+        _ => "",
+    };
+    format!(
+        r##"<!doctype html>
+<html lang="en" data-chapter="{id}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="drydock-token" content="{token}">
+<meta name="drydock-nonce" content="{nonce}">
+<title>{title}</title>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+<script src="/assets/theme.js"></script>
+<link rel="stylesheet" href="/assets/page.css">
+<script type="module" src="/assets/app.js"></script>
+</head>
+<body>
+<a class="skip" href="#lesson">Skip to the lesson</a>
+<header class="top">
+<a class="brand" href="/"><svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="M3 5v11a4 4 0 0 0 4 4h10a4 4 0 0 0 4-4V5"/><path d="M7 9h10l-1.6 5.2a1 1 0 0 1-1 .8H9.600a1 1 0 0 1-1-.8z" class="hull"/><path d="M12 9V4"/></svg><span>Drydock</span></a>
+<p class="crumbs"><span class="crumb-book">{book}</span><span class="crumb-chapter">{number}</span><span class="crumb-section" data-crumb></span></p>
+<div class="tools" data-tools></div>
+</header>
+<div class="desk" data-desk>
+<main id="lesson" tabindex="-1" aria-label="Lesson">{main}</main>
+<nav class="contents" aria-label="Contents" data-contents>{contents}</nav>
+</div>
+<div class="polite" role="status" aria-live="polite" data-announce></div>
+</body>
+</html>
+"##,
+        id = escape(id),
+        title = escape(&title),
+        book = escape(&outline.title),
+        number = if number.is_empty() { String::new() } else { format!("Chapter {}", escape(number)) },
+        contents = contents(outline, id),
+    )
+}
+
+fn broken(why: &str) -> String {
+    format!(
+        "<article class=\"chapter\"><p class=\"eyebrow\">This chapter</p><h1>It does not parse</h1>\
+         <pre class=\"output\" tabindex=\"0\"><code>{}</code></pre><p>Correct the file and load this page again; the other chapters are not affected.</p></article>",
+        escape(why)
+    )
+}
+
+fn missing(outline: &Outline) -> String {
+    let first = outline.chapters.iter().find(|chapter| chapter.available);
+    let way = first.map(|chapter| format!("<p><a href=\"/{}\">Go to chapter {}: {}</a></p>", escape(&chapter.id), escape(&chapter.number), escape(&chapter.title)));
+    format!("<article class=\"chapter\"><p class=\"eyebrow\">Nothing here</p><h1>There is no such chapter</h1>{}</article>", way.unwrap_or_default())
+}
+
+fn contents(outline: &Outline, current: &str) -> String {
+    let mut out = format!("<p class=\"contents-title\">{}</p><ol class=\"chapters\">", escape(&outline.title));
+    for chapter in &outline.chapters {
+        let (id, number, title) = (escape(&chapter.id), escape(&chapter.number), escape(&chapter.title));
+        let here = chapter.id == current;
+        if !chapter.available {
+            out.push_str(&format!("<li class=\"later\"><span><span class=\"n\">{number}</span>{title}</span></li>"));
+            continue;
+        }
+        let aria = if here { " aria-current=\"page\"" } else { "" };
+        let checks: Vec<&str> = chapter.sections.iter().flat_map(|s| &s.checks).map(String::as_str).collect();
+        out.push_str(&format!("<li data-chapter=\"{id}\" data-checks=\"{}\"><a href=\"/{id}\"{aria}><span class=\"n\">{number}</span>{title}<span class=\"tally\" data-tally></span></a>",
+            escape(&checks.join(" "))
+        ));
+        out.push_str("<ol class=\"sections\">");
+        for section in &chapter.sections {
+            let kind = kind_name(section.kind);
+            out.push_str(&format!("<li class=\"level-{}\" data-kind=\"{kind}\" data-checks=\"{}\"><a href=\"/{id}#{}\"><span class=\"dot\" aria-hidden=\"true\"></span><span>{}</span></a></li>",
+                section.level,
+                escape(&section.checks.join(" ")),
+                escape(&section.id),
+                escape(&section.title)
+            ));
+        }
+        out.push_str("</ol></li>");
+    }
+    out.push_str("</ol>");
+    out
+}
+
+fn kind_name(kind: SectionKind) -> &'static str {
+    match kind {
+        SectionKind::Text => "text",
+        SectionKind::Exercise => "exercise",
+        SectionKind::Lab => "lab",
+    }
+}
+
+/// The chapter itself: what is replaced when the learner turns to another one.
+#[must_use]
+pub fn article(outline: &Outline, chapter: &Chapter) -> String {
+    let mut out = format!(
+        "<article class=\"chapter\" data-id=\"{}\"><header><p class=\"eyebrow\">Chapter {}</p><h1>{}</h1></header>",
+        escape(&chapter.id),
+        escape(&chapter.number),
+        escape(&chapter.title)
+    );
+    for section in &chapter.sections {
+        out.push_str(&section_html(section));
+    }
+    let at = outline.chapters.iter().position(|c| c.id == chapter.id);
+    let next = at.and_then(|at| outline.chapters[at + 1..].iter().find(|c| c.available));
+    if let Some(next) = next {
+        out.push_str(&format!("<p class=\"next\"><a href=\"/{}\">Next: {}</a></p>", escape(&next.id), escape(&next.title)));
+    }
+    out.push_str("</article>");
+    out
+}
+
+fn section_html(section: &Section) -> String {
+    let kind = kind_name(section.kind);
+    let mut out = format!("<section class=\"{kind}\" id=\"{}\" data-section=\"{kind}\" data-solutions=\"{}\">", escape(&section.id), section.solutions.len());
+    if !section.title.is_empty() {
+        let level = section.level.clamp(2, 4);
+        let minutes = section.minutes.map(|m| format!("<span class=\"minutes\">{m} min</span>")).unwrap_or_default();
+        let (label, title) = match section.kind {
+            SectionKind::Text => ("", section.title.as_str()),
+            SectionKind::Exercise => ("Try it now", section.title.trim_start_matches("Try it now: ")),
+            SectionKind::Lab => ("Lab", section.title.trim_start_matches("Lab: ")),
+        };
+        if section.kind != SectionKind::Text {
+            out.push_str(&format!("<p class=\"card-head\"><span class=\"label\">{label}</span>{minutes}<span class=\"card-state\" data-card-state></span></p>"));
+        }
+        out.push_str(&format!("<h{level} tabindex=\"-1\">{}</h{level}>", inline(title)));
+    }
+    let mut checks = false;
+    for block in &section.blocks {
+        let is_check = matches!(block, Block::Check { .. });
+        if is_check && !checks {
+            out.push_str("<ul class=\"checks\">");
+        } else if checks && !is_check {
+            out.push_str("</ul>");
+        }
+        checks = is_check;
+        block_html(block, &mut out);
+    }
+    if checks {
+        out.push_str("</ul>");
+    }
+    if section.kind == SectionKind::Lab {
+        out.push_str("<div class=\"lab-end\" data-lab-end></div>");
+    }
+    out.push_str("</section>");
+    out
+}
+
+fn block_html(block: &Block, out: &mut String) {
+    let html = match block {
+        Block::Prose { html } => html.clone(),
+        Block::Command { id, session, text, typed, inside } => command(id, session, text, *typed, inside.as_deref()),
+        Block::Output { text } => format!(
+            "<figure class=\"printed\"><figcaption>prints</figcaption><pre class=\"output\" tabindex=\"0\"><code>{}</code></pre></figure>",
+            escape(text.trim_end())
+        ),
+        Block::Code { language, path, text } => {
+            let caption = path.as_ref().map(|path| format!("<figcaption>{}</figcaption>", escape(path))).unwrap_or_default();
+            let data = path.as_ref().map(|path| format!(" data-path=\"{}\"", escape(path))).unwrap_or_default();
+            format!(
+                "<figure class=\"listing\"{data}>{caption}<div class=\"bar\" data-bar></div><pre tabindex=\"0\"><code data-text=\"{}\">{}</code></pre></figure>",
+                escape(text.trim_end()),
+                highlight::listing(language, text)
+            )
+        }
+        Block::Ask { id, say, options, prediction } => ask(id, say, options, *prediction),
+        Block::Check { id, say, optional, hints } => format!(
+            "<li class=\"check\" id=\"check-{id}\" data-check=\"{id}\" data-hints=\"{}\" data-optional=\"{optional}\" data-state=\"waiting\">\
+             <span class=\"mark\" aria-hidden=\"true\"></span><div class=\"check-text\"><p class=\"say\">{}{}</p><p class=\"note\" data-note></p></div>\
+             <div class=\"check-tools\" data-check-tools></div></li>",
+            hints.len(),
+            inline(say),
+            if *optional { " <span class=\"optional\">optional</span>" } else { "" },
+            id = escape(id),
+        ),
+    };
+    out.push_str(&html);
+}
+
+fn command(id: &str, session: &str, text: &str, typed: bool, inside: Option<&str>) -> String {
+    let place = match (inside, session) {
+        (Some(_), _) => "inside the Pod".to_owned(),
+        (None, "main") => String::new(),
+        (None, other) => format!("terminal {}", escape(other)),
+    };
+    format!(
+        "<figure class=\"command\" id=\"run-{id}\" data-command=\"{id}\" data-session=\"{session}\" data-typed=\"{typed}\" data-inside=\"{}\">\
+         <pre tabindex=\"0\"><code data-text=\"{}\">{}</code></pre><div class=\"bar\" data-bar><span class=\"where\">{place}</span></div></figure>",
+        escape(inside.unwrap_or_default()),
+        escape(text.trim_end()),
+        highlight::shell(text),
+        id = escape(id),
+        session = escape(session),
+    )
+}
+
+fn ask(id: &str, say: &str, options: &[String], prediction: bool) -> String {
+    let id = escape(id);
+    let label = if prediction { "Predict" } else { "Answer" };
+    let mut fields = String::new();
+    if options.is_empty() {
+        fields.push_str("<input type=\"text\" name=\"answer\" autocomplete=\"off\" spellcheck=\"false\" aria-label=\"Your answer\"><button type=\"submit\">Answer</button>");
+    }
+    for (index, option) in options.iter().enumerate() {
+        fields.push_str(&format!("<label class=\"option\"><input type=\"radio\" name=\"answer\" value=\"{value}\" id=\"ask-{id}-{index}\"><span>{text}</span></label>",
+            value = escape(option),
+            text = inline(option)
+        ));
+    }
+    format!(
+        "<form class=\"ask\" data-ask=\"{id}\" data-prediction=\"{prediction}\"><fieldset><legend><span class=\"label\">{label}</span> {}</legend>\
+         <div class=\"options\">{fields}</div></fieldset><p class=\"because\" data-because></p></form>",
+        inline(say)
+    )
+}
+
+/// The ways to solve a lab.
+#[must_use]
+pub fn solutions(section: &Section) -> String {
+    let each = section.solutions.iter().map(|solution| {
+        format!(
+            "<h4>{}</h4><figure class=\"listing\"><div class=\"bar\" data-bar></div><pre tabindex=\"0\"><code data-text=\"{}\">{}</code></pre></figure>",
+            inline(&solution.title),
+            escape(solution.text.trim_end()),
+            highlight::shell(&solution.text)
+        )
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_prose_is_trusted() {
+        let text = "<script>alert(1)</script>".to_owned();
+        let blocks = vec![
+            Block::Command { id: "a\"b".into(), session: "main".into(), text: text.clone(), typed: false, inside: None },
+            Block::Output { text: text.clone() },
+            Block::Code { language: "yaml".into(), path: Some(text.clone()), text: text.clone() },
+            Block::Ask { id: "q".into(), say: text.clone(), options: vec![text.clone()], prediction: true },
+            Block::Check { id: "c".into(), say: format!("`{text}` {text}"), optional: false, hints: vec![] },
+        ];
+        let section = Section { id: "s".into(), title: text.clone(), level: 2, blocks, ..Section::default() };
+        let chapter = Chapter { id: "ch02".into(), title: text, sections: vec![section], ..Chapter::default() };
+        let html = article(&Outline::default(), &chapter);
+        assert!(!html.contains("<script"), "{html}");
+        assert!(!html.contains("a\"b"), "{html}");
+    }
+}

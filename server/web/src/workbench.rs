@@ -1,0 +1,128 @@
+//! The machine beside the book: terminals, the state of the cluster, files, reset.
+
+use std::sync::Arc;
+
+use drydock_terminal::Terminals;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::Pending;
+
+/// The machine beside the book.
+pub trait Workbench: Send + Sync + 'static {
+    /// Its terminals.
+    fn terminals(&self) -> Terminals;
+
+    /// Boot progress and the picture of the cluster, as they change. Senders may coalesce, receivers do.
+    fn status(&self) -> watch::Receiver<Arc<Status>>;
+
+    /// Put things back. The error says what, why and what next.
+    fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>>;
+
+    /// A file of the learner's home; `None` if there is none.
+    fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>>;
+
+    /// Write a file of the learner's home.
+    fn write_file(&self, path: &str, bytes: Vec<u8>) -> Pending<'_, Result<(), String>>;
+}
+
+/// How much is put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "scope", rename_all = "lowercase")]
+pub enum Reset {
+    /// The chapter begins anew: cluster, files, checks.
+    Chapter {
+        /// Its id.
+        chapter: String,
+    },
+}
+
+/// Everything the page shows of the machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// How far it is.
+    pub phase: Phase,
+    /// Boot steps in order.
+    pub steps: Vec<Step>,
+    /// Nodes in order.
+    pub nodes: Vec<Node>,
+    /// Objects of the picture, any order; the page places them.
+    pub objects: Vec<Object>,
+}
+
+/// How far the machine is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "camelCase")]
+pub enum Phase {
+    /// On its way; see the steps.
+    #[default]
+    Starting,
+    /// It can be used.
+    Ready,
+    /// It is being put back.
+    Resetting,
+    /// It does not work.
+    Failed {
+        /// What does not work.
+        what: String,
+        /// Why.
+        why: String,
+        /// What to do.
+        next: String,
+    },
+}
+
+/// A step of the boot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// What it does, as `Start the API server`.
+    pub label: String,
+    /// Whether it is done.
+    pub done: bool,
+    /// Milliseconds it took.
+    pub millis: Option<u64>,
+}
+
+/// A node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// Name.
+    pub name: String,
+    /// Its Ready condition.
+    pub ready: bool,
+}
+
+/// An object in the picture: Pods, their owners, Services.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    /// Uid.
+    pub uid: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Uid of its controller.
+    pub owner: Option<String>,
+    /// Node, of a Pod that is scheduled.
+    pub node: Option<String>,
+    /// What kubectl would print: `Running`, `ContainerCreating`, `2/2`.
+    pub state: String,
+    /// It does what it should.
+    pub ready: bool,
+    /// It is being deleted.
+    pub terminating: bool,
+    /// Something is wrong with it (back-off, failed).
+    pub trouble: bool,
+    /// Restarts, of a Pod.
+    pub restarts: u32,
+    /// Labels as `key=value`.
+    pub labels: Vec<String>,
+    /// Uids it selects, of a Service.
+    pub selects: Vec<String>,
+}
