@@ -21,8 +21,23 @@ pub mod error;
 pub mod spec;
 pub mod stdio;
 
+mod child;
+mod mounts;
+mod privileges;
+mod report;
+mod rootfs;
+mod run;
+mod sandbox;
+mod seccomp;
+mod syscalls;
+mod users;
+
 pub use error::{Error, Step};
+pub use run::{Ended, Process, Surroundings, Target, exec, mount_namespace, signal, signal_mount_namespace, start, wait};
+pub use sandbox::Sandbox;
 pub use spec::{
     Capabilities, CgroupSpec, ContainerSpec, Limits, Mount, MountKind, PidMode, ProcessSpec, Rlimit, RootFs, SandboxConfig, Seccomp,
     TerminalSize, UserSpec,
 };
+pub use syscalls::open_in_root;
+pub use users::IdMap;

@@ -32,7 +32,7 @@ pub struct ContainerSpec {
     pub id: String,
     /// Where its files come from.
     pub root: RootFs,
-    /// Mounts on top of the standard ones ([`Mount::standard`] is always there), in order.
+    /// Mounts on top of the standard ones (`/proc`, `/dev`, `/dev/shm`, `/sys` ...), in order.
     pub mounts: Vec<Mount>,
     /// The program that becomes PID 1.
     pub process: ProcessSpec,

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::error::{Context, Error, Step};
 use crate::spec::TerminalSize;
@@ -35,6 +36,19 @@ impl Stdio {
     }
 }
 
+/// Unlock the other side of a terminal and open it, whatever its name is where we stand.
+#[allow(unsafe_code, reason = "TIOCSPTLCK and TIOCGPTPEER have no wrapper")]
+pub(crate) fn terminal_peer(master: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let unlock: libc::c_int = 0;
+    let raw = std::os::fd::AsRawFd::as_raw_fd(&master);
+    // SAFETY: the ioctl reads one integer, which lives on our stack.
+    Errno::result(unsafe { libc::ioctl(raw, libc::TIOCSPTLCK, &raw const unlock) })?;
+    // SAFETY: the ioctl takes open flags and returns a new descriptor.
+    let peer = Errno::result(unsafe { libc::ioctl(raw, libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(peer) })
+}
+
 /// Tell a terminal its size; the foreground process gets SIGWINCH when it changed.
 ///
 /// # Errors
@@ -49,4 +63,25 @@ fn set_window_size(terminal: BorrowedFd<'_>, size: TerminalSize) -> Result<(), E
     #[allow(unsafe_code, reason = "TIOCSWINSZ has no wrapper")]
     let result = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&terminal), libc::TIOCSWINSZ, &raw const window) };
     Errno::result(result).map(drop)
+}
+
+/// Make reads and writes of a stream return at once when there is nothing to do, for callers with a poll loop.
+///
+/// # Errors
+/// When the descriptor is not a stream.
+pub fn set_nonblocking(stream: BorrowedFd<'_>) -> Result<(), Error> {
+    let set = || -> Result<(), Errno> {
+        let flags = OFlag::from_bits_truncate(fcntl(stream, FcntlArg::F_GETFL)?);
+        fcntl(stream, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+    };
+    set().context(Step::Terminal, || "switch stream to non-blocking")
+}
+
+/// The process group in the foreground of a terminal, by the process ids of the caller's pid namespace.
+///
+/// # Errors
+/// When `terminal` is not one, or nobody has it open any more.
+pub fn foreground(terminal: BorrowedFd<'_>) -> Result<i32, Error> {
+    let group = nix::unistd::tcgetpgrp(terminal).context(Step::Terminal, || "ask for the foreground process group")?;
+    Ok(group.as_raw())
 }
