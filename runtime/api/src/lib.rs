@@ -18,6 +18,7 @@
 
 pub mod admission;
 pub mod apply;
+mod decode;
 pub mod delete;
 pub mod discovery;
 pub mod field_error;
@@ -31,6 +32,7 @@ pub mod patch;
 pub mod registry;
 pub mod scale;
 pub mod schema;
+mod schema_overlay;
 pub mod status;
 pub mod table;
 pub mod write;

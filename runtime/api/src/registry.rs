@@ -181,6 +181,18 @@ pub trait Rules: Send + Sync {
     fn prepare_create(&self, _new: &mut Value) {}
     /// Restores what an updater may not change.
     fn prepare_update(&self, _new: &mut Value, _old: &Value) {}
+    /// Restores what a write to a subresource may not change, besides what [`crate::write::prepare_update`] keeps.
+    fn prepare_subresource_update(
+        &self,
+        _subresource: Subresource,
+        _new: &mut Value,
+        _old: &Value,
+    ) {
+    }
+    /// Whether a creator may set `status` (Nodes register with theirs).
+    fn keeps_status_on_create(&self) -> bool {
+        false
+    }
     /// Whether the name is one; the default is a DNS subdomain.
     fn validate_name(&self, name: &str, prefix: NamePrefix) -> Vec<String> {
         crate::meta::dns_subdomain_messages(name, prefix)
