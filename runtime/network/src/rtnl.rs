@@ -141,8 +141,8 @@ impl Rtnl {
         self.index(name)
     }
 
-    /// A pair of links like the two ends of a cable: `name` here, `peer_name` in another namespace. A half pair that an
-    /// interrupted run left is made anew. Returns whether a cable was made, or was there.
+    /// A pair of links like the two ends of a cable: `name` here, `peer_name` in another namespace, where it is
+    /// still off. A half pair that an interrupted run left is made anew. Returns the number of the end here.
     ///
     /// # Errors
     /// What the kernel said.
@@ -160,7 +160,8 @@ impl Rtnl {
                 m.text(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, |m| {
                     m.nest(VETH_INFO_PEER, |m| {
                         let fd = peer.as_fd().as_raw_fd();
-                        m.put(&ifinfo(0, IFF_UP, IFF_UP)).text(IFLA_IFNAME, peer_name).number(IFLA_NET_NS_FD, fd as u32)
+                        // Off: veth cannot be switched on before it knows its other end.
+                        m.put(&ifinfo(0, 0, 0)).text(IFLA_IFNAME, peer_name).number(IFLA_NET_NS_FD, fd as u32)
                     })
                 })
             });
