@@ -12,5 +12,11 @@
 //! * Components talk to each other through the API server, also when they share this process.
 //! * The end of the host's socket is the end of every process and mount of the cluster.
 
+pub mod control_plane;
 pub mod pki;
 pub mod spawn;
+
+mod evidence;
+mod internet;
+mod lab;
+mod workstation;

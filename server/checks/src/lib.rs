@@ -1,1 +1,22 @@
-//! drydock-checks: see `../shared/design/architecture.md`, section 3.
+//! Judging exercises: evidence in, verdicts and reasons out.
+//!
+//! 1. [`world`] holds what is known: objects, their changes, commands, streams, containers, answers.
+//! 2. [`eval`] asks a check's question of the world; [`explain`] says why the answer is no. Both are pure.
+//! 3. [`engine`] keeps windows, baselines and latches of one chapter and persists them.
+//! 4. [`watch`] keeps the world fresh from the cluster; [`probe`] asks what only a request can tell.
+//!
+//! # Invariants
+//! * A verdict is a function of the world, the probes and the check: the same evidence gives the same verdict.
+//! * Nothing polls. A check is judged again when something it reads has changed; probes make at most five tries a trigger.
+//! * The page's own requests are never evidence.
+
+pub mod compile;
+pub mod engine;
+pub mod eval;
+pub mod explain;
+pub mod interpolate;
+pub mod probe;
+pub mod select;
+pub mod verdict;
+pub mod watch;
+pub mod world;

@@ -1,3 +1,58 @@
-//! Entry point: pick the role, then run it.
+//! `drydock`: picks the process role, reads the command line, wires the parts together. No logic of its own.
+//!
+//! The same executable is every process of the product. Inside the cluster it is started again as `drydock role:NAME`, and as `docker`
+//! in the workstation, so both are decided before anything else happens, while the process still has one thread.
 
-fn main() {}
+mod cli;
+mod commands;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args();
+    let called = args.next().unwrap_or_default();
+    let name = called.rsplit('/').next().unwrap_or(&called);
+    if name == "docker" {
+        return drydock_engine::cli::main(args.collect());
+    }
+    match args.next().as_deref().and_then(|arg| arg.strip_prefix("role:")) {
+        Some(role) => run_role(role),
+        None => run_command(),
+    }
+}
+
+/// A process inside the cluster.
+fn run_role(role: &str) -> ExitCode {
+    log_to_stderr("warn,drydock=info");
+    match role {
+        "cluster-init" => drydock_cluster::spawn::init::run(),
+        "control-plane" => drydock_cluster::control_plane::main(),
+        "node-init" => drydock_node::init::main(),
+        "kubelet" => drydock_node::kubelet::main(),
+        other => {
+            eprintln!("drydock: there is no process role {other:?}; roles are started by drydock itself");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A command typed by a person.
+fn run_command() -> ExitCode {
+    let cli = cli::Cli::parse();
+    log_to_stderr(if cli.verbose { "info,drydock=debug" } else { "warn" });
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("drydock: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DRYDOCK_LOG").unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}

@@ -6,16 +6,18 @@
 
 pub mod cgroups;
 pub mod init;
+pub mod machines;
 pub mod protocol;
 
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nix::unistd::{Uid, User, getgid, getuid};
+use nix::sys::socket::{Shutdown, shutdown};
+use nix::unistd::{Uid, getgid, getuid};
 
 pub use protocol::{Begin, ClusterMessage, HostMessage, Identity, Settings};
 
@@ -148,6 +150,19 @@ impl Running {
         }
     }
 
+    /// The file the cluster's processes log to.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Order the cluster to end; returns at once. Dropping the value waits for it.
+    pub fn end(&self) {
+        // The end of file on the socket is the order.
+        if let Err(error) = shutdown(self.socket.as_raw_fd(), Shutdown::Both) {
+            tracing::debug!(%error, "the cluster's socket was closed already");
+        }
+    }
+
     fn receive(&self) -> Result<ClusterMessage, SpawnError> {
         let message = step(protocol::receive(self.socket.as_fd()), "hear from the cluster")?;
         message.map(|(message, _)| message).ok_or_else(|| SpawnError::Ended(self.log.clone()))
@@ -167,10 +182,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The end of file on the socket is the order to die; killing is for a cluster-init that never got that far.
-        if let Err(error) = nix::sys::socket::shutdown(std::os::fd::AsRawFd::as_raw_fd(&self.socket), nix::sys::socket::Shutdown::Both) {
-            tracing::debug!(%error, "the cluster's socket was closed already");
-        }
+        self.end();
         match self.child.wait() {
             Ok(status) => tracing::debug!(%status, "cluster ended"),
             Err(error) => tracing::warn!(%error, "cannot wait for the cluster"),
@@ -187,7 +199,7 @@ pub fn identity() -> Identity {
     if uid.is_root() {
         return Identity::Delegated { base: DELEGATED_BASE };
     }
-    let user = User::from_uid(uid).ok().flatten().map(|user| user.name);
+    let user = user_name(uid);
     let subuid = subordinate("/etc/subuid", user.as_deref(), uid);
     let subgid = subordinate("/etc/subgid", user.as_deref(), uid);
     match (subuid, subgid, find_program("newuidmap"), find_program("newgidmap")) {
@@ -196,6 +208,17 @@ pub fn identity() -> Identity {
         }
         _ => Identity::Single { uid: uid.as_raw(), gid: gid.as_raw() },
     }
+}
+
+/// The user's name by `/etc/passwd`; the C library's own lookup loads plugins, which a static binary cannot.
+fn user_name(uid: Uid) -> Option<String> {
+    let uid = uid.to_string();
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
+    })
 }
 
 /// Find a program on PATH.

@@ -1,0 +1,368 @@
+//! Booting: from nothing to "all nodes Ready and DNS answers".
+//!
+//! The order is given by who needs whom; what does not need each other goes side by side. Each failure says what was attempted.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use drydock_api::registry::Registry;
+use drydock_apiserver::authenticate::{Authenticator, TokenKey};
+use drydock_apiserver::authorize::FixedPolicy;
+use drydock_apiserver::serve::tls_config;
+use drydock_apiserver::{ApiServer, Config, Identity};
+use drydock_image::Store as ImageStore;
+use drydock_network::Netns;
+use drydock_network::dns::{self, Server as DnsServer};
+use drydock_network::fabric::{self, CONTROL_PLANE, Fabric, KUBERNETES_SERVICE, WORKSTATION, node_address, pod_range};
+use drydock_node::init::Client;
+use drydock_primitives::clock::SystemClock;
+use drydock_store::Store;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::audit::{LEARNER, Witness};
+use super::dial::LanDial;
+use super::nodes::NodePlan;
+use super::snapshots::{PRISTINE, Snapshots};
+use super::{NodeHandle, Plant, Started, bootstrap, containers, zone};
+use crate::evidence::Evidence;
+use crate::internet::{self, Pages};
+use crate::lab::Lab;
+use crate::pki::{Authority, Credential, Subject, kubeconfig, write_private};
+use crate::spawn::machines::Machines;
+use crate::spawn::protocol::{Begin, ClusterMessage};
+use crate::workstation::{Seat, Setup};
+
+/// The cluster's directory as the control plane sees it.
+const STATE: &str = "/state";
+/// The address of the lab's Internet on the LAN.
+const INTERNET: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 3);
+/// Port of the API server on the LAN.
+const API_PORT: u16 = 6443;
+/// User of the page: what it does is never evidence.
+const UI: &str = "drydock:ui";
+
+/// A step of the boot that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step}: {reason}")]
+pub(crate) struct BootError {
+    step: String,
+    reason: String,
+}
+
+impl BootError {
+    /// A failure of the system.
+    pub(super) fn io(step: impl Into<String>, source: io::Error) -> BootError {
+        let full = source.raw_os_error() == Some(libc::ENOSPC);
+        let hint = if full { "; free some space on the disk of the state directory and start again: nothing is lost" } else { "" };
+        BootError { step: step.into(), reason: format!("{source}{hint}") }
+    }
+
+    /// Any other failure, with its sources.
+    pub(super) fn other(step: impl Into<String>, error: &dyn std::error::Error) -> BootError {
+        let mut reason = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !reason.contains(&text) {
+                reason.push_str(": ");
+                reason.push_str(&text);
+            }
+            source = error.source();
+        }
+        BootError { step: step.into(), reason }
+    }
+}
+
+trait Step<T> {
+    fn step(self, step: &str) -> Result<T, BootError>;
+}
+
+impl<T, E: std::error::Error + 'static> Step<T> for Result<T, E> {
+    fn step(self, step: &str) -> Result<T, BootError> {
+        self.map_err(|error| BootError::other(step, &error))
+    }
+}
+
+/// Boot. Returns the running cluster and the message for the host.
+pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage), BootError> {
+    let Started { begin, machines, api } = started;
+    let state = Path::new(STATE);
+    let authority = Authority::open(&state.join("pki")).step("open the cluster's certificate authority")?;
+    let store = Store::open(&state.join("journal"), SystemClock::shared()).step("open the journal")?;
+    let (own, fabric) = lan().step("make the cluster's LAN")?;
+    let revision = {
+        let store = store.clone();
+        move || store.revision().0
+    };
+    let evidence = Evidence::open(&state.join("evidence.jsonl"), revision.clone()).map_err(|source| BootError::io("open the evidence log", source))?;
+    let snapshots = Snapshots::open(state.join("snapshots.json"), revision).map_err(|source| BootError::io("open the list of snapshots", source))?;
+    let dial = Arc::new(LanDial(Arc::new(kubelet_client(&authority)?)));
+    let plant_cell = Arc::new(OnceLock::new());
+    let server = ApiServer::new(Config {
+        registry: Arc::new(Registry::builtin()),
+        store: store.clone(),
+        clock: SystemClock::shared(),
+        authenticator: Arc::new(Authenticator::new(token_key(state)?)),
+        authorizer: Arc::new(FixedPolicy),
+        dial: Arc::clone(&dial) as Arc<_>,
+        audit: Arc::new(Witness::new(evidence.clone())),
+        extensions: vec![Arc::new(Lab::new(Arc::clone(&plant_cell)))],
+        advertise: format!("{CONTROL_PLANE}:{API_PORT}"),
+    });
+    serve_api(&server, &authority, api).await?;
+    write_kubeconfigs(&begin, &authority, state)?;
+
+    let machines = Machines::new(machines).map_err(|source| BootError::io("take over the machine socket", source))?;
+    let plant = Arc::new(Plant {
+        begin,
+        store,
+        server,
+        evidence,
+        snapshots,
+        authority,
+        machines,
+        fabric,
+        nodes: Mutex::default(),
+        workstation: OnceLock::new(),
+    });
+    if plant_cell.set(Arc::clone(&plant)).is_err() {
+        return Err(BootError { step: "boot".into(), reason: "twice".into() });
+    }
+    bootstrap::apply(&plant.client("system:apiserver")).await.step("make the cluster's first objects")?;
+    start_components(&plant);
+    let pages = Pages::new(&plant.begin.settings.internet);
+    let names = plant_dns(&plant, &pages).await?;
+    serve_internet(&plant, &own, pages).await?;
+
+    let nodes = plant.begin.settings.nodes;
+    let routes: BTreeMap<_, _> = (1..=nodes).map(|number| (pod_range(number), node_address(number))).collect();
+    fabric::set_pod_routes(&own, &routes).step("route the Pods")?;
+    let started = futures::future::try_join_all((1..=nodes).map(|number| start_node(&plant, number)));
+    tokio::try_join!(started, start_workstation(&plant, &names))?;
+    for number in 1..=nodes {
+        let plan = NodePlan::new(state, number);
+        tokio::spawn(containers::follow_forever(Arc::clone(&dial), plan.name, plan.address.to_string(), plant.evidence.clone()));
+    }
+    nodes_ready(&plant, nodes).await.step("wait for the nodes")?;
+    if plant.snapshots.revision_of(PRISTINE).is_none() {
+        plant.snapshots.create(PRISTINE);
+    }
+    let millis = Timestamp::now().as_millisecond() - plant.begin.settings.asked_at_ms;
+    let degraded = degraded(&plant).await;
+    Ok((plant, ClusterMessage::Ready { millis, degraded }))
+}
+
+/// The LAN with the control plane on it.
+fn lan() -> Result<(Netns, Fabric), drydock_network::NetworkError> {
+    let own = Netns::current()?;
+    let fabric = Fabric::create()?;
+    fabric.attach("control", &own, CONTROL_PLANE)?;
+    fabric.add_address(&own, INTERNET)?;
+    Ok((own, fabric))
+}
+
+fn certificate(credential: &Credential) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), BootError> {
+    let chain = CertificateDer::pem_slice_iter(credential.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().step("read a certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(credential.key.as_bytes()).step("read a key")?;
+    Ok((chain, key))
+}
+
+fn authority_certificate(authority: &Authority) -> Result<CertificateDer<'static>, BootError> {
+    CertificateDer::from_pem_slice(authority.certificate().as_bytes()).step("read the authority's certificate")
+}
+
+/// Listen on the host's socket and on the LAN.
+async fn serve_api(server: &ApiServer, authority: &Authority, host: std::net::TcpListener) -> Result<(), BootError> {
+    let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    let subject = Subject {
+        user: "kube-apiserver".into(),
+        names: names.map(str::to_owned).into(),
+        addresses: vec![Ipv4Addr::LOCALHOST.into(), CONTROL_PLANE.into(), KUBERNETES_SERVICE.into()],
+        ..Subject::default()
+    };
+    let (chain, key) = certificate(&authority.issue(&subject).step("issue the API server's certificate")?)?;
+    let tls = Arc::new(tls_config(chain, key, &authority_certificate(authority)?).step("set up TLS")?);
+    let host = TcpListener::from_std(host).map_err(|source| BootError::io("take over the API socket", source))?;
+    let lan = TcpListener::bind((CONTROL_PLANE, API_PORT)).await.map_err(|source| BootError::io("listen on the LAN", source))?;
+    for listener in [host, lan] {
+        let (server, tls) = (server.clone(), Arc::clone(&tls));
+        tokio::spawn(async move {
+            if let Err(error) = server.serve_tls(listener, tls, CancellationToken::new()).await {
+                tracing::error!(%error, "the API server ended");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// How the API server speaks to kubelets.
+fn kubelet_client(authority: &Authority) -> Result<rustls::ClientConfig, BootError> {
+    let subject = Subject { user: "kube-apiserver-kubelet-client".into(), groups: vec!["system:masters".into()], ..Subject::default() };
+    let (chain, key) = certificate(&authority.issue(&subject).step("issue the kubelet client's certificate")?)?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority_certificate(authority)?).step("trust the authority")?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().step("set up TLS")?;
+    builder.with_root_certificates(roots).with_client_auth_cert(chain, key).step("set up TLS")
+}
+
+/// The key of service account tokens, made once.
+fn token_key(state: &Path) -> Result<TokenKey, BootError> {
+    let path = state.join("pki/sa.der");
+    if let Ok(der) = std::fs::read(&path) {
+        return TokenKey::from_pkcs8(&der).step("read the service account key");
+    }
+    let (key, der) = TokenKey::generate().step("make the service account key")?;
+    std::fs::write(&path, der).map_err(|source| BootError::io("write the service account key", source))?;
+    Ok(key)
+}
+
+/// Credentials for programs on the host (`learner`) and for the page (`ui`).
+fn write_kubeconfigs(begin: &Begin, authority: &Authority, state: &Path) -> Result<(), BootError> {
+    let directory = state.join("kubeconfigs");
+    std::fs::create_dir_all(&directory).map_err(|source| BootError::io("make the directory of kubeconfigs", source))?;
+    let server = format!("https://127.0.0.1:{}", begin.settings.api_port);
+    for (file, user) in [("learner", LEARNER), ("ui", UI)] {
+        let text = kubeconfig(&server, authority, user, &person(authority, user)?);
+        write_private(&directory.join(file), &text).step("write a kubeconfig")?;
+    }
+    Ok(())
+}
+
+fn person(authority: &Authority, user: &str) -> Result<Credential, BootError> {
+    authority.issue(&Subject { user: user.into(), groups: vec!["system:masters".into()], ..Subject::default() }).step("issue a certificate")
+}
+
+/// Controllers and scheduler, as clients of the API server like everywhere.
+fn start_components(plant: &Arc<Plant>) {
+    let cancel = CancellationToken::new();
+    let clients = {
+        let plant = Arc::clone(plant);
+        move |user: &str| plant.client(&format!("system:{user}"))
+    };
+    tokio::spawn(drydock_controllers::run(clients, SystemClock::shared(), cancel.clone()));
+    tokio::spawn(drydock_scheduler::run(plant.client("system:kube-scheduler"), SystemClock::shared(), cancel));
+}
+
+/// Serve DNS on the LAN; returns the names of the lab's Internet.
+async fn plant_dns(plant: &Arc<Plant>, pages: &Pages) -> Result<BTreeMap<String, Ipv4Addr>, BootError> {
+    let names: BTreeMap<String, Ipv4Addr> = pages.hosts().into_iter().map(|host| (host, INTERNET)).collect();
+    let hosts = names.iter().map(|(host, address)| (host.clone(), vec![*address])).collect();
+    let zone = zone::watch_zone(plant.client("system:dns"), hosts);
+    zone.knows("kube-system", "kube-dns").await;
+    let listen = |source| BootError::io("listen for DNS on the LAN", source);
+    let udp = UdpSocket::bind((CONTROL_PLANE, 53)).await.map_err(listen)?;
+    let tcp = TcpListener::bind((CONTROL_PLANE, 53)).await.map_err(listen)?;
+    let server = DnsServer::new(Arc::new(zone), dns::Authority { domain: "cluster.local".into(), address: CONTROL_PLANE });
+    tokio::spawn(server.serve(udp, tcp, std::future::pending()));
+    Ok(names)
+}
+
+async fn serve_internet(plant: &Plant, _own: &Netns, pages: Pages) -> Result<(), BootError> {
+    let hosts = pages.hosts();
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let subject = Subject { user: "internet".into(), names: hosts, ..Subject::default() };
+    let (chain, key) = certificate(&plant.authority.issue(&subject).step("issue the lab Internet's certificate")?)?;
+    let tls = tls_config(chain, key, &authority_certificate(&plant.authority)?).step("set up TLS")?;
+    let listener = TcpListener::bind((INTERNET, 443)).await.map_err(|source| BootError::io("listen as the lab's Internet", source))?;
+    tokio::spawn(internet::serve(listener, TlsAcceptor::from(Arc::new(tls)), pages, CancellationToken::new()));
+    Ok(())
+}
+
+/// The directory of unpacked image layers, shared by all machines.
+pub(super) fn layers_directory(_begin: &Begin) -> PathBuf {
+    Path::new(STATE).join("images/layers")
+}
+
+/// The control plane's own view of the images.
+pub(super) fn images(_begin: &Begin) -> Result<ImageStore, BootError> {
+    ImageStore::open(&Path::new(STATE).join("images")).step("open the image store")
+}
+
+/// The unpacked layers of an image.
+pub(super) fn layers(store: &ImageStore, name: &str) -> Result<Vec<PathBuf>, BootError> {
+    Ok(store.pull(name).step(&format!("unpack the image {name}"))?.layers)
+}
+
+/// Make and start node `number`.
+pub(super) async fn start_node(plant: &Arc<Plant>, number: u32) -> Result<(), BootError> {
+    let plan = NodePlan::new(Path::new(STATE), number);
+    let config = plan.init(&plant.authority, &layers_directory(&plant.begin), &cgroups(&plant.begin)).step("prepare a node")?;
+    let socket = plant.machine(&plan.name, plan.address, &config).await?;
+    let (init, events) = Client::from_socket(socket).map_err(|source| BootError::io("speak to a node", source))?;
+    let handle = NodeHandle { plan: plan.clone(), init, events: Arc::new(Mutex::new(Some(events))), shell: None };
+    plant.lock_nodes().insert(plan.name, handle);
+    Ok(())
+}
+
+/// Delegated cgroups as the cluster's root shows them.
+fn cgroups(begin: &Begin) -> Vec<(String, PathBuf)> {
+    begin.cgroups.iter().map(|(controller, _)| (controller.clone(), Path::new("/cgroup").join(controller))).collect()
+}
+
+async fn start_workstation(plant: &Arc<Plant>, names: &BTreeMap<String, Ipv4Addr>) -> Result<(), BootError> {
+    let begin = &plant.begin;
+    let image_layers = {
+        let begin = begin.clone();
+        let unpack = tokio::task::spawn_blocking(move || images(&begin).and_then(|store| layers(&store, "drydock/workstation")));
+        unpack.await.step("unpack the workstation's image")??
+    };
+    let kubeconfig = kubeconfig(&format!("https://{CONTROL_PLANE}:{API_PORT}"), &plant.authority, LEARNER, &person(&plant.authority, LEARNER)?);
+    let setup = Setup {
+        directory: Path::new(STATE).join("workstation"),
+        node_shared: NodePlan::new(Path::new(STATE), 1).shared,
+        layers_directory: layers_directory(begin),
+        layers: image_layers,
+        kubectl: begin.kubectl.is_some(),
+        authority: plant.authority.certificate().to_owned(),
+        kubeconfig,
+        dns: CONTROL_PLANE,
+        hosts: names.clone(),
+        files: begin.settings.home_files.clone(),
+        has_ids: begin.identity.has_ids(),
+        cgroups: cgroups(begin),
+    };
+    setup.prepare().map_err(|source| BootError::io("prepare the workstation", source))?;
+    let socket = plant.machine("workstation", WORKSTATION, &setup.init()).await?;
+    let client = Client::from_socket(socket).map_err(|source| BootError::io("speak to the workstation", source))?;
+    let user = setup.has_ids.then_some("learner");
+    let seat = Seat::start(client, setup.container(), user, names.clone(), plant.evidence.clone()).await;
+    let seat = seat.step("start the workstation")?;
+    match plant.workstation.set((seat, setup)) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(BootError { step: "start the workstation".into(), reason: "it runs already".into() }),
+    }
+}
+
+/// Wait until every node is Ready.
+async fn nodes_ready(plant: &Plant, count: u32) -> Result<(), kube::runtime::wait::Error> {
+    let nodes: Api<Node> = Api::all(plant.client("system:boot"));
+    let ready = |node: Option<&Node>| {
+        let conditions = node.and_then(|node| node.status.as_ref()).and_then(|status| status.conditions.as_ref());
+        conditions.is_some_and(|conditions| conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+    };
+    let waits = (1..=count).map(|number| kube::runtime::wait::await_condition(nodes.clone(), Box::leak(format!("node-{number}").into_boxed_str()), ready));
+    futures::future::try_join_all(waits).await.map(drop)
+}
+
+/// What is not enforced or not available here, one sentence each.
+async fn degraded(plant: &Plant) -> Vec<String> {
+    let handle = plant.lock_nodes().values().next().cloned();
+    let Some(handle) = handle else { return Vec::new() };
+    match handle.init.info().await {
+        Ok(info) => info.degraded,
+        Err(failure) => vec![format!("a node does not say what it can do: {failure}")],
+    }
+}

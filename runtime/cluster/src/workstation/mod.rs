@@ -1,0 +1,249 @@
+//! Seats: long-lived containers on machines of the LAN in which people work. The learner's laptop is one, a shell on a node another.
+//!
+//! 1. `setup` says what the laptop is made of; [`Seat::start`] starts its container through the machine's node-init.
+//! 2. [`Seat::open`] runs a process in it; `session` ties a terminal to a web socket and reads its shell marks.
+//! 3. Files and connections for the page and the grader go the same ways: processes in the container, sockets in its network.
+
+pub(crate) mod marks;
+mod pty;
+mod session;
+mod setup;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use drydock_container::stdio::Stdio;
+use drydock_container::{ProcessSpec, TerminalSize, UserSpec};
+use drydock_node::init::protocol::{Event, Exit, Failure, Netns, Scope};
+use drydock_node::init::{Client, Events};
+use drydock_container::ContainerSpec;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::evidence::Evidence;
+use pty::Stream;
+pub(crate) use session::ExecRequest;
+pub(crate) use setup::Setup;
+
+/// Where the learner's files are.
+const HOME: &str = "/home/learner";
+
+/// Who a process of the workstation runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    /// The learner.
+    Learner,
+    /// Root of the workstation, for the page's own errands.
+    Root,
+}
+
+/// A running seat. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    init: Client,
+    /// Id of its container.
+    container: String,
+    evidence: Evidence,
+    /// Who sits there, by the container's `/etc/passwd`; `None` is root.
+    user: Option<String>,
+    hosts: BTreeMap<String, Ipv4Addr>,
+    next: AtomicU64,
+    exits: Mutex<HashMap<String, oneshot::Sender<Exit>>>,
+    terminals: Mutex<BTreeMap<String, Arc<Stream>>>,
+}
+
+/// What is in front of a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Foreground {
+    /// Its shell is, ready for a command.
+    pub(crate) shell: bool,
+    /// Name of the program.
+    pub(crate) program: String,
+}
+
+/// A process that runs in the workstation.
+pub(crate) struct Process {
+    id: String,
+    stdio: Stdio,
+    exit: oneshot::Receiver<Exit>,
+}
+
+impl Seat {
+    /// Start the container of a seat on a machine. `user` sits there; `hosts` are the names it knows.
+    ///
+    /// # Errors
+    /// When the container cannot start, in runc's words.
+    pub(crate) async fn start(
+        (init, events): (Client, Events),
+        spec: ContainerSpec,
+        user: Option<&str>,
+        hosts: BTreeMap<String, Ipv4Addr>,
+        evidence: Evidence,
+    ) -> Result<Seat, Failure> {
+        let inner = Inner {
+            init: init.clone(),
+            container: spec.id.clone(),
+            evidence,
+            user: user.map(str::to_owned),
+            hosts,
+            next: AtomicU64::new(1),
+            exits: Mutex::default(),
+            terminals: Mutex::default(),
+        };
+        let seat = Seat { inner: Arc::new(inner) };
+        tokio::spawn(hear(Arc::clone(&seat.inner), events));
+        init.start_container(None, spec).await?;
+        Ok(seat)
+    }
+
+    /// Run a process.
+    pub(crate) async fn open(&self, who: As, args: Vec<String>, cwd: &str, terminal: Option<TerminalSize>, env: Vec<String>) -> Result<Process, Failure> {
+        let id = format!("{}-{}", self.inner.container, self.inner.next.fetch_add(1, Ordering::Relaxed));
+        let (sender, exit) = oneshot::channel();
+        lock(&self.inner.exits).insert(id.clone(), sender);
+        let process = ProcessSpec {
+            args,
+            env: self.environment(who, env),
+            cwd: if cwd.is_empty() { HOME.into() } else { cwd.into() },
+            user: self.user(who),
+            tty: terminal.is_some(),
+            terminal_size: terminal,
+            stdin: true,
+            ..ProcessSpec::default()
+        };
+        match self.inner.init.exec(&self.inner.container, &id, process).await {
+            Ok((_, stdio)) => Ok(Process { id, stdio, exit }),
+            Err(failure) => {
+                lock(&self.inner.exits).remove(&id);
+                Err(failure)
+            }
+        }
+    }
+
+    fn user(&self, who: As) -> UserSpec {
+        match (who, &self.inner.user) {
+            (As::Learner, Some(name)) => UserSpec { name: name.clone(), ..UserSpec::default() },
+            _ => UserSpec::ids(0, 0),
+        }
+    }
+
+    fn environment(&self, who: As, more: Vec<String>) -> Vec<String> {
+        let mut env: Vec<String> = [
+            "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+            "TERM=xterm-256color",
+            "COLORTERM=truecolor",
+            "LANG=C.UTF-8",
+            "SHELL=/bin/sh",
+            "EDITOR=vi",
+            "KUBE_EDITOR=vi",
+            "DOCKER_HOST=unix:///run/node-1/docker.sock",
+            "HOME=/home/learner",
+        ]
+        .map(str::to_owned)
+        .into();
+        env.push(format!("USER={}", if who == As::Learner { "learner" } else { "root" }));
+        env.extend(more);
+        env
+    }
+
+    /// Run a process to its end with this input; returns its exit code, output and errors.
+    pub(crate) async fn run(&self, who: As, args: &[&str], input: &[u8]) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let process = self.open(who, args, "/", None, Vec::new()).await.map_err(io::Error::other)?;
+        let Stdio::Pipes { stdin: Some(stdin), stdout, stderr } = process.stdio else {
+            return Err(io::Error::other("node-init gave a terminal instead of pipes"));
+        };
+        let (stdin, stdout, stderr) = (Stream::new(stdin)?, Stream::new(stdout)?, Stream::new(stderr)?);
+        let feed = async move {
+            match stdin.write_all(input).await {
+                // A process that does not read to the end is its own affair.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+                _ => Ok(()),
+            }
+        };
+        let ((), stdout, stderr) = tokio::try_join!(feed, stdout.read_to_end(), stderr.read_to_end())?;
+        let exit = process.exit.await.map_err(|_| io::Error::other("the workstation ended"))?;
+        Ok((exit.code, stdout, stderr))
+    }
+
+    /// Contents and permission bits of a file; `None` when there is no such file.
+    pub(crate) async fn read_file(&self, path: &str) -> io::Result<Option<(Vec<u8>, String)>> {
+        let (code, contents, _) = self.run(As::Root, &["cat", "--", path], b"").await?;
+        if code != 0 {
+            return Ok(None);
+        }
+        let (_, mode, _) = self.run(As::Root, &["stat", "-c", "%a", path], b"").await?;
+        Ok(Some((contents, String::from_utf8_lossy(&mode).trim().to_owned())))
+    }
+
+    /// Write a file as the learner, making its directories.
+    pub(crate) async fn write_file(&self, path: &str, contents: &[u8]) -> io::Result<()> {
+        let script = "mkdir -p \"$(dirname \"$1\")\" && cat > \"$1\"";
+        let (code, _, errors) = self.run(As::Learner, &["sh", "-c", script, "sh", path], contents).await?;
+        if code == 0 { Ok(()) } else { Err(io::Error::other(String::from_utf8_lossy(&errors).trim().to_owned())) }
+    }
+
+    /// Connect from the workstation.
+    pub(crate) async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let host = host.trim_matches(['[', ']']);
+        let address = match host.parse::<IpAddr>() {
+            Ok(address) => address,
+            Err(_) if host == "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Err(_) => match self.inner.hosts.get(host) {
+                Some(address) => IpAddr::V4(*address),
+                None => return Err(io::Error::new(io::ErrorKind::NotFound, format!("the workstation does not know the host {host:?}"))),
+            },
+        };
+        self.inner.init.dial(Netns::Node, SocketAddr::new(address, port)).await
+    }
+
+    /// What is in front of the terminal of a session.
+    pub(crate) fn foreground(&self, session: &str) -> Option<Foreground> {
+        use std::os::fd::AsFd;
+        let terminal = lock(&self.inner.terminals).get(session).cloned()?;
+        let group = drydock_container::stdio::foreground(terminal.file().as_fd()).ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{group}/stat")).ok()?;
+        // man 5 proc: `pid (comm) state ppid pgrp session ...`; the session leader is the shell itself.
+        let (head, tail) = stat.rsplit_once(')')?;
+        let leader = tail.split_whitespace().nth(3).and_then(|text| text.parse::<i32>().ok());
+        let program = head.split_once('(').map(|(_, comm)| comm.to_owned()).unwrap_or_default();
+        Some(Foreground { shell: leader == Some(group), program })
+    }
+}
+
+impl Process {
+    async fn hang_up(&self, seat: &Seat) {
+        match seat.inner.init.signal(&self.id, libc::SIGHUP, Scope::Process).await {
+            Ok(()) => {}
+            Err(failure) => tracing::debug!(%failure, id = self.id, "hang up"),
+        }
+    }
+}
+
+/// Tell whoever waits for the end of a process.
+async fn hear(inner: Arc<Inner>, mut events: Events) {
+    while let Some(event) = events.next().await {
+        if let Event::Exited { id, exit, .. } = event {
+            if id == inner.container {
+                tracing::error!(code = exit.code, container = id, "the container of a seat ended");
+            }
+            if let Some(waiting) = lock(&inner.exits).remove(&id)
+                && waiting.send(exit).is_err()
+            {
+                tracing::trace!(id, "nobody waits for this process");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section here is a single map operation.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,314 @@
+//! One terminal or command of a seat on a web socket (`v5.channel.k8s.io`, as `pods/exec`).
+//!
+//! Channels: 0 standard input, 1 output, 2 errors, 3 the final `metav1.Status`, 4 terminal size `{"Width":..,"Height":..}`, 255 closes a
+//! channel. Between terminal and socket the shell marks are read and become `Command` records.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use drydock_container::TerminalSize;
+use drydock_container::stdio::{Stdio, resize};
+use drydock_node::init::protocol::Exit;
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::marks::{Mark, Marks, words};
+use super::pty::Stream;
+use super::{As, Process, Seat, lock};
+use crate::evidence::{Evidence, Kind};
+
+/// What to run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ExecRequest {
+    /// Program and arguments; a login shell when empty.
+    pub(crate) command: Vec<String>,
+    /// Name of the session; commands in it become evidence. Without one nothing is recorded.
+    pub(crate) session: Option<String>,
+    /// A terminal instead of pipes.
+    pub(crate) tty: bool,
+    /// Where; the learner's home when empty.
+    pub(crate) cwd: String,
+    /// More environment.
+    pub(crate) env: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Resize {
+    #[serde(rename = "Width")]
+    width: u16,
+    #[serde(rename = "Height")]
+    height: u16,
+}
+
+/// Input from the socket, decoded.
+enum Input {
+    Bytes(Bytes),
+    Close,
+    Resize(TerminalSize),
+}
+
+impl Seat {
+    /// Run a process and connect it to a web socket until it ends or the socket does.
+    pub(crate) async fn serve<S>(&self, request: ExecRequest, socket: WebSocketStream<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let command = if request.command.is_empty() { vec!["sh".to_owned(), "-l".to_owned()] } else { request.command.clone() };
+        let size = request.tty.then_some(TerminalSize { rows: 24, cols: 80 });
+        let (mut sink, source) = socket.split();
+        match self.open(As::Learner, command, &request.cwd, size, request.env.clone()).await {
+            Ok(process) => self.connect(request, process, sink, source).await,
+            Err(failure) => finish(&mut sink, &failure_status(&failure.to_string())).await,
+        }
+    }
+
+    async fn connect<S>(&self, request: ExecRequest, mut process: Process, sink: Sink<S>, source: SplitStream<WebSocketStream<S>>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stdio = std::mem::replace(&mut process.stdio, Stdio::Terminal(match null() {
+            Ok(null) => null,
+            Err(error) => {
+                tracing::error!(%error, "open /dev/null");
+                return;
+            }
+        }));
+        let streams = match Streams::new(stdio) {
+            Ok(streams) => streams,
+            Err(error) => {
+                tracing::error!(%error, "terminal streams");
+                return;
+            }
+        };
+        if let (Some(session), Streams::Terminal(terminal)) = (&request.session, &streams) {
+            lock(&self.inner.terminals).insert(session.clone(), Arc::clone(terminal));
+        }
+        let recorder = request.session.clone().map(|session| Recorder::new(self.inner.evidence.clone(), session));
+        let outcome = pump(streams, sink, source, &mut process, recorder).await;
+        if outcome.is_none() {
+            process.hang_up(self).await;
+        }
+        if let Some(session) = &request.session {
+            lock(&self.inner.terminals).remove(session);
+        }
+    }
+}
+
+type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
+
+enum Streams {
+    Terminal(Arc<Stream>),
+    Pipes { stdin: Option<Stream>, stdout: Stream, stderr: Stream },
+}
+
+impl Streams {
+    fn new(stdio: Stdio) -> std::io::Result<Streams> {
+        Ok(match stdio {
+            Stdio::Terminal(terminal) => Streams::Terminal(Arc::new(Stream::new(terminal)?)),
+            Stdio::Pipes { stdin, stdout, stderr } => {
+                Streams::Pipes { stdin: stdin.map(Stream::new).transpose()?, stdout: Stream::new(stdout)?, stderr: Stream::new(stderr)? }
+            }
+        })
+    }
+}
+
+/// Move bytes until the process ended and everything it wrote was sent (its exit) or the socket is gone (`None`).
+async fn pump<S>(
+    streams: Streams,
+    mut sink: Sink<S>,
+    source: SplitStream<WebSocketStream<S>>,
+    process: &mut Process,
+    recorder: Option<Recorder>,
+) -> Option<Exit>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (frames, mut outgoing) = mpsc::channel::<Bytes>(64);
+    let (input, incoming) = mpsc::channel::<Input>(64);
+    let reader = tokio::spawn(read_socket(source, input));
+    let output = tokio::spawn(async move {
+        match streams {
+            Streams::Terminal(terminal) => {
+                let writer = tokio::spawn(write_terminal(Arc::clone(&terminal), incoming));
+                copy(&terminal, 1, &frames, recorder).await;
+                writer.abort();
+            }
+            Streams::Pipes { stdin, stdout, stderr } => {
+                let writer = tokio::spawn(write_pipe(stdin, incoming));
+                tokio::join!(copy(&stdout, 1, &frames, None), copy(&stderr, 2, &frames, None));
+                writer.abort();
+            }
+        }
+    });
+    let mut reader = reader;
+    let alive = loop {
+        tokio::select! {
+            frame = outgoing.recv() => match frame {
+                Some(frame) => if sink.send(Message::Binary(frame)).await.is_err() { break false },
+                None => break true,
+            },
+            _ = &mut reader => break false,
+        }
+    };
+    reader.abort();
+    if !alive {
+        output.abort();
+        return None;
+    }
+    let exit = (&mut process.exit).await.ok()?;
+    finish(&mut sink, &exit_status(exit.code)).await;
+    Some(exit)
+}
+
+async fn read_socket<S>(mut source: SplitStream<WebSocketStream<S>>, input: mpsc::Sender<Input>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = source.next().await {
+        let Message::Binary(frame) = message else { continue };
+        let decoded = match frame.first() {
+            Some(0) => Input::Bytes(frame.slice(1..)),
+            Some(255) if frame.get(1) == Some(&0) => Input::Close,
+            Some(4) => match serde_json::from_slice::<Resize>(&frame[1..]) {
+                Ok(size) => Input::Resize(TerminalSize { rows: size.height, cols: size.width }),
+                Err(_) => continue,
+            },
+            _ => continue,
+        };
+        if input.send(decoded).await.is_err() {
+            // The process closed its input; stay, so that the end of the socket is still seen.
+            continue;
+        }
+    }
+}
+
+async fn write_terminal(terminal: Arc<Stream>, mut incoming: mpsc::Receiver<Input>) {
+    while let Some(input) = incoming.recv().await {
+        let written = match input {
+            Input::Bytes(bytes) => terminal.write_all(&bytes).await,
+            Input::Close => terminal.write_all(&[4]).await,
+            Input::Resize(size) => resize(terminal.file().as_fd(), size).map_err(std::io::Error::other),
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write_pipe(stdin: Option<Stream>, mut incoming: mpsc::Receiver<Input>) {
+    let Some(stdin) = stdin else { return };
+    while let Some(Input::Bytes(bytes)) = incoming.recv().await {
+        if stdin.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn copy(stream: &Stream, channel: u8, frames: &mpsc::Sender<Bytes>, mut recorder: Option<Recorder>) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(length) => length,
+        };
+        if let Some(recorder) = &mut recorder {
+            recorder.feed(&buffer[..length]);
+        }
+        let mut frame = BytesMut::with_capacity(length + 1);
+        frame.put_u8(channel);
+        frame.put_slice(&buffer[..length]);
+        if frames.send(frame.freeze()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn finish<S>(sink: &mut Sink<S>, status: &Value)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut frame = BytesMut::new();
+    frame.put_u8(3);
+    frame.put_slice(status.to_string().as_bytes());
+    let sent = sink.send(Message::Binary(frame.freeze())).await;
+    if sent.is_ok()
+        && let Err(error) = sink.close().await
+    {
+        tracing::debug!(%error, "close");
+    }
+}
+
+/// upstream: staging/src/k8s.io/kubelet/pkg/cri/streaming/remotecommand/exec.go, ServeExec
+fn exit_status(code: i32) -> Value {
+    if code == 0 {
+        return json!({"metadata": {}, "status": "Success"});
+    }
+    json!({
+        "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+        "message": format!("command terminated with non-zero exit code: exit status {code}"),
+        "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
+    })
+}
+
+fn failure_status(message: &str) -> Value {
+    json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500, "message": message})
+}
+
+fn null() -> std::io::Result<std::os::fd::OwnedFd> {
+    Ok(std::fs::File::open("/dev/null")?.into())
+}
+
+/// Turns shell marks into `Command` records.
+struct Recorder {
+    evidence: Evidence,
+    session: String,
+    marks: Marks,
+    running: Option<String>,
+}
+
+impl Recorder {
+    fn new(evidence: Evidence, session: String) -> Recorder {
+        Recorder { evidence, session, marks: Marks::default(), running: None }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        for mark in self.marks.feed(bytes) {
+            match mark {
+                Mark::Prompt => {}
+                Mark::Started { line, cwd } => {
+                    let argv = words(&line);
+                    let tool = argv.first().map(|program| program.rsplit('/').next().unwrap_or(program).to_owned());
+                    let spec = json!({"session": self.session, "argv": argv, "line": line, "cwd": cwd, "tool": tool});
+                    let status = json!({"startTime": Timestamp::now().to_string()});
+                    self.running = Some(self.evidence.add(Kind::Command, spec, status));
+                }
+                Mark::Ended { exit, output } => self.end(Some(exit), &output),
+            }
+        }
+    }
+
+    fn end(&mut self, exit: Option<i32>, output: &str) {
+        if let Some(name) = self.running.take() {
+            self.evidence.update(Kind::Command, &name, |status| {
+                status["endTime"] = json!(Timestamp::now().to_string());
+                status["exitCode"] = json!(exit);
+                status["output"] = json!(output);
+            });
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let output = self.marks.running_output().unwrap_or_default();
+        self.end(None, &output);
+    }
+}

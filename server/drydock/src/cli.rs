@@ -1,0 +1,164 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The interactive companion to five Kubernetes books: lessons in the browser, a real mini-cluster behind them.
+#[derive(Debug, Parser)]
+#[command(name = "drydock", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Say what happens on standard error.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// Where progress and the cluster are kept [default: drydock in the XDG data directory].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Open the book: lessons, terminals and a cluster (the default).
+    Serve(Serve),
+    /// A cluster without the lessons.
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// Say what works on this machine, and how to get what does not.
+    Doctor {
+        /// How to print it.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Measure this machine against the budgets, beside crun and runc where they are installed.
+    Bench(Bench),
+    /// Check and run course content.
+    #[command(subcommand)]
+    Author(Author),
+    /// The docker command, for the node of a running cluster.
+    #[command(disable_help_flag = true)]
+    Docker {
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// `drydock serve`
+#[derive(Debug, Args, Clone)]
+pub(crate) struct Serve {
+    /// Address of the page; only loopback addresses are accepted.
+    #[arg(long, default_value = "127.0.0.1:4747", value_name = "IP:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Nodes of the cluster [default: what the open course asks for].
+    #[arg(long, value_name = "N")]
+    pub(crate) nodes: Option<u32>,
+    /// Port of the Kubernetes API on 127.0.0.1 [default: 6443 or the next free one; 0 takes any].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) api_port: Option<u16>,
+    /// Read the course from this directory instead of the one inside the program.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) content: Option<PathBuf>,
+    /// Do not open a browser.
+    #[arg(long)]
+    pub(crate) no_open: bool,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Serve { listen: SocketAddr::from(([127, 0, 0, 1], 4747)), nodes: None, api_port: None, content: None, no_open: false }
+    }
+}
+
+/// `drydock cluster ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Start a cluster and keep it until Ctrl-C; with --detach, until `drydock cluster down`.
+    Up(Up),
+    /// End the cluster of this state directory.
+    Down,
+    /// Say what runs.
+    Status {
+        /// How to print it.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Print the kubeconfig of the running cluster.
+    Kubeconfig,
+    /// Open a shell on a node.
+    Shell {
+        /// Name of the node.
+        #[arg(default_value = "node-1")]
+        node: String,
+        /// What to run instead of a shell.
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// Back to how the cluster was right after its first start; credentials stay valid.
+    Reset,
+}
+
+/// `drydock cluster up`
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Nodes of the cluster.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) nodes: u32,
+    /// Port of the Kubernetes API on 127.0.0.1 [default: 6443 or the next free one; 0 takes any].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) api_port: Option<u16>,
+    /// Write the kubeconfig to this file too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_kubeconfig: Option<PathBuf>,
+    /// Return when the cluster is ready and leave it running.
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// `drydock bench`
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Runs of each measurement.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) runs: u32,
+    /// How to print it.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// `drydock author ...`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Author {
+    /// Read all content and say what is wrong with it.
+    Lint {
+        /// Directory that holds `chapters/` and `labs/`.
+        #[arg(default_value = ".")]
+        content: PathBuf,
+    },
+    /// Run every fence, solution and wrong answer in a cluster of its own.
+    Test {
+        /// Directory that holds `chapters/` and `labs/`.
+        #[arg(default_value = ".")]
+        content: PathBuf,
+        /// Only chapters, exercises and labs whose id contains this.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// How often.
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        runs: u32,
+    },
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}

@@ -1,0 +1,201 @@
+//! `drydock cluster up|down|status|kubeconfig|shell|reset`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use drydock_cluster::spawn::{self, Running, Settings, SpawnConfig};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::ListParams;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::shell;
+use crate::cli::{Cluster, Output, Up};
+use crate::state::{RunningNow, State};
+
+/// Run a `cluster` command.
+pub(crate) fn run(state: &State, command: Cluster) -> anyhow::Result<ExitCode> {
+    match command {
+        Cluster::Up(args) if args.detach => detach(state, &args),
+        Cluster::Up(args) => up(state, &args),
+        Cluster::Down => down(state),
+        Cluster::Status { output } => wait_for(status(state, output)),
+        Cluster::Kubeconfig => {
+            state.running()?;
+            print!("{}", fs::read_to_string(state.kubeconfig())?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Cluster::Shell { node, command } => wait_for(shell::run(state, &node, &command)),
+        Cluster::Reset => wait_for(reset(state)),
+    }
+}
+
+/// Run a future on a runtime of its own.
+pub(crate) fn wait_for<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future)
+}
+
+/// What a cluster is started with when no course says otherwise.
+pub(crate) fn settings(nodes: u32) -> Settings {
+    Settings { nodes, api_port: 0, asked_at_ms: now_ms(), home_files: Vec::new(), internet: Vec::new() }
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Start a cluster and wait until it is ready; its kubeconfig is copied to where the learner's programs find it.
+pub(crate) fn start(state: &State, api_port: Option<u16>, settings: Settings) -> anyhow::Result<(Running, i64)> {
+    let config = SpawnConfig { state: state.directory.clone(), api_port, kubectl: spawn::find_program("kubectl"), settings };
+    let running = spawn::start(config)?;
+    let (millis, degraded) = running.ready()?;
+    for sentence in degraded {
+        eprintln!("drydock: {sentence}");
+    }
+    let kubeconfig = fs::read_to_string(running.directory.join("kubeconfigs/learner")).context("cannot read the cluster's kubeconfig")?;
+    write_private(&state.kubeconfig(), &kubeconfig)?;
+    Ok((running, millis))
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    drydock_cluster::pki::write_private(path, text).map_err(Into::into)
+}
+
+fn up(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
+    let _lock = match state.lock()? {
+        Ok(lock) => lock,
+        Err(running) => return already(state, &running, args),
+    };
+    let (running, millis) = start(state, args.api_port, settings(args.nodes))?;
+    state.announce(&RunningNow { pid: std::process::id() as i32, url: None, api_port: running.api_port, nodes: args.nodes })?;
+    copy_kubeconfig(state, args)?;
+    println!("{} ready in {millis} ms: export KUBECONFIG={}", nodes(args.nodes), state.kubeconfig().display());
+    std::io::stdout().flush()?;
+    wait_for(until_told(running))
+}
+
+fn nodes(count: u32) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
+fn already(state: &State, running: &RunningNow, args: &Up) -> anyhow::Result<ExitCode> {
+    copy_kubeconfig(state, args)?;
+    println!("a cluster of {} runs already (process {}): export KUBECONFIG={}", nodes(running.nodes), running.pid, state.kubeconfig().display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn copy_kubeconfig(state: &State, args: &Up) -> anyhow::Result<()> {
+    match &args.write_kubeconfig {
+        Some(path) => write_private(path, &fs::read_to_string(state.kubeconfig())?),
+        None => Ok(()),
+    }
+}
+
+/// Wait for Ctrl-C, SIGTERM or the cluster's own end.
+pub(crate) async fn until_told(running: Running) -> anyhow::Result<ExitCode> {
+    let running = Arc::new(running);
+    let watched = Arc::clone(&running);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let ended = tokio::task::spawn_blocking(move || watched.ended());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+        ended = ended => {
+            ended??;
+            bail!("the cluster ended by itself; its log is {}", running.log().display());
+        }
+    }
+    running.end();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn detach(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    let log = fs::File::options().create(true).append(true).open(state.directory.join("drydock.log"))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["cluster", "up", "--nodes", &args.nodes.to_string(), "--state"]).arg(&state.directory);
+    if let Some(port) = args.api_port {
+        command.args(["--api-port", &port.to_string()]);
+    }
+    if let Some(path) = &args.write_kubeconfig {
+        command.arg("--write-kubeconfig").arg(std::path::absolute(path)?);
+    }
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0).spawn()?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().context("no standard output")?;
+    BufReader::new(stdout).read_line(&mut line)?;
+    if line.is_empty() {
+        let log = fs::read_to_string(state.directory.join("drydock.log")).unwrap_or_default();
+        bail!("{}", log.lines().last().unwrap_or("the cluster did not start").trim_start_matches("drydock: "));
+    }
+    print!("{line}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn down(state: &State) -> anyhow::Result<ExitCode> {
+    let running = match state.lock()? {
+        Ok(_) => {
+            println!("no cluster runs on {}", state.directory.display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(running) => running,
+    };
+    kill(Pid::from_raw(running.pid), Signal::SIGTERM).with_context(|| format!("cannot end process {}", running.pid))?;
+    fs::File::options().write(true).open(state.directory.join("lock"))?.lock()?;
+    println!("ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A client with the learner's credentials.
+pub(crate) async fn client(state: &State) -> anyhow::Result<kube::Client> {
+    let config = kube::config::Kubeconfig::read_from(state.kubeconfig())?;
+    let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
+    Ok(kube::Client::try_from(config)?)
+}
+
+async fn status(state: &State, output: Output) -> anyhow::Result<ExitCode> {
+    let running = state.running()?;
+    let client = client(state).await?;
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.context("the cluster does not answer")?;
+    let pods = Api::<Pod>::all(client).list(&ListParams::default()).await?;
+    let ready = |node: &Node| {
+        let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
+        conditions.is_some_and(|c| c.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+    };
+    if output == Output::Json {
+        let nodes: Vec<_> = nodes.iter().map(|n| serde_json::json!({"name": n.metadata.name, "ready": ready(n)})).collect();
+        let status = serde_json::json!({"pid": running.pid, "url": running.url, "apiPort": running.api_port, "nodes": nodes, "pods": pods.items.len()});
+        println!("{status:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("API     https://127.0.0.1:{}", running.api_port);
+    if let Some(url) = running.url {
+        println!("page    {url}");
+    }
+    for node in &nodes {
+        println!("node    {} {}", node.metadata.name.as_deref().unwrap_or("?"), if ready(node) { "Ready" } else { "NotReady" });
+    }
+    println!("pods    {}", pods.items.len());
+    println!("config  {}", state.kubeconfig().display());
+    println!("log     {}", crate::state::cluster_log(&state.directory).display());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reset(state: &State) -> anyhow::Result<ExitCode> {
+    state.running()?;
+    let started = std::time::Instant::now();
+    let request = http::Request::post("/apis/lab.drydock.internal/v1alpha1/reset").body(b"{}".to_vec())?;
+    client(state).await?.request_text(request).await.context("the cluster could not be reset")?;
+    println!("reset in {} ms", started.elapsed().as_millis());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,31 @@
+//! One module per command; each gets its arguments and the state directory and returns an exit code.
+
+mod author;
+mod bench;
+mod cluster;
+mod doctor;
+mod serve;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, Serve};
+use crate::state::State;
+
+/// Run what was asked for.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let command = cli.command.unwrap_or_else(|| Command::Serve(Serve::default()));
+    match command {
+        Command::Serve(args) => serve::run(&State::find(cli.state)?, &args),
+        Command::Cluster(args) => cluster::run(&State::find(cli.state)?, args),
+        Command::Doctor { output } => doctor::run(&State::find(cli.state)?, output),
+        Command::Bench(args) => bench::run(&args),
+        Command::Author(args) => author::run(args),
+        Command::Docker { args } => Ok(docker(&State::find(cli.state)?, args)),
+    }
+}
+
+/// `drydock docker` on the host speaks to the first node's engine, whose socket is in the state directory.
+fn docker(state: &State, args: Vec<String>) -> ExitCode {
+    let socket = state.directory.join("cluster/shared/node-1/docker.sock");
+    drydock_engine::cli::main_with_default_host(args, &format!("unix://{}", socket.display()))
+}
