@@ -14,18 +14,33 @@
 
 #![allow(clippy::result_large_err, reason = "a Status is the error of the whole crate and is small enough")]
 
-use std::sync::{Arc, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock};
 
 use drydock_api::registry::Registry;
 
+mod admission;
+mod allocate;
 pub mod audit;
 pub mod authenticate;
 pub mod authorize;
 pub mod body;
+mod call;
 pub mod config;
+mod dispatch;
+pub mod documents;
 pub mod identity;
+mod read;
+mod remove;
 pub mod request;
+mod respond;
+mod reviews;
 pub mod serve;
+mod storage;
+pub mod streams;
+mod subresources;
+mod watch;
+mod write;
 
 pub use config::{Config, Dial, Duplex, Extension, Target};
 pub use identity::Identity;
@@ -40,13 +55,17 @@ pub struct ApiServer {
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) registry: RwLock<Registry>,
+    /// Held while a Service's addresses and ports are chosen and committed.
+    pub(crate) allocation: Mutex<()>,
+    /// OpenAPI documents of the present resource table.
+    pub(crate) documents: Mutex<HashMap<String, Arc<documents::Document>>>,
 }
 
 impl ApiServer {
     /// A server over `config`. Nothing listens yet: see [`ApiServer::serve_tls`] and [`ApiServer::in_process`].
     pub fn new(config: Config) -> ApiServer {
         let registry = RwLock::new(config.registry.clone());
-        ApiServer { inner: Arc::new(Inner { config, registry }) }
+        ApiServer { inner: Arc::new(Inner { config, registry, allocation: Mutex::new(()), documents: Mutex::default() }) }
     }
 
     /// The resource table as it is now.

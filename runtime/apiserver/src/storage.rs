@@ -1,0 +1,133 @@
+//! Objects in the journal: keys by row, bytes without `resourceVersion`, which is the revision and put in when read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use drydock_api::registry::Resource;
+use drydock_api::status::Status;
+use drydock_store::{CommitError, Entry, Expect, Op, Revision, Txn};
+use serde_json::Value;
+
+use crate::ApiServer;
+use crate::call::Call;
+
+/// An object as stored now, in the version of the row it was read through.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) object: Value,
+    pub(crate) revision: Revision,
+}
+
+/// Why a write was not committed.
+pub(crate) enum WriteError {
+    /// Somebody else was faster: read again.
+    Conflict,
+    /// It cannot be written.
+    Status(Status),
+}
+
+impl From<Status> for WriteError {
+    fn from(status: Status) -> WriteError {
+        WriteError::Status(status)
+    }
+}
+
+/// Makes an object of stored bytes.
+pub(crate) fn decode(row: &Resource, bytes: &Bytes, revision: Revision) -> Result<Value, Status> {
+    let mut object: Value = serde_json::from_slice(bytes).map_err(Status::internal)?;
+    row.decode_storage(&mut object);
+    set_revision(&mut object, revision);
+    Ok(object)
+}
+
+/// Puts a revision into an object.
+pub(crate) fn set_revision(object: &mut Value, revision: Revision) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), Value::from(revision.to_string()));
+    }
+}
+
+fn encode(row: &Resource, object: &Value) -> Result<Bytes, Status> {
+    let mut object = object.clone();
+    row.encode_storage(&mut object);
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+    }
+    Ok(serde_json::to_vec(&object).map_err(Status::internal)?.into())
+}
+
+impl ApiServer {
+    /// One object, if it exists.
+    pub(crate) fn load(&self, row: &Resource, namespace: Option<&str>, name: &str) -> Result<Option<Stored>, Status> {
+        let Some(Entry { revision, bytes, .. }) = self.config().store.get(&row.key(namespace, name)) else { return Ok(None) };
+        Ok(Some(Stored { object: decode(row, &bytes, revision)?, revision }))
+    }
+
+    /// One object that must exist.
+    pub(crate) fn require(&self, row: &Resource, namespace: Option<&str>, name: &str) -> Result<Stored, Status> {
+        self.load(row, namespace, name)?.ok_or_else(|| Status::not_found(row, name))
+    }
+
+    /// An object of a built-in core kind, if it exists.
+    pub(crate) fn core(&self, plural: &str, namespace: Option<&str>, name: &str) -> Option<Value> {
+        let registry = self.registry();
+        let row = registry.get("", "v1", plural)?;
+        self.load(row, namespace, name).ok().flatten().map(|stored| stored.object)
+    }
+
+    /// All objects of a kind.
+    pub(crate) fn all(&self, row: &Resource, namespace: Option<&str>) -> Result<Vec<Value>, Status> {
+        let snapshot = self.config().store.snapshot();
+        let prefix = row.prefix(namespace);
+        let entries = snapshot.range(&prefix);
+        entries.map(|(_, entry)| decode(row, &entry.bytes, entry.revision)).collect()
+    }
+
+    /// A Pod that must exist.
+    pub(crate) fn pod(&self, namespace: &str, name: &str) -> Result<Value, Status> {
+        self.core("pods", Some(namespace), name).ok_or_else(|| Status::not_found_as("", "pods", name))
+    }
+
+    /// A Node, if it exists.
+    pub(crate) fn node(&self, name: &str) -> Option<Value> {
+        self.core("nodes", None, name)
+    }
+}
+
+/// Which state a write expects, and what it does.
+pub(crate) enum Change<'a> {
+    /// The key is absent.
+    Create(&'a Value),
+    /// The object has this revision.
+    Update(&'a Value, Revision),
+    /// The object has this revision and goes.
+    Delete(Revision),
+}
+
+/// Commits a change of one object; returns its new revision.
+pub(crate) fn commit(call: &Call, row: &Arc<Resource>, key: &str, change: &Change<'_>) -> Result<Revision, WriteError> {
+    let key = key.to_owned();
+    let op = match change {
+        Change::Create(object) => Op::Put { key, bytes: encode(row, object)?, expect: Expect::Absent },
+        Change::Update(object, revision) => Op::Put { key, bytes: encode(row, object)?, expect: Expect::Revision(*revision) },
+        Change::Delete(revision) => Op::Delete { key, expect: Expect::Revision(*revision) },
+    };
+    let cause = match call.header(CAUSE_HEADER) {
+        own if own.is_empty() => call.audit_id.clone(),
+        inherited => inherited,
+    };
+    let txn = Txn {
+        ops: vec![op],
+        actor: call.identity.user.as_str().into(),
+        cause: cause.as_str().into(),
+        sync: row.group != "coordination.k8s.io",
+    };
+    match call.server.config().store.commit(txn) {
+        Ok(revision) => Ok(revision),
+        Err(CommitError::Conflict(_)) => Err(WriteError::Conflict),
+        Err(error) => Err(WriteError::Status(Status::internal(error))),
+    }
+}
+
+/// The header by which a reconcile names the request ids that woke it; without it a write's cause is its own request.
+pub(crate) const CAUSE_HEADER: &str = "x-drydock-cause";
