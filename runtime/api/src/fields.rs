@@ -1,13 +1,53 @@
 //! Field labels for field selectors.
+// upstream: pkg/apis/core/v1/conversion.go AddFieldLabelConversionsFor..., pkg/registry/core/*/strategy.go ToSelectableFields
 
-use crate::{registry::Resource, status::Status};
 use serde_json::Value;
 
+use crate::{registry::Resource, status::Status};
+
 /// Whether a kind can be selected by this label; the refusal is upstream's 400.
-pub fn check(_row: &Resource, _label: &str) -> Result<(), Status> {
-    Ok(())
+pub fn check(row: &Resource, label: &str) -> Result<(), Status> {
+    let known = label == "metadata.name"
+        || (label == "metadata.namespace" && row.is_namespaced())
+        || row.selectable_fields.iter().any(|f| f == label);
+    if known {
+        Ok(())
+    } else {
+        Err(Status::bad_request(refusal(row, label)))
+    }
 }
+
+fn refusal(row: &Resource, label: &str) -> String {
+    if row.selectable_fields.is_empty() {
+        let why = format!(
+            "{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        );
+        format!(
+            "Unable to find {:?} that match label selector \"\", field selector {:?}: {why}",
+            display(row),
+            format!("{label}=")
+        )
+    } else {
+        format!("field label not supported: {label}")
+    }
+}
+
+fn display(row: &Resource) -> String {
+    format!("{}, Resource={}", row.api_version(), row.plural)
+}
+
 /// The value of a label (`metadata.name`, `spec.nodeName`, ...), empty if unset.
-pub fn value(_row: &Resource, _object: &Value, _label: &str) -> String {
-    String::new()
+pub fn value(row: &Resource, object: &Value, label: &str) -> String {
+    if let Some(value) = row.rules.field(object, label) {
+        return value;
+    }
+    let mut value = object;
+    for part in label.split('.') {
+        value = &value[part];
+    }
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }

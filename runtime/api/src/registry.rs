@@ -217,6 +217,10 @@ pub trait Rules: Send + Sync {
     fn cells(&self, _object: &Value, _now: Timestamp) -> Option<Vec<Value>> {
         None
     }
+    /// The conditions of one Table row (a finished Pod is `Completed`).
+    fn row_conditions(&self, _object: &Value) -> Vec<Value> {
+        Vec::new()
+    }
     /// The value of a field label for field selectors, where it is not simply the value at that path.
     fn field(&self, _object: &Value, _label: &str) -> Option<String> {
         None

@@ -98,6 +98,16 @@ impl Status {
         .with_details(about(name, &row.group, &row.plural))
     }
 
+    /// `Operation cannot be fulfilled on pods/binding "x": ...`, for a subresource.
+    pub fn conflict_as(subject: &str, name: &str, why: &str, row: &Resource) -> Status {
+        Status::new(
+            409,
+            "Conflict",
+            format!("Operation cannot be fulfilled on {subject} \"{name}\": {why}"),
+        )
+        .with_details(about(name, &row.group, subject))
+    }
+
     /// The conflict of an update that was computed from an old resourceVersion.
     pub fn modified(row: &Resource, name: &str) -> Status {
         Status::conflict(

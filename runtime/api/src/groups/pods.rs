@@ -1,0 +1,318 @@
+//! Pod: defaults, status on creation, what an update may change.
+// upstream: pkg/registry/core/pod/strategy.go, pkg/apis/core/validation/validation.go ValidatePodUpdate
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Map, Value, json};
+
+use super::{
+    pod_spec::{defaults, validation},
+    pods_print,
+};
+use crate::{
+    field_error::FieldError,
+    registry::{Resource, Rules, Subresource},
+};
+
+/// Rows of this family.
+pub(super) fn rows() -> Vec<Resource> {
+    vec![
+        Resource::of::<Pod>()
+            .short(&["po"])
+            .categories(&["all"])
+            .subresources(&[
+                Subresource::Attach,
+                Subresource::Binding,
+                Subresource::EphemeralContainers,
+                Subresource::Eviction,
+                Subresource::Exec,
+                Subresource::Log,
+                Subresource::PortForward,
+                Subresource::Proxy,
+                Subresource::Status,
+            ])
+            .graceful()
+            .with_generation()
+            .fields(&[
+                "spec.nodeName",
+                "spec.restartPolicy",
+                "spec.schedulerName",
+                "spec.serviceAccountName",
+                "spec.hostNetwork",
+                "status.phase",
+                "status.podIP",
+                "status.podIPs",
+                "status.nominatedNodeName",
+            ])
+            .columns(pods_print::columns())
+            .rules(PodRules),
+    ]
+}
+
+struct PodRules;
+
+impl Rules for PodRules {
+    fn normalise(&self, new: &mut Value) {
+        if let Some(spec) = new["spec"].as_object_mut()
+            && let Some(account) = spec
+                .get("serviceAccount")
+                .filter(|_| !spec.contains_key("serviceAccountName"))
+                .cloned()
+        {
+            spec.insert("serviceAccountName".to_owned(), account);
+        }
+    }
+
+    fn set_defaults(&self, new: &mut Value) {
+        defaults::set(&mut new["spec"]);
+        defaults::set_pod(&mut new["spec"]);
+    }
+
+    fn prepare_create(&self, new: &mut Value) {
+        let mut defaulted = new.clone();
+        defaults::set_pod(&mut defaulted["spec"]);
+        new["status"] = json!({"phase": "Pending", "qosClass": qos_class(&defaulted["spec"])});
+    }
+
+    fn prepare_subresource_update(&self, subresource: Subresource, new: &mut Value, old: &Value) {
+        if subresource == Subresource::Status
+            && let Some(class) = old["status"].get("qosClass")
+            && let Some(status) = new["status"].as_object_mut()
+        {
+            defaults::default(status, "qosClass", class.clone());
+        }
+    }
+
+    fn validate(&self, new: &Value) -> Vec<FieldError> {
+        validation::validate(&new["spec"], "spec")
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        validate_update(&new["spec"], &old["spec"])
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Option<Vec<Value>> {
+        Some(pods_print::cells(object, now))
+    }
+
+    fn row_conditions(&self, object: &Value) -> Vec<Value> {
+        pods_print::row_conditions(object)
+    }
+
+    fn field(&self, object: &Value, label: &str) -> Option<String> {
+        match label {
+            "spec.hostNetwork" => {
+                Some((object["spec"]["hostNetwork"].as_bool() == Some(true)).to_string())
+            }
+            "status.podIPs" => {
+                let ips: Vec<&str> = object["status"]["podIPs"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|ip| ip["ip"].as_str())
+                    .collect();
+                Some(ips.join(","))
+            }
+            _ => None,
+        }
+    }
+
+    /// What was asked, else the Pod's own; a Pod that never ran or has finished goes at once.
+    // upstream: pkg/registry/core/pod/strategy.go CheckGracefulDelete
+    fn grace_period(&self, object: &Value, asked: Option<i64>) -> i64 {
+        let period = asked
+            .or_else(|| object["spec"]["terminationGracePeriodSeconds"].as_i64())
+            .unwrap_or(30);
+        let phase = object["status"]["phase"].as_str().unwrap_or("");
+        let unscheduled = object["spec"]["nodeName"].as_str().unwrap_or("").is_empty();
+        if unscheduled || phase == "Failed" || phase == "Succeeded" {
+            0
+        } else {
+            period
+        }
+    }
+}
+
+/// The quality of service class of a defaulted spec.
+// upstream: pkg/apis/core/helper/qos/qos.go ComputePodQOS
+fn qos_class(spec: &Value) -> &'static str {
+    let mut any = false;
+    let mut guaranteed = true;
+    let containers = ["containers", "initContainers"]
+        .into_iter()
+        .flat_map(|list| spec[list].as_array().into_iter().flatten());
+    for container in containers {
+        for resource in ["cpu", "memory"] {
+            let given = |list: &str| {
+                container["resources"][list]
+                    .get(resource)
+                    .and_then(Value::as_str)
+                    .filter(|q| *q != "0")
+            };
+            let (request, limit) = (given("requests"), given("limits"));
+            any |= request.is_some() || limit.is_some();
+            guaranteed &= limit.is_some() && request == limit;
+        }
+    }
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+const UPDATE_REFUSAL: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n";
+
+fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let length = |spec: &Value, list: &str| spec[list].as_array().map_or(0, Vec::len);
+    if length(new, "containers") != length(old, "containers") {
+        errors.push(FieldError::forbidden(
+            "spec.containers",
+            "pod updates may not add or remove containers",
+        ));
+        return errors;
+    }
+    if length(new, "initContainers") != length(old, "initContainers") {
+        errors.push(FieldError::forbidden(
+            "spec.initContainers",
+            "pod updates may not add or remove containers",
+        ));
+        return errors;
+    }
+    deadline(new, old, &mut errors);
+    tolerations(new, old, &mut errors);
+    let mut munged = new.clone();
+    for list in ["containers", "initContainers"] {
+        let images: Vec<Value> = old[list]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|c| c["image"].clone())
+            .collect();
+        for (container, image) in munged[list]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+            .zip(images)
+        {
+            container["image"] = image;
+        }
+    }
+    for field in ["activeDeadlineSeconds", "tolerations"] {
+        put_back(&mut munged, old, field);
+    }
+    let negative = old["terminationGracePeriodSeconds"]
+        .as_i64()
+        .is_some_and(|s| s < 0);
+    if negative && new["terminationGracePeriodSeconds"] == 1 {
+        put_back(&mut munged, old, "terminationGracePeriodSeconds");
+    }
+    // Gates may be lifted, never added.
+    let gates = |spec: &Value| {
+        spec["schedulingGates"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    if gates(new).iter().all(|gate| gates(old).contains(gate)) {
+        put_back(&mut munged, old, "schedulingGates");
+    } else {
+        errors.push(FieldError::forbidden(
+            "spec.schedulingGates",
+            "only deletion is allowed, but found new scheduling gate",
+        ));
+    }
+    if munged != *old {
+        errors.push(FieldError::forbidden(
+            "spec",
+            format!("{UPDATE_REFUSAL}{}", difference(&munged, old)),
+        ));
+    }
+    errors
+}
+
+fn put_back(munged: &mut Value, old: &Value, field: &str) {
+    let Some(spec) = munged.as_object_mut() else {
+        return;
+    };
+    match old.get(field) {
+        Some(value) => drop(spec.insert(field.to_owned(), value.clone())),
+        None => drop(spec.remove(field)),
+    }
+}
+
+fn deadline(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let path = "spec.activeDeadlineSeconds";
+    match (
+        new.get("activeDeadlineSeconds").and_then(Value::as_i64),
+        old.get("activeDeadlineSeconds").and_then(Value::as_i64),
+    ) {
+        (Some(new), Some(old)) if new > old => {
+            errors.push(FieldError::invalid(
+                path,
+                new,
+                "must be less than or equal to previous value",
+            ));
+        }
+        (None, Some(_)) => errors.push(FieldError::invalid(
+            path,
+            Value::Null,
+            "must not update from a positive integer to nil value",
+        )),
+        _ => {}
+    }
+}
+
+fn tolerations(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let new = new["tolerations"].as_array().map_or(&[][..], Vec::as_slice);
+    for toleration in old["tolerations"].as_array().into_iter().flatten() {
+        let mut without_seconds = toleration.clone();
+        strip_seconds(&mut without_seconds);
+        let kept = new.iter().any(|candidate| {
+            let mut candidate = candidate.clone();
+            strip_seconds(&mut candidate);
+            candidate == without_seconds
+        });
+        if !kept {
+            errors.push(FieldError::forbidden(
+                "spec.tolerations",
+                "existing toleration can not be modified except its tolerationSeconds",
+            ));
+            return;
+        }
+    }
+}
+
+fn strip_seconds(toleration: &mut Value) {
+    if let Some(map) = toleration.as_object_mut() {
+        map.remove("tolerationSeconds");
+    }
+}
+
+/// The fields that differ, in the manner of the diff upstream appends.
+fn difference(new: &Value, old: &Value) -> String {
+    let empty = Map::new();
+    let (new, old) = (
+        new.as_object().unwrap_or(&empty),
+        old.as_object().unwrap_or(&empty),
+    );
+    let mut lines = vec![
+        "  core.PodSpec{".to_owned(),
+        "  \t... // other fields".to_owned(),
+    ];
+    let fields: std::collections::BTreeSet<&String> = new.keys().chain(old.keys()).collect();
+    for field in fields.into_iter().filter(|f| new.get(*f) != old.get(*f)) {
+        let mut letters = field.chars();
+        let go = letters
+            .next()
+            .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+            .unwrap_or_default();
+        let shown =
+            |map: &Map<String, Value>| map.get(field).map_or("nil".to_owned(), Value::to_string);
+        lines.push(format!("- \t{go}: {},", shown(old)));
+        lines.push(format!("+ \t{go}: {},", shown(new)));
+    }
+    lines.push("  }\n".to_owned());
+    lines.join("\n")
+}
