@@ -18,6 +18,7 @@
 
 pub mod cgroup;
 pub mod error;
+pub mod machine;
 pub mod spec;
 pub mod stdio;
 

@@ -49,6 +49,15 @@ const TTY_GROUP: u32 = 5;
 /// What goes where, not mounted yet.
 pub(crate) struct Prepared(Vec<(OwnedFd, PathBuf, Shape)>);
 
+/// Which devices of the node are bound into `/dev`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Devices {
+    /// Those every program expects and that give away nothing.
+    Harmless,
+    /// All there are.
+    All,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Directory,
@@ -73,19 +82,30 @@ fn standard(spec: &ContainerSpec, sandbox: Option<&Sandbox>) -> Vec<Mount> {
 }
 
 impl Prepared {
+    /// A container's mounts.
     pub(crate) fn new(spec: &ContainerSpec, sandbox: Option<&Sandbox>, ids: &IdMap, reporter: &Reporter) -> Result<Prepared, Error> {
-        let mut prepared = Vec::new();
-        for mount in standard(spec, sandbox) {
-            let is_dev = mount.target == Path::new("/dev");
-            prepared.push(prepare(&mount, ids, reporter)?);
-            if is_dev {
-                devices(spec.privileged, &mut prepared)?;
+        let mut mounts = standard(spec, sandbox);
+        mounts.extend_from_slice(&spec.mounts);
+        let devices = if spec.privileged { Devices::All } else { Devices::Harmless };
+        let (prepared, notes) = Self::from_mounts(&mounts, devices, ids)?;
+        for note in notes {
+            reporter.degraded(note)?;
+        }
+        Ok(prepared)
+    }
+
+    /// These mounts, and devices in the first one that is `/dev`. Returns what had to be left out as well.
+    pub(crate) fn from_mounts(mounts: &[Mount], devices: Devices, ids: &IdMap) -> Result<(Prepared, Vec<String>), Error> {
+        let (mut prepared, mut notes) = (Vec::new(), Vec::new());
+        let mut dev = false;
+        for mount in mounts {
+            prepared.push(prepare(mount, ids, &mut notes)?);
+            if !dev && mount.target == Path::new("/dev") {
+                dev = true;
+                bind_devices(devices, &mut prepared)?;
             }
         }
-        for mount in &spec.mounts {
-            prepared.push(prepare(mount, ids, reporter)?);
-        }
-        Ok(Prepared(prepared))
+        Ok((Prepared(prepared), notes))
     }
 
     pub(crate) fn attach(self) -> Result<(), Error> {
@@ -104,7 +124,7 @@ impl Prepared {
     }
 }
 
-fn prepare(mount: &Mount, ids: &IdMap, reporter: &Reporter) -> Result<(OwnedFd, PathBuf, Shape), Error> {
+fn prepare(mount: &Mount, ids: &IdMap, notes: &mut Vec<String>) -> Result<(OwnedFd, PathBuf, Shape), Error> {
     let what = || format!("mount {}", mount.target.display());
     if !mount.target.is_absolute() {
         return Err(Error::new(Step::Request, format!("mount target {:?} is not absolute", mount.target.display().to_string())));
@@ -137,7 +157,7 @@ fn prepare(mount: &Mount, ids: &IdMap, reporter: &Reporter) -> Result<(OwnedFd, 
         MountKind::Sysfs => match syscalls::new_filesystem(c"sysfs", &[], careful) {
             // The network namespace is not ours (or /sys is covered): what the node sees is the best there is.
             Err(Errno::EPERM) => {
-                reporter.degraded("/sys is the node's: a fresh one is refused here")?;
+                notes.push("/sys is the node's: a fresh one is refused here".to_owned());
                 syscalls::copy_tree(Path::new("/sys")).context(Step::Mount, what)?
             }
             other => other.context(Step::Mount, what)?,
@@ -150,9 +170,9 @@ fn prepare(mount: &Mount, ids: &IdMap, reporter: &Reporter) -> Result<(OwnedFd, 
 }
 
 /// Device files are bound from the node: making them needs rights nobody in a user namespace has.
-fn devices(privileged: bool, prepared: &mut Vec<(OwnedFd, PathBuf, Shape)>) -> Result<(), Error> {
+fn bind_devices(devices: Devices, prepared: &mut Vec<(OwnedFd, PathBuf, Shape)>) -> Result<(), Error> {
     let mut names: Vec<String> = DEVICES.iter().map(|name| (*name).to_owned()).collect();
-    if privileged {
+    if devices == Devices::All {
         let entries = fs::read_dir("/dev").context(Step::Mount, || "read /dev of the node")?;
         for entry in entries.flatten() {
             let is_device = entry.file_type().is_ok_and(|kind| kind.is_char_device() || kind.is_block_device());

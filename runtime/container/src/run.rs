@@ -225,8 +225,12 @@ fn launch(
     let (pid, pidfd) = match clone_into(&how)? {
         Forked::Child => {
             drop(reports);
-            let Err(error) = run(birth, &reporter);
-            reporter.fail(error)
+            // A panic must not unwind into the parent's code, of which this process is a copy.
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(birth, &reporter)));
+            match outcome {
+                Ok(Err(error)) => reporter.fail(error),
+                Err(_) => reporter.fail(Error::new(Step::Died, "the child panicked before it became the program")),
+            }
         }
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };

@@ -7,6 +7,7 @@
 //! 2. [`Cgroups::create`] makes one group per hierarchy and writes its limits; the child joins before it does anything else.
 //! 3. [`Group::oom_kills`] and [`Group::usage`] read counters, [`Group::remove`] takes the group and its empty parents away.
 
+mod processes;
 mod v1;
 mod v2;
 
@@ -44,6 +45,22 @@ pub struct Usage {
     pub cpu_nanos: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u64>,
+}
+
+impl Usage {
+    /// Fill in what no controller counts from `/proc`, over the processes that live in a mount namespace.
+    #[must_use]
+    pub fn or_by_processes(mut self, mount_namespace: u64) -> Usage {
+        if self.memory_bytes.is_some() && self.cpu_nanos.is_some() && self.pids.is_some() {
+            return self;
+        }
+        let mut counted = processes::Counted::default();
+        processes::count(mount_namespace, &mut counted);
+        self.memory_bytes = self.memory_bytes.or(Some(counted.memory_bytes));
+        self.cpu_nanos = self.cpu_nanos.or(Some(counted.cpu_nanos));
+        self.pids = self.pids.or(Some(counted.threads));
+        self
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
