@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use drydock_container::cgroup::Usage;
 use drydock_container::stdio::Stdio;
 use drydock_container::{ContainerSpec, ProcessSpec, SandboxConfig};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -25,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::protocol::{
-    Call, ChildAction, Event, Failure, Inventory, Message, Netns, NodeInfo, Reply, Request, Scope, Started, StdioKind,
+    Call, ChildAction, Event, Failure, FileAccess, Inventory, Message, Netns, NodeInfo, Reply, Request, Scope, Started, StdioKind,
 };
 use super::wire::Packet;
 
@@ -64,6 +65,14 @@ impl Client {
     pub fn connect(path: &Path) -> io::Result<(Client, Events)> {
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
         connect_unix(&socket, path)?;
+        Self::from_socket(socket)
+    }
+
+    /// Use a socket that is connected already: the one cluster-init hands out with a new machine. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When it cannot be made non-blocking or registered.
+    pub fn from_socket(socket: OwnedFd) -> io::Result<(Client, Events)> {
         fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         // SAFETY: the `AsyncFd` owns the descriptor, so it stays open and the same file as long as it is registered.
         let socket = unsafe { AsyncFd::register(socket) }.map_err(|error| error.into_parts().1)?;
@@ -242,6 +251,26 @@ impl Client {
         Ok(unsafe { TcpSocket::from_raw_fd(fd.into_raw_fd()) })
     }
 
+    /// Open a file of a running container as if its root were `/`.
+    ///
+    /// # Errors
+    /// [`Failure::NotRunning`], or the kernel's word in [`Failure::File`].
+    pub async fn open_file(&self, container: &str, path: &Path, access: FileAccess) -> Result<std::fs::File, Failure> {
+        let (container, path) = (container.to_owned(), path.to_owned());
+        self.call_for_fd(Request::OpenFile { container, path, access }).await.map(std::fs::File::from)
+    }
+
+    /// What a container uses.
+    ///
+    /// # Errors
+    /// When it is unknown.
+    pub async fn usage(&self, id: &str) -> Result<Usage, Failure> {
+        match self.call(Request::Usage { id: id.to_owned() }).await? {
+            (Reply::Usage(usage), _) => Ok(usage),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Start, stop or restart one of node-init's child processes.
     ///
     /// # Errors
@@ -322,6 +351,7 @@ fn io_error(failure: Failure) -> io::Error {
     match failure {
         Failure::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, failure),
         Failure::Gone => io::Error::new(io::ErrorKind::BrokenPipe, failure),
+        Failure::File { errno, .. } => io::Error::from_raw_os_error(errno),
         other => io::Error::other(other),
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use drydock_container::cgroup::Enforcement;
+use drydock_container::cgroup::{Enforcement, Usage};
 use drydock_container::{ContainerSpec, ProcessSpec, SandboxConfig};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,20 @@ pub enum Request {
         /// UDP instead of TCP.
         datagram: bool,
     },
+    /// A file below the root of a running container, opened as if that root were `/`. [file]
+    OpenFile {
+        /// Container id.
+        container: String,
+        /// Absolute path inside.
+        path: PathBuf,
+        /// For what.
+        access: FileAccess,
+    },
+    /// What a container uses.
+    Usage {
+        /// Container id.
+        id: String,
+    },
     /// Start, stop or restart one of the configured child processes (`kubelet`).
     Child {
         /// Its name.
@@ -112,6 +126,18 @@ pub enum Scope {
     Process,
     /// All processes of the container.
     All,
+}
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileAccess {
+    /// Reading; directories too.
+    Read,
+    /// Writing from the start; made when missing, emptied when not.
+    Replace {
+        /// Permission bits of a new file.
+        mode: u32,
+    },
 }
 
 /// Which network namespace.
@@ -159,6 +185,8 @@ pub enum Reply {
     Started(Started),
     /// [`Request::List`].
     List(Inventory),
+    /// [`Request::Usage`].
+    Usage(Usage),
 }
 
 /// A refused or failed request.
@@ -196,6 +224,14 @@ pub enum Failure {
         what: String,
         /// What it said.
         error: String,
+    },
+    /// A file could not be opened.
+    #[error("{}: {}", path.display(), drydock_container::error::describe(nix::errno::Errno::from_raw(*errno)))]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        errno: i32,
     },
     /// The connection to node-init is gone.
     #[error("node-init is gone")]

@@ -1,0 +1,242 @@
+//! The decisions: a Pod's specification and what is known about it go in, what to do next comes out. Nothing here touches anything.
+//!
+//! 1. A Pod that must end is stopped, then its sandbox goes.
+//! 2. Otherwise volumes, sandbox, init containers one after the other, then all others.
+//! 3. What waits (back-off, retry) makes the plan say when to look again.
+
+// upstream: pkg/kubelet/kuberuntime/kuberuntime_manager.go, computePodActions; pkg/kubelet/container/helpers.go
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use super::backoff::go_duration;
+use super::state::{ImageState, Kind, PodState, Slot, Waiting, ephemeral_containers, init_containers, pod_format, spec};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Action {
+    /// Put the volumes in place.
+    PrepareVolumes,
+    /// Make the namespaces and attach the network.
+    CreateSandbox,
+    /// Make the image of this container local.
+    EnsureImage(String),
+    /// Start it; its image is here.
+    Start(Kind, String),
+    /// Stop it in this many seconds; the sentence is the Killing event's.
+    Stop {
+        /// Container name.
+        name: String,
+        /// Seconds it may take.
+        grace: i64,
+        /// Why.
+        message: String,
+    },
+    /// Nothing runs any more: let the namespaces go.
+    RemoveSandbox,
+    /// Nothing is left on the node.
+    Finish,
+}
+
+/// What to do now, what each waiting container waits for, and when to look again.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    /// To be done in order.
+    pub(super) actions: Vec<Action>,
+    /// Containers that have to wait.
+    pub(super) waiting: Vec<(String, Waiting)>,
+    /// Look again then, even if nothing happens.
+    pub(super) wake: Option<Timestamp>,
+}
+
+/// Why a Pod ends, if it has to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was deleted.
+    Deleted,
+    /// Its containers ended and are not restarted.
+    Completed,
+    /// `activeDeadlineSeconds` is over.
+    Deadline,
+}
+
+/// Decide.
+pub(super) fn plan(pod: &Pod, state: &PodState, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    if let Some(end) = end(pod, state, now) {
+        plan_end(pod, state, end, &mut plan);
+        return plan;
+    }
+    plan.wake_at(deadline(pod, state));
+    if state.volumes != super::state::Step::Done {
+        plan.step(&state.volumes, Action::PrepareVolumes, now);
+    } else if state.sandbox.is_none() {
+        plan.step(&state.network, Action::CreateSandbox, now);
+    } else {
+        plan_containers(pod, state, now, &mut plan);
+    }
+    plan
+}
+
+/// Whether the Pod has to end, and why.
+pub(super) fn end(pod: &Pod, state: &PodState, now: Timestamp) -> Option<End> {
+    if state.gone || pod.metadata.deletion_timestamp.is_some() {
+        return Some(End::Deleted);
+    }
+    if deadline(pod, state).is_some_and(|deadline| deadline <= now) {
+        return Some(End::Deadline);
+    }
+    if state.ended_before || init_failed(pod, state) {
+        return Some(End::Completed);
+    }
+    let done = |container: &Container| {
+        let slot = state.slot(&container.name);
+        slot.ended().is_some() && !should_restart(pod, Kind::Regular, &slot)
+    };
+    let containers = &spec(pod).containers;
+    (!containers.is_empty() && containers.iter().all(done)).then_some(End::Completed)
+}
+
+fn deadline(pod: &Pod, state: &PodState) -> Option<Timestamp> {
+    let seconds = spec(pod).active_deadline_seconds?;
+    Some(state.start_time? + SignedDuration::from_secs(seconds))
+}
+
+/// Seconds a Pod's containers get to end.
+pub(super) fn grace(pod: &Pod) -> i64 {
+    let deletion = pod.metadata.deletion_timestamp.as_ref().and(pod.metadata.deletion_grace_period_seconds);
+    deletion.or(spec(pod).termination_grace_period_seconds).unwrap_or(30)
+}
+
+fn plan_end(pod: &Pod, state: &PodState, end: End, plan: &mut Plan) {
+    let grace = if state.gone { 1 } else { grace(pod) };
+    let is_sidecar = |name: &str| init_containers(pod).any(|(kind, container)| kind == Kind::Sidecar && container.name == name);
+    let running: Vec<&String> = state.slots.iter().filter(|(_, slot)| slot.running().is_some()).map(|(name, _)| name).collect();
+    let others_run = running.iter().any(|name| !is_sidecar(name));
+    for name in &running {
+        // Sidecars outlive what they serve.
+        if state.slots[*name].stopping || (others_run && is_sidecar(name)) {
+            continue;
+        }
+        let message = format!("Stopping container {name}");
+        plan.actions.push(Action::Stop { name: (*name).clone(), grace, message });
+    }
+    if running.is_empty() {
+        if state.sandbox.is_some() {
+            plan.actions.push(Action::RemoveSandbox);
+        }
+        if end == End::Deleted {
+            plan.actions.push(Action::Finish);
+        }
+    }
+}
+
+fn plan_containers(pod: &Pod, state: &PodState, now: Timestamp, plan: &mut Plan) {
+    for container in ephemeral_containers(pod) {
+        let slot = state.slot(&container.name);
+        if slot.current.is_none() {
+            plan.start(pod, Kind::Ephemeral, &container.name, &slot, now);
+        }
+    }
+    // Once an ordinary container has run, init containers are history.
+    let initialized = spec(pod).containers.iter().any(|container| state.slot(&container.name).current.is_some());
+    for (kind, container) in init_containers(pod) {
+        let slot = state.slot(&container.name);
+        match kind {
+            Kind::Sidecar => {
+                plan.keep(pod, kind, container, &slot, now);
+                if !initialized && !(slot.running().is_some() && slot.started) {
+                    return;
+                }
+            }
+            Kind::Init | Kind::Regular | Kind::Ephemeral => {
+                if initialized || slot.ended().is_some_and(|ended| ended.code == 0) {
+                    continue;
+                }
+                plan.keep(pod, kind, container, &slot, now);
+                return;
+            }
+        }
+    }
+    for container in &spec(pod).containers {
+        plan.keep(pod, Kind::Regular, container, &state.slot(&container.name), now);
+    }
+}
+
+/// Whether a container that is not running is to be started (again).
+// upstream: pkg/kubelet/container/helpers.go, ShouldContainerBeRestarted
+pub(super) fn should_restart(pod: &Pod, kind: Kind, slot: &Slot) -> bool {
+    let Some(current) = &slot.current else { return true };
+    let Some(ended) = &current.exit else { return false };
+    match (kind, spec(pod).restart_policy.as_deref().unwrap_or("Always")) {
+        (Kind::Ephemeral, _) => false,
+        (Kind::Sidecar, _) => true,
+        (Kind::Init, "Never") => false,
+        (Kind::Init, _) => ended.code != 0,
+        (Kind::Regular, "Never") => false,
+        (Kind::Regular, "OnFailure") => ended.code != 0,
+        (Kind::Regular, _) => true,
+    }
+}
+
+fn init_failed(pod: &Pod, state: &PodState) -> bool {
+    spec(pod).restart_policy.as_deref() == Some("Never")
+        && init_containers(pod).any(|(kind, container)| {
+            kind == Kind::Init && state.slot(&container.name).ended().is_some_and(|ended| ended.code != 0)
+        })
+}
+
+impl Plan {
+    fn wake_at(&mut self, at: Option<Timestamp>) {
+        self.wake = match (self.wake, at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    fn step(&mut self, step: &super::state::Step, action: Action, now: Timestamp) {
+        if step.is_due(now) {
+            self.actions.push(action);
+        } else if let super::state::Step::Retry(at) = step {
+            self.wake_at(Some(*at));
+        }
+    }
+
+    /// Keep one container running: stop it when a probe wants so, start it when it should run.
+    fn keep(&mut self, pod: &Pod, kind: Kind, container: &Container, slot: &Slot, now: Timestamp) {
+        if slot.running().is_some() {
+            if let (Some(message), false) = (&slot.unhealthy, slot.stopping) {
+                let probes = [&container.liveness_probe, &container.startup_probe];
+                let own = probes.into_iter().flatten().find_map(|probe| probe.termination_grace_period_seconds);
+                let grace = own.unwrap_or_else(|| grace(pod));
+                self.actions.push(Action::Stop { name: container.name.clone(), grace, message: message.clone() });
+            }
+        } else if should_restart(pod, kind, slot) {
+            self.start(pod, kind, &container.name, slot, now);
+        }
+    }
+
+    fn start(&mut self, pod: &Pod, kind: Kind, name: &str, slot: &Slot, now: Timestamp) {
+        if let Some(until) = slot.ended().and_then(|ended| slot.backoff.until(ended.at)).filter(|until| *until > now) {
+            let message =
+                format!("back-off {} restarting failed container={name} pod={}", go_duration(slot.backoff.delay()), pod_format(pod));
+            self.waiting.push((name.to_owned(), Waiting::new("CrashLoopBackOff", message)));
+            self.wake_at(Some(until));
+            return;
+        }
+        if let Some(retry) = slot.retry.filter(|retry| *retry > now) {
+            self.wake_at(Some(retry));
+            return;
+        }
+        match slot.image {
+            ImageState::Here => self.actions.push(Action::Start(kind, name.to_owned())),
+            ImageState::Pulling => {}
+            ImageState::Failed { retry: Some(at) } if at > now => self.wake_at(Some(at)),
+            ImageState::Unknown | ImageState::Failed { retry: Some(_) } => self.actions.push(Action::EnsureImage(name.to_owned())),
+            ImageState::Failed { retry: None } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
