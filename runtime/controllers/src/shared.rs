@@ -1,0 +1,103 @@
+//! What all controllers share: one cache per kind.
+
+use drydock_primitives::clock::SharedClock;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::Cache;
+use crate::recorder::Recorder;
+use crate::{ClientFactory, Config};
+
+/// The field manager under which the controllers write, as upstream's binary is named.
+pub(crate) const MANAGER: &str = "kube-controller-manager";
+
+/// One cache per kind.
+#[derive(Clone)]
+pub(crate) struct Caches {
+    pub(crate) pods: Cache<Pod>,
+    pub(crate) replica_sets: Cache<ReplicaSet>,
+    pub(crate) deployments: Cache<Deployment>,
+    pub(crate) services: Cache<Service>,
+    pub(crate) endpoints: Cache<Endpoints>,
+    pub(crate) slices: Cache<EndpointSlice>,
+    pub(crate) nodes: Cache<Node>,
+    pub(crate) leases: Cache<Lease>,
+    pub(crate) namespaces: Cache<Namespace>,
+    pub(crate) service_accounts: Cache<ServiceAccount>,
+    /// Only `kube-root-ca.crt` of each namespace.
+    pub(crate) root_cas: Cache<ConfigMap>,
+}
+
+/// What one controller works with.
+#[derive(Clone)]
+pub(crate) struct Controller {
+    pub(crate) client: Client,
+    pub(crate) caches: Caches,
+    pub(crate) clock: SharedClock,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) recorder: Recorder,
+}
+
+/// Makes controllers that share their caches.
+pub(crate) struct Shared {
+    clients: ClientFactory,
+    caches: Caches,
+    clock: SharedClock,
+    cancel: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config) -> Self {
+        let caches = Caches {
+            pods: Cache::new(),
+            replica_sets: Cache::new(),
+            deployments: Cache::new(),
+            services: Cache::new(),
+            endpoints: Cache::new(),
+            slices: Cache::new(),
+            nodes: Cache::new(),
+            leases: Cache::new(),
+            namespaces: Cache::new(),
+            service_accounts: Cache::new(),
+            root_cas: Cache::new(),
+        };
+        Self { clients: config.clients.clone(), caches, clock: config.clock.clone(), cancel: config.cancel.clone() }
+    }
+
+    /// A controller that speaks as `name`.
+    pub(crate) fn controller(&self, name: &str) -> Controller {
+        let client = (self.clients)(name);
+        let recorder = Recorder::new(client.clone(), name, self.clock.clone());
+        Controller { client, caches: self.caches.clone(), clock: self.clock.clone(), cancel: self.cancel.clone(), recorder }
+    }
+
+    /// Starts following the API.
+    pub(crate) fn follow(&self, tasks: &mut JoinSet<()>) {
+        let client = (self.clients)("kube-controller-manager");
+        let all = watcher::Config::default;
+        macro_rules! follow {
+            ($($cache:ident: $config:expr),* $(,)?) => {
+                $(tasks.spawn(self.caches.$cache.clone().follow(Api::all(client.clone()), $config, self.cancel.clone()));)*
+            };
+        }
+        follow! {
+            pods: all(),
+            replica_sets: all(),
+            deployments: all(),
+            services: all(),
+            endpoints: all(),
+            slices: all(),
+            nodes: all(),
+            leases: all(),
+            namespaces: all(),
+            service_accounts: all(),
+            root_cas: all().fields("metadata.name=kube-root-ca.crt"),
+        }
+    }
+}
