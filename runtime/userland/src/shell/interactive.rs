@@ -1,0 +1,348 @@
+//! The shell at a terminal: prompt, history, completion, marks.
+//!
+//! With `DRYDOCK_SHELL_MARKS` set, OSC 133 sequences say where prompts, commands and their ends are; the workstation
+//! reads them between terminal and page. The variable is not handed on, so that a shell inside this one stays silent.
+
+use std::{collections::BTreeSet, io::Write as _, os::unix::fs::PermissionsExt as _};
+
+use nix::{sys::signal::Signal, unistd::{Pid, getpgrp, setpgid}};
+
+use super::{
+    Shell, builtins,
+    line::{Candidate, Completion, Edited, Editor},
+    parser::{ParseError, Parser},
+    run::{Flow, Outcome},
+};
+use crate::sys::{self, Disposition};
+
+const HISTORY_LENGTH: usize = 1000;
+
+impl Shell {
+    /// Reads and runs lines until the end.
+    pub(super) fn interact(&mut self) -> Outcome {
+        self.interactive = true;
+        let marks = self.variables.remove("DRYDOCK_SHELL_MARKS").is_some();
+        self.take_control();
+        let editing = sys::is_terminal(0) && self.get("TERM").is_none_or(|term| term != "dumb");
+        let file = self.get("HISTFILE").or_else(|| Some(format!("{}/.sh_history", self.get("HOME")?)));
+        if let Some(text) = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()) {
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            self.history = lines[lines.len().saturating_sub(HISTORY_LENGTH)..].to_vec();
+        }
+        loop {
+            self.report_jobs();
+            if marks {
+                emit("\x1b]133;A\x07");
+            }
+            let ps1 = self.get("PS1").unwrap_or_else(|| "\\w \\$ ".to_owned());
+            let mut prompt = self.prompt(&ps1);
+            if marks {
+                prompt.push_str("\x1b]133;B\x07");
+            }
+            let (text, outcome) = match self.read_command(&prompt, editing) {
+                Edited::End => return Ok(self.status),
+                Edited::Cancelled => {
+                    self.status = 130;
+                    if marks {
+                        emit("\x1b]133;D;130\x07");
+                    }
+                    continue;
+                }
+                Edited::Line(text) if text.trim().is_empty() => continue,
+                Edited::Line(text) => {
+                    self.remember(&text, file.as_deref());
+                    if marks {
+                        let cwd = self.get("PWD").unwrap_or_default();
+                        emit(&format!("\x1b]133;C;cmdline={};cwd={}\x07", percent(&text), percent(&cwd)));
+                    }
+                    let outcome = self.run_line(&text);
+                    (text, outcome)
+                }
+            };
+            drop(text);
+            let ended = match outcome {
+                Ok(_) | Err(Flow::Break(_) | Flow::Continue(_) | Flow::Return(_)) => None,
+                Err(Flow::Interrupt) => {
+                    self.status = 130;
+                    None
+                }
+                Err(Flow::Exit(status)) => {
+                    self.status = status;
+                    Some(status)
+                }
+            };
+            if marks {
+                emit(&format!("\x1b]133;D;{}\x07", self.status));
+            }
+            if let Some(status) = ended {
+                return Err(Flow::Exit(status));
+            }
+        }
+    }
+
+    /// Becomes the terminal's owner, if there is a terminal to own.
+    fn take_control(&mut self) {
+        for signal in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGQUIT, Signal::SIGTERM] {
+            sys::on_signal(signal, Disposition::Ignore);
+        }
+        sys::on_signal(Signal::SIGINT, Disposition::Note);
+        if nix::unistd::tcgetpgrp(sys::borrow(0)).is_ok() {
+            self.job_control = true;
+            let own = nix::unistd::getpid();
+            // A session leader is the leader of its group already, and the call fails harmlessly.
+            if getpgrp() != own {
+                drop(setpgid(Pid::from_raw(0), own));
+            }
+            sys::foreground(getpgrp());
+        }
+    }
+
+    fn run_line(&mut self, text: &str) -> Outcome {
+        let errexit = self.options.errexit;
+        let aliases = self.aliases.clone();
+        let mut parser = Parser::new(text, &aliases, true);
+        loop {
+            match parser.next_line() {
+                Ok(None) => return Ok(self.status),
+                Ok(Some(command)) => {
+                    let outcome = self.run(&command);
+                    self.asking = 0;
+                    match outcome {
+                        Err(Flow::Exit(status)) if errexit && status != 0 => return Err(Flow::Exit(status)),
+                        other => other?,
+                    };
+                }
+                Err(error) => {
+                    self.syntax_error(&error);
+                    return Ok(2);
+                }
+            }
+        }
+    }
+
+    /// One complete command, over as many lines as it takes.
+    fn read_command(&mut self, prompt: &str, editing: bool) -> Edited {
+        let mut text = String::new();
+        let second = self.get("PS2").unwrap_or_else(|| "> ".to_owned());
+        loop {
+            let shown = if text.is_empty() { prompt } else { &second };
+            let edited = if editing {
+                let complete = |before: &str| self.complete(before);
+                Editor::read(shown, &self.history, &complete)
+            } else {
+                drop(sys::write_all(2, shown.as_bytes()));
+                builtins::read_line_bytes(0).map_or(Edited::End, |line| Edited::Line(line.trim_end_matches('\n').to_owned()))
+            };
+            match edited {
+                Edited::Line(line) => text.push_str(&line),
+                other => return other,
+            }
+            let mut parser = Parser::new(&text, &self.aliases, false);
+            let incomplete = loop {
+                match parser.next_line() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break text.ends_with('\\') && !text.ends_with("\\\\"),
+                    Err(ParseError::Incomplete(_)) => break true,
+                    Err(ParseError::Unexpected(_)) => break false,
+                }
+            };
+            if !incomplete {
+                return Edited::Line(text);
+            }
+            text.push('\n');
+        }
+    }
+
+    fn remember(&mut self, text: &str, file: Option<&str>) {
+        if self.history.last().is_some_and(|last| last == text) || text.starts_with(' ') {
+            return;
+        }
+        // One entry is one line in the file, so that it can be appended to.
+        let entry = text.replace('\n', " ");
+        if let Some(file) = file
+            && let Ok(mut opened) = std::fs::OpenOptions::new().create(true).append(true).open(file)
+            && let Err(error) = writeln!(opened, "{entry}")
+        {
+            self.complain(&format!("{file}: {}", sys::reason(&error)));
+        }
+        self.history.push(entry);
+    }
+
+    /// `PS1` with its backslashes and parameters resolved.
+    fn prompt(&mut self, template: &str) -> String {
+        let directory = self.get("PWD").unwrap_or_default();
+        let home = self.get("HOME").filter(|home| home.len() > 1).unwrap_or_else(|| "\u{0}".to_owned());
+        let short = directory.strip_prefix(&home).map_or_else(|| directory.clone(), |rest| format!("~{rest}"));
+        let mut out = String::new();
+        let mut chars = template.chars();
+        while let Some(next) = chars.next() {
+            if next != '\\' {
+                out.push(next);
+                continue;
+            }
+            match chars.next() {
+                Some('w') => out.push_str(&short),
+                Some('W') => out.push_str(short.rsplit('/').next().unwrap_or("/")),
+                Some('u') => out.push_str(&self.get("USER").unwrap_or_else(crate::process::user_name)),
+                Some('h') => {
+                    let host = crate::process::host_name();
+                    out.push_str(host.split('.').next().unwrap_or(""));
+                }
+                Some('H') => out.push_str(&crate::process::host_name()),
+                Some('$') => out.push(if nix::unistd::geteuid().is_root() { '#' } else { '$' }),
+                Some('n') => out.push('\n'),
+                Some('e') => out.push('\u{1b}'),
+                Some('[' | ']') => {}
+                Some('?') => out.push_str(&self.status.to_string()),
+                Some('\\') | None => out.push('\\'),
+                Some(other) => {
+                    out.push('\\');
+                    out.push(other);
+                }
+            }
+        }
+        if out.contains('$') && out.contains("${") {
+            let aliases = self.aliases.clone();
+            let quoted = format!("echo \"{}\"", out.replace('"', "\\\""));
+            if let Ok(Some(super::Command::List(items))) = Parser::new(&quoted, &aliases, true).next_line()
+                && let Some((super::Command::Simple { words, .. }, ..)) = items.first()
+                && let Some(word) = words.get(1)
+                && let Ok(expanded) = self.expand_one(&word.clone())
+            {
+                return expanded;
+            }
+        }
+        out
+    }
+
+    /// What Tab offers for the text before the cursor.
+    fn complete(&self, before: &str) -> Completion {
+        let start = before.rfind(|next: char| next.is_whitespace() || "|;&()<>`=\"'".contains(next)).map_or(0, |index| {
+            index + before[index..].chars().next().map_or(0, char::len_utf8)
+        });
+        let word = &before[start..];
+        let head = before[..start].trim_end();
+        let segment_start = head.rfind(['|', ';', '&', '(']).map_or(0, |index| index + 1);
+        let segment = head[segment_start..].trim();
+        let position = before[..start].chars().count();
+        let redirected = head.ends_with(['<', '>']);
+        let candidates = if segment.is_empty() && !word.contains('/') && !redirected {
+            self.commands(word)
+        } else if let Some(candidates) = (!redirected).then(|| self.ask_program(segment, word)).flatten() {
+            candidates
+        } else {
+            self.files(word)
+        };
+        Completion { start: position, candidates }
+    }
+
+    fn commands(&self, word: &str) -> Vec<Candidate> {
+        let mut names: BTreeSet<String> = builtins::BUILTINS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        names.insert("exec".to_owned());
+        names.extend(self.functions.keys().cloned());
+        names.extend(self.aliases.keys().cloned());
+        for directory in self.get("PATH").unwrap_or_default().split(':') {
+            let Ok(entries) = std::fs::read_dir(directory) else { continue };
+            for entry in entries.flatten() {
+                let runs = std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+                if runs && let Ok(name) = entry.file_name().into_string() {
+                    names.insert(name);
+                }
+            }
+        }
+        names
+            .into_iter()
+            .filter(|name| name.starts_with(word))
+            .map(|name| Candidate { shown: name.clone(), text: name, complete: true })
+            .collect()
+    }
+
+    fn files(&self, word: &str) -> Vec<Candidate> {
+        let (directory, prefix) = word.rsplit_once('/').map_or(("", word), |(directory, name)| (directory, name));
+        let shown_directory = if word.contains('/') { format!("{directory}/") } else { String::new() };
+        let home = self.get("HOME").unwrap_or_default();
+        let real = match shown_directory.as_str() {
+            "" => ".".to_owned(),
+            path => path.strip_prefix('~').map_or_else(|| path.to_owned(), |rest| format!("{home}{rest}")),
+        };
+        let Ok(entries) = std::fs::read_dir(&real) else { return Vec::new() };
+        let mut candidates = Vec::new();
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if !name.starts_with(prefix) || (name.starts_with('.') && !prefix.starts_with('.')) {
+                continue;
+            }
+            let folder = std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir());
+            let slash = if folder { "/" } else { "" };
+            let safe: String = name.chars().flat_map(|next| {
+                let quote = " '\"$&;()|<>*?`\\".contains(next).then_some('\\');
+                quote.into_iter().chain([next])
+            }).collect();
+            candidates.push(Candidate {
+                text: format!("{shown_directory}{safe}{slash}"),
+                shown: format!("{name}{slash}"),
+                complete: !folder,
+            });
+        }
+        candidates
+    }
+
+    /// kubectl and its kin complete themselves: `PROGRAM __complete WORD...`.
+    fn ask_program(&self, segment: &str, word: &str) -> Option<Vec<Candidate>> {
+        let mut words: Vec<String> = segment.split_whitespace().map(str::to_owned).collect();
+        if let Some(alias) = self.aliases.get(words.first()?) {
+            words.splice(0..1, alias.split_whitespace().map(str::to_owned));
+        }
+        if words.first()? != "kubectl" {
+            return None;
+        }
+        let program = self.find_program("kubectl")?;
+        let environment = self.variables.iter().filter(|(_, variable)| variable.exported);
+        let output = std::process::Command::new(program)
+            .arg("__complete")
+            .args(&words[1..])
+            .arg(word)
+            .env_clear()
+            .envs(environment.map(|(name, variable)| (name.clone(), variable.value.clone())))
+            .stdin(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut directive = 0;
+        let mut candidates = Vec::new();
+        for line in text.lines() {
+            if let Some(number) = line.strip_prefix(':').and_then(|number| number.parse::<u32>().ok()) {
+                directive = number;
+                continue;
+            }
+            let (value, description) = line.split_once('\t').unwrap_or((line, ""));
+            if value.starts_with(word) && !value.starts_with("_activeHelp_") {
+                let shown = if description.is_empty() { value.to_owned() } else { format!("{value:<24}  {description}") };
+                candidates.push(Candidate { text: value.to_owned(), shown, complete: true });
+            }
+        }
+        // Bit 2: no space after; bit 4: no files.
+        for candidate in &mut candidates {
+            candidate.complete = directive & 2 == 0;
+        }
+        if candidates.is_empty() && directive & 4 == 0 { None } else { Some(candidates) }
+    }
+}
+
+fn emit(text: &str) {
+    drop(sys::write_all(1, text.as_bytes()));
+}
+
+/// Percent-encodes all that is not plainly harmless.
+fn percent(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

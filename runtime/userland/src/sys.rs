@@ -1,0 +1,172 @@
+//! The few system calls that need `unsafe`, and small wrappers over the rest.
+//!
+//! Everything here assumes what is true of the whole binary: a process has one thread whenever it forks.
+#![allow(unsafe_code, reason = "fork, raw descriptors and signal handlers have no safe form")]
+
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use nix::{
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal},
+    unistd::{ForkResult, Pid},
+};
+
+/// One flag per signal number: set by the handler, taken by whoever looks.
+static PENDING: [AtomicBool; 65] = [const { AtomicBool::new(false) }; 65];
+
+extern "C" fn note_signal(number: libc::c_int) {
+    if let Some(flag) = usize::try_from(number).ok().and_then(|index| PENDING.get(index)) {
+        flag.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What a signal does to this process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    Default,
+    Ignore,
+    /// Sets a flag that [`take_signal`] reads; system calls are interrupted.
+    Note,
+}
+
+/// Sets what `signal` does. KILL and STOP cannot be changed; asking is harmless.
+pub(crate) fn on_signal(signal: Signal, disposition: Disposition) {
+    let handler = match disposition {
+        Disposition::Default => SigHandler::SigDfl,
+        Disposition::Ignore => SigHandler::SigIgn,
+        Disposition::Note => SigHandler::Handler(note_signal),
+    };
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
+    let outcome = unsafe { nix::sys::signal::sigaction(signal, &action) };
+    drop(outcome);
+}
+
+/// True once for each time the signal came since the last call.
+pub(crate) fn take_signal(signal: Signal) -> bool {
+    PENDING[signal as usize].swap(false, Ordering::SeqCst)
+}
+
+/// True when the signal came and nobody took it yet.
+pub(crate) fn is_pending(signal: Signal) -> bool {
+    PENDING[signal as usize].load(Ordering::SeqCst)
+}
+
+/// Forks. The caller has one thread.
+pub(crate) fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: no applet that forks has a second thread, so the child may use everything.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Makes `to` name what `from` names, without close-on-exec.
+pub(crate) fn dup_onto(from: RawFd, to: RawFd) -> io::Result<()> {
+    // SAFETY: dup2 takes two numbers and touches no memory.
+    if unsafe { libc::dup2(from, to) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A copy of `fd` numbered 10 or higher, closed on exec; `None` when `fd` is not open.
+pub(crate) fn save_fd(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl takes numbers and touches no memory; a non-negative result is a new descriptor that we own.
+    unsafe {
+        let copy = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10);
+        (copy >= 0).then(|| OwnedFd::from_raw_fd(copy))
+    }
+}
+
+/// Closes a descriptor by number.
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: the shell closes only what a redirection named; Rust owns none of 0..9.
+    unsafe { libc::close(fd) };
+}
+
+/// Borrows a descriptor by number, for calls that fail cleanly when it is closed.
+pub(crate) fn borrow(fd: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: standard descriptors stay open as long as the process; a closed one only makes the call fail.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Gives a descriptor to the raw world.
+pub(crate) fn into_raw(fd: OwnedFd) -> RawFd {
+    fd.into_raw_fd()
+}
+
+/// Writes everything to a descriptor, past signals.
+pub(crate) fn write_all(fd: RawFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(borrow(fd), bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Columns and rows of a terminal; 80 by 24 when it does not say.
+pub(crate) fn window_size(fd: RawFd) -> (usize, usize) {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize to the pointer, which is valid for that.
+    let outcome = unsafe { libc::ioctl(borrow(fd).as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    if outcome < 0 || size.ws_col == 0 || size.ws_row == 0 {
+        return (80, 24);
+    }
+    (usize::from(size.ws_col), usize::from(size.ws_row))
+}
+
+/// True when the descriptor is a terminal.
+pub(crate) fn is_terminal(fd: RawFd) -> bool {
+    nix::unistd::isatty(borrow(fd)).unwrap_or(false)
+}
+
+/// Makes `group` the terminal's foreground group. The caller ignores SIGTTOU.
+pub(crate) fn foreground(group: Pid) {
+    drop(nix::unistd::tcsetpgrp(borrow(0), group));
+}
+
+/// Broken pipes end a tool silently, as everywhere in Unix; Rust's runtime starts with the signal ignored.
+pub(crate) fn default_sigpipe() {
+    on_signal(Signal::SIGPIPE, Disposition::Default);
+}
+
+/// The name of user or group `id` in a passwd-like file.
+pub(crate) fn name_of(file: &str, id: u32) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
+/// The id of a name (or a number) in a passwd-like file.
+pub(crate) fn id_of(file: &str, name: &str) -> Option<u32> {
+    if let Ok(id) = name.parse() {
+        return Some(id);
+    }
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next()? == name { fields.nth(1)?.parse().ok() } else { None }
+    })
+}
+
+/// A signal by name (`TERM`, `SIGTERM`) or number.
+pub(crate) fn signal_named(text: &str) -> Option<Signal> {
+    if let Ok(number) = text.parse::<i32>() {
+        return Signal::try_from(number).ok();
+    }
+    let upper = text.to_ascii_uppercase();
+    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    full.parse().ok()
+}
+
+/// The text of an error without Rust's "(os error N)".
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
