@@ -1,0 +1,277 @@
+//! A cluster that is only pretended: it follows what the pretended kubectl says and turns checks green.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use drydock_terminal::Terminals;
+use drydock_web::Pending;
+use drydock_web::verdicts::{Answered, Evidence, Outcome, Verdict, Verdicts};
+use drydock_web::workbench::{Node, Object, Phase, Reset, Status, Step, Workbench};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::sync::{broadcast, watch};
+
+use crate::shell::LocalShell;
+
+const STEPS: [&str; 5] = ["Open the journal", "Start the control plane", "Join the node", "Set up the workstation", "Read the chapter"];
+
+/// Workbench and judge in one.
+pub(crate) struct Pretend {
+    shell: Arc<LocalShell>,
+    terminals: Terminals,
+    world: Arc<World>,
+}
+
+struct World {
+    status: watch::Sender<Arc<Status>>,
+    verdicts: broadcast::Sender<Verdict>,
+    known: Mutex<BTreeMap<String, Verdict>>,
+    did: Mutex<BTreeSet<String>>,
+    shell: Arc<LocalShell>,
+}
+
+impl Pretend {
+    pub(crate) fn start(shell: Arc<LocalShell>, boot: Duration) -> std::io::Result<Pretend> {
+        let status = Status { steps: STEPS.iter().map(|label| Step { label: (*label).into(), ..Step::default() }).collect(), ..Status::default() };
+        let world = Arc::new(World {
+            status: watch::channel(Arc::new(status)).0,
+            verdicts: broadcast::channel(256).0,
+            known: Mutex::default(),
+            did: Mutex::default(),
+            shell: shell.clone(),
+        });
+        world.judge();
+        tokio::spawn(boot_up(world.clone(), boot));
+        let events = pipe::OpenOptions::new().read_write(true).open_receiver(&shell.events)?;
+        tokio::spawn(listen(world.clone(), events));
+        Ok(Pretend { terminals: Terminals::new(shell.clone(), 3000), shell, world })
+    }
+}
+
+async fn boot_up(world: Arc<World>, boot: Duration) {
+    for index in 0..STEPS.len() {
+        let pause = boot / u32::try_from(STEPS.len()).unwrap_or(1);
+        tokio::time::sleep(pause).await;
+        world.edit(|status| {
+            status.steps[index].done = true;
+            status.steps[index].millis = u64::try_from(pause.as_millis()).ok();
+        });
+    }
+    world.edit(|status| {
+        status.phase = Phase::Ready;
+        status.nodes = vec![Node { name: "node-1".into(), ready: true }];
+    });
+}
+
+async fn listen(world: Arc<World>, events: pipe::Receiver) {
+    let mut lines = BufReader::new(events).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut words = line.split_whitespace();
+        let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        world.did.lock().unwrap_or_else(PoisonError::into_inner).insert(verb.to_owned());
+        match verb {
+            "run" => world.run(name, None),
+            "deploy" => {
+                let owner = format!("deploy-{name}");
+                let set = format!("rs-{name}");
+                world.edit(|status| {
+                    let mut object = Object { uid: owner.clone(), kind: "Deployment".into(), namespace: "default".into(), name: name.into(), state: "0/1".into(), ..Object::default() };
+                    status.objects.push(object.clone());
+                    object = Object { uid: set.clone(), kind: "ReplicaSet".into(), name: format!("{name}-7c9f"), owner: Some(owner.clone()), ..object };
+                    status.objects.push(object);
+                });
+                world.run(&format!("{name}-7c9f-x2k4p"), Some(set));
+            }
+            "delete" => {
+                let owner = world.remove(name);
+                if let Some(owner) = owner {
+                    world.run("hello-kiamol-2-7c9f-9jw6m", Some(owner));
+                }
+            }
+            "reset" => world.reset(),
+            _ => world.judge(),
+        }
+    }
+}
+
+impl World {
+    fn edit(&self, edit: impl FnOnce(&mut Status)) {
+        self.status.send_modify(|status| edit(Arc::make_mut(status)));
+        let pods: String = self.pods().iter().map(|pod| format!("{:<14} {}     {:<9} {}          5s\n", pod.name, u8::from(pod.ready), pod.state, pod.restarts)).collect();
+        let file = self.shell.home.parent().map(|state| state.join("pods"));
+        if let Some(Err(error)) = file.map(|file| std::fs::write(file, pods)) {
+            eprintln!("pods: {error}");
+        }
+        self.judge();
+    }
+
+    fn pods(&self) -> Vec<Object> {
+        self.status.borrow().objects.iter().filter(|object| object.kind == "Pod").cloned().collect()
+    }
+
+    fn run(self: &Arc<Self>, name: &str, owner: Option<String>) {
+        let uid = format!("pod-{name}");
+        let pod = Object {
+            uid: uid.clone(),
+            kind: "Pod".into(),
+            namespace: "default".into(),
+            name: name.to_owned(),
+            owner,
+            node: Some("node-1".into()),
+            state: "ContainerCreating".into(),
+            ..Object::default()
+        };
+        self.edit(|status| status.objects.push(pod));
+        let world = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            world.edit(|status| {
+                for object in status.objects.iter_mut() {
+                    if object.uid == uid {
+                        object.state = "Running".into();
+                        object.ready = true;
+                    } else if object.kind != "Pod" {
+                        object.state = "1/1".into();
+                        object.ready = true;
+                    }
+                }
+            });
+        });
+    }
+
+    fn remove(&self, name: &str) -> Option<String> {
+        let mut owner = None;
+        self.edit(|status| {
+            owner = status.objects.iter().find(|o| o.name == name).and_then(|o| o.owner.clone());
+            status.objects.retain(|object| object.name != name);
+        });
+        owner
+    }
+
+    fn reset(&self) {
+        self.did.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.edit(|status| status.objects.clear());
+    }
+
+    fn did(&self, verb: &str) -> bool {
+        self.did.lock().unwrap_or_else(PoisonError::into_inner).contains(verb)
+    }
+
+    /// Judge everything; tell what has changed.
+    fn judge(&self) {
+        let pods = self.pods();
+        let pod = pods.iter().find(|pod| pod.name == "hello-kiamol");
+        let deployed = self.status.borrow().objects.iter().any(|object| object.kind == "Deployment");
+        let mut verdicts = vec![
+            match pod {
+                Some(pod) if pod.ready => pass("pod-runs"),
+                Some(pod) => waiting("pod-runs", &format!("Pod hello-kiamol is {}", pod.state)),
+                None if !pods.is_empty() => misnamed(&pods[0].name),
+                None => fail("pod-runs", "not-tried", "There is no Pod named hello-kiamol.", "pod/hello-kiamol", json!("Running"), json!(null)),
+            },
+            if deployed { pass("deployment") } else { fail("deployment", "not-tried", "There is no Deployment yet.", "deployment/hello-kiamol-2", json!(1), json!(null)) },
+        ];
+        for (check, verb) in [("looked-inside", "exec"), ("replaced", "delete"), ("forwarded", "forward"), ("lab-forward", "forward")] {
+            verdicts.push(if self.did(verb) { pass(check) } else { waiting(check, "It has not happened yet.") });
+        }
+        verdicts.push(if deployed && self.did("delete") { pass("lab-deployment") } else { fail("lab-deployment", "absent", "No Deployment owns a Pod with app=whoami.", "deployment/whoami", json!("app=whoami"), json!("app=hello")) });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for verdict in verdicts {
+            let old = known.get(&verdict.check);
+            if old.is_some_and(|old| old.verdict == verdict.verdict && old.why == verdict.why) {
+                continue;
+            }
+            known.insert(verdict.check.clone(), verdict.clone());
+            if self.verdicts.send(verdict).is_err() {
+                // Nobody looks yet; whoever comes reads the current ones first.
+            }
+        }
+    }
+}
+
+fn verdict(check: &str, outcome: Outcome) -> Verdict {
+    let since = humantime();
+    Verdict { check: check.into(), verdict: outcome, since_revision: 1, since, lost: false, reason: None, evidence: vec![], why: vec![], look_at: vec![] }
+}
+
+fn humantime() -> String {
+    let output = std::process::Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%3NZ"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn pass(check: &str) -> Verdict {
+    verdict(check, Outcome::Pass)
+}
+
+fn waiting(check: &str, why: &str) -> Verdict {
+    Verdict { why: vec![why.into()], ..verdict(check, Outcome::Waiting) }
+}
+
+fn fail(check: &str, reason: &str, why: &str, object: &str, want: serde_json::Value, got: serde_json::Value) -> Verdict {
+    let evidence = Evidence { source: "object".into(), object: object.into(), path: "status.phase".into(), want, got };
+    Verdict { reason: Some(reason.into()), evidence: vec![evidence], why: vec![why.into()], look_at: vec![object.into()], ..verdict(check, Outcome::Fail) }
+}
+
+fn misnamed(name: &str) -> Verdict {
+    let mut verdict = fail("pod-runs", "misnamed", &format!("There is a Pod named {name}, not hello-kiamol."), &format!("pod/{name}"), json!("hello-kiamol"), json!(name));
+    verdict.evidence[0].path = "metadata.name".into();
+    verdict.why.push("Compare the name you gave after kubectl run with the one in the text.".into());
+    verdict.why.push(format!("Delete pod/{name} and run the command again with hello-kiamol."));
+    verdict
+}
+
+impl Workbench for Pretend {
+    fn terminals(&self) -> Terminals {
+        self.terminals.clone()
+    }
+
+    fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.world.status.subscribe()
+    }
+
+    fn reset(&self, _scope: Reset) -> Pending<'_, Result<(), String>> {
+        Box::pin(async {
+            self.world.reset();
+            Ok(())
+        })
+    }
+
+    fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>> {
+        let read = std::fs::read(self.shell.home.join(path.trim_start_matches('/'))).ok();
+        Box::pin(async move { Ok(read) })
+    }
+
+    fn write_file(&self, path: &str, bytes: Vec<u8>) -> Pending<'_, Result<(), String>> {
+        let written = std::fs::write(self.shell.home.join(path.trim_start_matches('/')), bytes).map_err(|error| error.to_string());
+        Box::pin(async move { written })
+    }
+}
+
+impl Verdicts for Pretend {
+    fn current(&self) -> Vec<Verdict> {
+        self.world.known.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Verdict> {
+        self.world.verdicts.subscribe()
+    }
+
+    fn open(&self, _chapter: &str) {}
+
+    fn ran(&self, _chapter: &str, _block: &str) {}
+
+    fn hint_used(&self, _check: &str, _number: usize) {}
+
+    fn answer(&self, ask: &str, value: &str) -> Pending<'_, Result<Answered, String>> {
+        let correct = if ask == "predict-replace" { Some(value == "A new container in the same Pod") } else { Some(value.trim() == "127.0.0.1") };
+        let because = "The kubelet compares what the node runs with what the Pod says, and starts what is missing. The Pod keeps its name, its `uid` and its IP address.";
+        Box::pin(async move { Ok(Answered { correct, because: Some(because.into()) }) })
+    }
+
+    fn check_now(&self, check: &str) -> Pending<'_, Result<Verdict, String>> {
+        let known = self.world.known.lock().unwrap_or_else(PoisonError::into_inner).get(check).cloned();
+        Box::pin(async move { known.ok_or_else(|| "this check is not being watched".to_owned()) })
+    }
+}
