@@ -2,8 +2,8 @@
 //!
 //! 1. [`world`] holds what is known: objects, their changes, commands, streams, containers, answers.
 //! 2. [`eval`] asks a check's question of the world; [`explain`] says why the answer is no. Both are pure.
-//! 3. [`engine`] keeps windows, baselines and latches of one chapter and persists them.
-//! 4. [`watch`] keeps the world fresh from the cluster; [`probe`] asks what only a request can tell.
+//! 3. [`engine`] keeps windows, baselines and latches of one chapter: what is progress.
+//! 4. [`watch`] keeps the world fresh from the cluster, [`probe`] asks what only a request can tell, [`grader`] runs it all.
 //!
 //! # Invariants
 //! * A verdict is a function of the world, the probes and the check: the same evidence gives the same verdict.
@@ -14,6 +14,7 @@ pub mod compile;
 pub mod engine;
 pub mod eval;
 pub mod explain;
+pub mod grader;
 pub mod interpolate;
 pub mod probe;
 pub mod select;

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Namespace (empty for cluster-scoped) and name.
@@ -27,6 +29,22 @@ pub struct Change {
     pub old: Option<Arc<Value>>,
     /// After; absent when it was deleted.
     pub new: Option<Arc<Value>>,
+    /// Who did it; empty when unknown.
+    pub actor: String,
+}
+
+/// A point in the order of evidence: a revision, and the moment within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Point {
+    /// Revision of the cluster.
+    pub revision: u64,
+    /// When.
+    pub time: Timestamp,
+}
+
+impl Point {
+    /// Before everything.
+    pub const START: Point = Point { revision: 0, time: Timestamp::MIN };
 }
 
 /// Records of the lab API by collection (`commands`, `streams`, `nodecontainers`), then by name.
@@ -46,6 +64,12 @@ pub struct World {
 /// The revision an object carries; 0 when it carries none.
 pub fn revision_of(object: &Value) -> u64 {
     object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// When a record began; its end (of a stream, of a command) does not move it.
+pub fn point_of(record: &Value) -> Point {
+    let time = record["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
+    Point { revision: revision_of(record), time: time.unwrap_or(Timestamp::MIN) }
 }
 
 /// Namespace and name of an object.
@@ -69,7 +93,7 @@ impl World {
         if old.as_ref().is_some_and(|old| revision_of(old) == revision) {
             return false;
         }
-        self.record(Change { revision, kind: kind.to_owned(), key, old, new: Some(object) });
+        self.record(Change { revision, kind: kind.to_owned(), key, old, new: Some(object), actor: String::new() });
         true
     }
 
@@ -78,7 +102,7 @@ impl World {
         let key = key_of(object);
         let old = self.kinds.get_mut(kind).and_then(|objects| objects.remove(&key));
         if old.is_some() {
-            self.record(Change { revision: revision_of(object), kind: kind.to_owned(), key, old, new: None });
+            self.record(Change { revision: revision_of(object), kind: kind.to_owned(), key, old, new: None, actor: String::new() });
         }
     }
 
@@ -91,7 +115,7 @@ impl World {
         }
         for key in gone {
             let old = self.kinds.get_mut(kind).and_then(|objects| objects.remove(&key));
-            self.record(Change { revision: self.revision, kind: kind.to_owned(), key, old, new: None });
+            self.record(Change { revision: self.revision, kind: kind.to_owned(), key, old, new: None, actor: String::new() });
         }
     }
 
@@ -100,10 +124,39 @@ impl World {
         self.changes.push(change);
     }
 
-    /// Add a change from before the watch began; used once, before anything else.
+    /// Add a change that is older than the objects known now.
     pub fn backfill(&mut self, change: Change) {
-        self.changes.push(change);
-        self.changes.sort_by_key(|change| change.revision);
+        let at = self.changes.partition_point(|known| known.revision <= change.revision);
+        self.changes.insert(at, change);
+    }
+
+    /// Apply a change.
+    pub fn apply(&mut self, change: Change) {
+        let objects = self.kinds.entry(change.kind.clone()).or_default();
+        match &change.new {
+            Some(new) => objects.insert(change.key.clone(), new.clone()),
+            None => objects.remove(&change.key),
+        };
+        self.record(change);
+    }
+
+    /// Put an object that was there before the changes known; no change is noted.
+    pub fn found(&mut self, kind: &str, object: Value) {
+        self.revision = self.revision.max(revision_of(&object));
+        self.kinds.entry(kind.to_owned()).or_default().insert(key_of(&object), Arc::new(object));
+    }
+
+    /// Forget the objects and changes of a kind, before a new list.
+    pub fn clear_kind(&mut self, kind: &str) {
+        self.kinds.remove(kind);
+        self.changes.retain(|change| change.kind != kind);
+    }
+
+    /// Forget the records of a collection that are not in a new list.
+    pub fn keep_records(&mut self, collection: &str, names: &BTreeSet<String>) {
+        if let Some(records) = self.records.get_mut(collection) {
+            records.retain(|name, _| names.contains(name));
+        }
     }
 
     /// Put a record of the lab API.
@@ -154,9 +207,17 @@ impl World {
         self.changes.iter().filter(move |c| c.kind == kind && c.revision > revision)
     }
 
-    /// Records of a collection that happened after a revision.
-    pub fn records_since(&self, collection: &str, revision: u64) -> impl Iterator<Item = &Value> {
-        self.records.get(collection).into_iter().flat_map(BTreeMap::values).filter(move |r| revision_of(r) >= revision)
+    /// Records of a collection.
+    pub fn records(&self, collection: &str) -> impl Iterator<Item = &Value> {
+        self.records.get(collection).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Records of a collection that happened at a point or after it, oldest first.
+    pub fn records_since(&self, collection: &str, since: Point) -> Vec<&Value> {
+        let mut records: Vec<(Point, &Value)> =
+            self.records(collection).map(|record| (point_of(record), record)).filter(|(point, _)| *point >= since).collect();
+        records.sort_by_key(|(point, _)| *point);
+        records.into_iter().map(|(_, record)| record).collect()
     }
 
     /// Whether a record was ever there.
