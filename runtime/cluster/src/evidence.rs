@@ -165,7 +165,6 @@ impl Evidence {
         let Some(record) = inner.records.get(&(kind, name.to_owned())) else { return };
         let mut record = (**record).clone();
         change(&mut record["status"]);
-        record["metadata"]["resourceVersion"] = json!((self.revision)().to_string());
         self.store(&mut inner, kind, name, record, Change::Modified);
     }
 

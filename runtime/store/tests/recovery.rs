@@ -83,7 +83,7 @@ fn what_was_committed_is_in_the_file_before_commit_returns() {
 #[test]
 fn damage_before_the_end_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = Options { segment_bytes: 200, ..Options::default() };
+    let options = Options { segment_bytes: 200, segments: 1000, ..Options::default() };
     let store = Store::open_with(directory.path(), Arc::new(ManualClock::default()), options).expect("a store");
     let first = last_segment(directory.path());
     for index in 0..10 {
