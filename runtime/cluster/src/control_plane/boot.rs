@@ -109,7 +109,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
     let dial = Arc::new(LanDial(Arc::new(kubelet_client(&authority)?)));
     let plant_cell = Arc::new(OnceLock::new());
     let server = ApiServer::new(Config {
-        registry: Arc::new(Registry::builtin()),
+        registry: Registry::builtin(),
         store: store.clone(),
         clock: SystemClock::shared(),
         authenticator: Arc::new(Authenticator::new(token_key(state)?)),
