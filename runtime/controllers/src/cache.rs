@@ -34,7 +34,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() { self.name.fmt(formatter) } else { write!(formatter, "{}/{}", self.namespace, self.name) }
+        if self.namespace.is_empty() { formatter.write_str(&self.name) } else { write!(formatter, "{}/{}", self.namespace, self.name) }
     }
 }
 

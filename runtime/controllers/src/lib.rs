@@ -13,22 +13,14 @@
 mod cache;
 mod condition;
 mod deployment;
-mod endpoints;
 mod error;
-mod garbage;
-mod namespace;
-mod node_lifecycle;
 mod owner;
 mod pod;
-mod pod_gc;
 mod queue;
 mod recorder;
 mod replica_set;
-mod service_account;
 mod shared;
-mod taint_eviction;
 
-use std::fmt;
 use std::sync::Arc;
 
 use drydock_primitives::clock::SharedClock;
@@ -38,43 +30,16 @@ use tokio_util::sync::CancellationToken;
 use crate::shared::Shared;
 
 /// Makes a client that speaks as the named controller, such as `deployment-controller`.
-pub type ClientFactory = Arc<dyn Fn(&str) -> Client + Send + Sync>;
-
-/// What the controllers need.
-#[derive(Clone)]
-pub struct Config {
-    /// Makes clients. Upstream's identity is `system:serviceaccount:kube-system:<name>`.
-    pub clients: ClientFactory,
-    /// The time.
-    pub clock: SharedClock,
-    /// Ends the controllers.
-    pub cancel: CancellationToken,
-    /// The cluster's certificate authority in PEM, published as `kube-root-ca.crt` in every namespace.
-    pub root_ca: String,
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Config").field("clock", &self.clock).finish_non_exhaustive()
-    }
-}
+pub(crate) type ClientFactory = Arc<dyn Fn(&str) -> Client + Send + Sync>;
 
 /// Runs every controller until `cancel`.
-pub async fn run(config: Config) {
-    let shared = Shared::new(&config);
+///
+/// `clients` makes a client that speaks as the named controller; upstream's identity is `system:serviceaccount:kube-system:<name>`.
+pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock: SharedClock, cancel: CancellationToken) {
+    let shared = Shared::new(Arc::new(clients), clock, cancel);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(deployment::run(shared.controller("deployment-controller")));
     tasks.spawn(replica_set::run(shared.controller("replicaset-controller")));
-    tasks.spawn(endpoints::run_endpoints(shared.controller("endpoint-controller")));
-    tasks.spawn(endpoints::run_slices(shared.controller("endpointslice-controller")));
-    tasks.spawn(node_lifecycle::run(shared.controller("node-controller")));
-    tasks.spawn(taint_eviction::run(shared.controller("taint-eviction-controller")));
-    tasks.spawn(pod_gc::run(shared.controller("pod-garbage-collector")));
-    tasks.spawn(service_account::run_accounts(shared.controller("service-account-controller")));
-    tasks.spawn(service_account::run_root_ca(shared.controller("root-ca-cert-publisher"), config.root_ca.clone()));
-    let world = garbage::World::new(shared.controller("generic-garbage-collector"));
-    tasks.spawn(namespace::run(shared.controller("namespace-controller"), world.clone()));
-    tasks.spawn(garbage::run(world));
     // Each constructor has registered its handlers, so that none misses the first list.
     shared.follow(&mut tasks);
     while let Some(ended) = tasks.join_next().await {

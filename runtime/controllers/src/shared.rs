@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::recorder::Recorder;
-use crate::{ClientFactory, Config};
+use crate::ClientFactory;
 
 /// The field manager under which the controllers write, as upstream's binary is named.
 pub(crate) const MANAGER: &str = "kube-controller-manager";
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(clients: ClientFactory, clock: SharedClock, cancel: CancellationToken) -> Self {
         let caches = Caches {
             pods: Cache::new(),
             replica_sets: Cache::new(),
@@ -67,7 +67,7 @@ impl Shared {
             service_accounts: Cache::new(),
             root_cas: Cache::new(),
         };
-        Self { clients: config.clients.clone(), caches, clock: config.clock.clone(), cancel: config.cancel.clone() }
+        Self { clients, caches, clock, cancel }
     }
 
     /// A controller that speaks as `name`.
