@@ -64,7 +64,12 @@ impl Seat {
         let command = if request.command.is_empty() { vec!["sh".to_owned(), "-l".to_owned()] } else { request.command.clone() };
         let size = request.tty.then_some(TerminalSize { rows: 24, cols: 80 });
         let (mut sink, source) = socket.split();
-        match self.open(As::Learner, command, &request.cwd, size, request.env.clone()).await {
+        let mut env = request.env.clone();
+        if request.session.is_some() && request.tty {
+            // Our shell writes its marks only when asked to, and does not hand the request on.
+            env.push("DRYDOCK_SHELL_MARKS=1".to_owned());
+        }
+        match self.open(As::Learner, command, &request.cwd, size, env).await {
             Ok(process) => self.connect(request, process, sink, source).await,
             Err(failure) => finish(&mut sink, &failure_status(&failure.to_string())).await,
         }
