@@ -1,0 +1,97 @@
+// Dialogs and short notes. A dialog gives the focus back to where it came from.
+
+import { h } from './dom';
+import { Refused, call, world } from './net';
+import { newTerminal, reveal } from './bench';
+import { sentence } from './words';
+
+interface Choice {
+  text: string;
+  main?: boolean;
+  danger?: boolean;
+  act?: () => void;
+}
+
+/** A question with a few answers; Escape is always the last of them. */
+export function ask(title: string, body: (Node | string)[], choices: Choice[]): HTMLDialogElement {
+  const before = document.activeElement;
+  const row = h('div', { class: 'row' });
+  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' }, h('h2', { id: 'dialog-title' }, title), ...body, row);
+  for (const choice of choices) {
+    const act = (): void => {
+      dialog.close();
+      choice.act?.();
+    };
+    row.append(h('button', { type: 'button', class: `button ${choice.main ? 'main' : ''} ${choice.danger ? 'danger' : ''}`, autofocus: choice.main === true, onclick: act }, choice.text));
+  }
+  dialog.addEventListener('close', () => {
+    dialog.remove();
+    if (before instanceof HTMLElement && document.activeElement === document.body) before.focus({ preventScroll: true });
+  });
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** The block was not typed, because the shell does not wait at its prompt. */
+export function refusedRun(refusal: Refused, session: string, again: (session?: string) => void): void {
+  const program = refusal.body.program;
+  if (!program) return toast(refusal.message);
+  const interrupt = (): void => {
+    call('POST', `/api/terminals/${session}/interrupt`)
+      .then(() => reveal(session, true))
+      .catch((error: unknown) => toast(String(error)));
+  };
+  ask(
+    `${program} is using this terminal`,
+    [h('p', {}, sentence('What you run would be typed into `' + program + '`, not into the shell. Nothing was typed.'))],
+    [
+      { text: 'Cancel' },
+      { text: 'Go to the terminal', act: () => void reveal(session, true) },
+      { text: `Interrupt ${program}`, act: interrupt },
+      { text: 'Run in a new terminal', main: true, act: () => void newTerminal().then((name) => again(name)) },
+    ],
+  );
+}
+
+let note: HTMLElement | null = null;
+let timer = 0;
+
+/** A sentence that leaves by itself. */
+export function toast(text: string): void {
+  note?.remove();
+  clearTimeout(timer);
+  const dismiss = (): void => note?.remove();
+  note = h('div', { class: 'banner', role: 'status' }, h('span', {}, text), h('button', { type: 'button', onclick: dismiss }, 'Close'));
+  document.body.append(note);
+  timer = window.setTimeout(dismiss, 9000);
+}
+
+/** Put the chapter back, once the learner is sure. */
+export function confirmReset(chapter: string, title: string): void {
+  const body = [
+    h('p', {}, `Everything you made for “${title}” goes: the objects in the cluster, the files of this chapter, its checks, hints and answers. Other chapters stay as they are.`),
+    h('p', {}, 'Terminals keep their text.'),
+  ];
+  const act = (): void => {
+    call('POST', '/api/reset', { scope: 'chapter', chapter }).catch((error: unknown) => toast(error instanceof Refused ? error.message : String(error)));
+  };
+  ask('Start this chapter again?', body, [{ text: 'Keep everything' }, { text: 'Start again', main: true, danger: true, act }]);
+}
+
+/** One line while the server cannot be reached. */
+export function startOffline(): void {
+  let banner: HTMLElement | null = null;
+  world.on('online', () => {
+    banner?.remove();
+    banner = null;
+    document.documentElement.toggleAttribute('data-offline', world.online === false);
+    if (world.online !== false) return;
+    const again = (): void => location.reload();
+    banner = h('div', { class: 'banner', role: 'alert' }, h('span', {}, 'Drydock does not answer. Trying again; nothing you did is lost.'), h('button', { type: 'button', onclick: again }, 'Load again'));
+    document.body.append(banner);
+  });
+}
