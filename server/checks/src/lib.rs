@@ -16,6 +16,7 @@ pub mod eval;
 pub mod explain;
 pub mod grader;
 pub mod interpolate;
+pub mod plan;
 pub mod probe;
 pub mod select;
 pub mod verdict;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use kube::client::Body;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 /// How long one try may take.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -170,7 +169,11 @@ impl Prober {
         let mut connection = self.client.connect(request).await.map_err(|error| error.to_string())?.into_stream();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         while let Some(message) = connection.next().await {
-            let Message::Binary(frame) = message.map_err(|error| error.to_string())? else { continue };
+            let message = message.map_err(|error| error.to_string())?;
+            if !message.is_binary() {
+                continue;
+            }
+            let frame = message.into_data();
             match frame.first() {
                 Some(1) if stdout.len() < MAX_OUTPUT => stdout.extend_from_slice(&frame[1..]),
                 Some(2) if stderr.len() < MAX_OUTPUT => stderr.extend_from_slice(&frame[1..]),

@@ -225,7 +225,12 @@ impl World {
         self.seen_records.contains(&format!("{collection}/{name}"))
     }
 
-    /// Forget objects, changes and answers before a chapter starts anew; the watches fill it again.
+    /// Note that everything up to a revision has been seen.
+    pub fn reached(&mut self, revision: u64) {
+        self.revision = self.revision.max(revision);
+    }
+
+    /// Forget the answers before a chapter starts anew.
     pub fn forget_answers(&mut self) {
         self.answers.clear();
     }

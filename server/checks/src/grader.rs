@@ -1,0 +1,535 @@
+//! The grader at work: one task that takes in news, judges, asks probes and tells what has changed.
+//!
+//! * One chapter is judged at a time, the one that is open; verdicts of the others are the ones it had when it was closed.
+//! * Progress is written before it is told: what was shown as green is green after kill -9.
+//! * A probe is asked again only when something changed, at most [`TRIES`] times for one change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drydock_course::check::{Expect, Source};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::compile::CompileError;
+use crate::engine::{Engine, Progress};
+use crate::plan::Plan;
+use crate::probe::{Probe, Prober, Probes};
+use crate::verdict::{Outcome, Verdict};
+use crate::watch::{self, COLLECTIONS, Update};
+use crate::world::{Point, World};
+
+/// Pauses before each try of a probe, from the change that triggered it: 5 tries in 5 seconds.
+pub const TRIES: [Duration; 5] = [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1200), Duration::from_millis(2500)];
+/// Verdicts a slow listener may lag behind.
+const BACKLOG: usize = 1024;
+
+/// What becomes of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Right or wrong; `None` when no check wants a certain answer.
+    pub correct: Option<bool>,
+    /// Why not, when a check says so.
+    pub because: Option<String>,
+}
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum GraderError {
+    /// A chapter's checks do not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// Progress cannot be read or written.
+    #[error("progress at {path}: {source}")]
+    Progress {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No chapter or check of this name.
+    #[error("there is no {0}")]
+    Unknown(String),
+    /// The grader's task has ended.
+    #[error("the grader has stopped")]
+    Stopped,
+}
+
+/// A handle on the grader; clones share it. The grader ends with the last one.
+#[derive(Clone)]
+pub struct Grader {
+    orders: mpsc::UnboundedSender<Order>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    current: Mutex<BTreeMap<String, Verdict>>,
+    news: broadcast::Sender<Verdict>,
+}
+
+enum Order {
+    Open(String),
+    Ran(String, String),
+    Hint(String, usize),
+    Answer(String, String, oneshot::Sender<Answered>),
+    CheckNow(String, oneshot::Sender<Option<Verdict>>),
+    Reset(String, oneshot::Sender<Result<(), GraderError>>),
+}
+
+/// What is kept of a chapter.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    progress: Progress,
+    verdicts: Vec<Verdict>,
+}
+
+impl Grader {
+    /// Start judging these chapters with the cluster behind `client`, whose user must not be the learner's. Progress is kept below
+    /// `directory`, a file for each chapter.
+    ///
+    /// # Errors
+    /// When a check does not compile or progress cannot be read.
+    pub fn start(client: kube::Client, plans: Vec<Plan>, directory: &Path) -> Result<Grader, GraderError> {
+        let keeper = Keeper { directory: directory.to_owned() };
+        std::fs::create_dir_all(directory).map_err(|source| GraderError::Progress { path: directory.to_owned(), source })?;
+        let mut current = BTreeMap::new();
+        for plan in &plans {
+            Engine::new(plan.clone(), Progress::default())?;
+            let known: BTreeSet<&str> = plan.checks().map(|(_, check)| check.id.as_str()).collect();
+            let kept = keeper.read(&plan.chapter)?;
+            current.extend(kept.verdicts.into_iter().filter(|v| known.contains(v.check.as_str())).map(|v| (v.check.clone(), v)));
+        }
+        let (orders, taken) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared { current: Mutex::new(current), news: broadcast::channel(BACKLOG).0 });
+        let plans = plans.into_iter().map(|plan| (plan.chapter.clone(), plan)).collect();
+        let task = Task { prober: Prober::new(client.clone()), client, plans, keeper, shared: Arc::clone(&shared), open: None };
+        tokio::spawn(task.run(taken));
+        Ok(Grader { orders, shared })
+    }
+
+    /// The newest verdict of every check that was ever judged.
+    pub fn current(&self) -> Vec<Verdict> {
+        self.shared.lock().values().cloned().collect()
+    }
+
+    /// Verdicts as they change.
+    pub fn subscribe(&self) -> broadcast::Receiver<Verdict> {
+        self.shared.news.subscribe()
+    }
+
+    /// The learner opened a chapter: judge it.
+    pub fn open(&self, chapter: &str) {
+        self.order(Order::Open(chapter.to_owned()));
+    }
+
+    /// The learner ran a block, or started a lab, from the page.
+    pub fn ran(&self, chapter: &str, block: &str) {
+        self.order(Order::Ran(chapter.to_owned(), block.to_owned()));
+    }
+
+    /// The learner looked at a hint.
+    pub fn hint_used(&self, check: &str, number: usize) {
+        self.order(Order::Hint(check.to_owned(), number));
+    }
+
+    /// The learner answered a question of the open chapter.
+    ///
+    /// # Errors
+    /// When the grader has stopped.
+    pub async fn answer(&self, ask: &str, text: &str) -> Result<Answered, GraderError> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Answer(ask.to_owned(), text.to_owned(), reply));
+        answer.await.map_err(|_| GraderError::Stopped)
+    }
+
+    /// Judge a check of the open chapter now, its probes asked anew.
+    ///
+    /// # Errors
+    /// When the open chapter has no such check.
+    pub async fn check_now(&self, check: &str) -> Result<Verdict, GraderError> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::CheckNow(check.to_owned(), reply));
+        let verdict = answer.await.map_err(|_| GraderError::Stopped)?;
+        verdict.ok_or_else(|| GraderError::Unknown(format!("check {check} in the open chapter")))
+    }
+
+    /// Begin a chapter anew: its progress is forgotten, its window opens now. Reset the cluster first.
+    ///
+    /// # Errors
+    /// When there is no such chapter or progress cannot be written.
+    pub async fn reset(&self, chapter: &str) -> Result<(), GraderError> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Reset(chapter.to_owned(), reply));
+        answer.await.map_err(|_| GraderError::Stopped)?
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_err() {
+            tracing::error!("the grader has stopped");
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Verdict>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Progress on disk.
+struct Keeper {
+    directory: PathBuf,
+}
+
+impl Keeper {
+    fn path(&self, chapter: &str) -> PathBuf {
+        self.directory.join(format!("{chapter}.json"))
+    }
+
+    fn read(&self, chapter: &str) -> Result<Kept, GraderError> {
+        let path = self.path(chapter);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
+            Err(source) => return Err(GraderError::Progress { path, source }),
+        };
+        serde_json::from_slice(&bytes).map_err(|error| GraderError::Progress { path, source: error.into() })
+    }
+
+    /// Write beside, sync, rename: there is always one whole file.
+    fn write(&self, chapter: &str, kept: &Kept) -> Result<(), GraderError> {
+        let path = self.path(chapter);
+        let beside = path.with_extension("json.new");
+        let written = serde_json::to_vec_pretty(kept).map_err(io::Error::from).and_then(|bytes| {
+            let mut file = std::fs::File::create(&beside)?;
+            file.write_all(&bytes)?;
+            file.sync_data()?;
+            std::fs::rename(&beside, &path)
+        });
+        written.map_err(|source| GraderError::Progress { path, source })
+    }
+}
+
+struct Task {
+    client: kube::Client,
+    prober: Prober,
+    plans: HashMap<String, Plan>,
+    keeper: Keeper,
+    shared: Arc<Shared>,
+    open: Option<Open>,
+}
+
+/// The chapter that is judged.
+struct Open {
+    engine: Engine,
+    world: World,
+    /// What has not been brought up to date yet; nothing is judged before.
+    missing: BTreeSet<String>,
+    news: mpsc::UnboundedReceiver<Update>,
+    probes: Probes,
+    tries: BTreeMap<Probe, Tries>,
+    asking: JoinSet<(Probe, Value)>,
+    deadline: Option<Timestamp>,
+    replies: Vec<(String, oneshot::Sender<Option<Verdict>>)>,
+    _watches: JoinSet<()>,
+}
+
+/// How often a probe has been asked for the newest trigger.
+#[derive(Debug, Clone, Copy)]
+struct Tries {
+    done: usize,
+    next: Instant,
+    running: bool,
+}
+
+impl Tries {
+    fn fresh() -> Tries {
+        Tries { done: 0, next: Instant::now(), running: false }
+    }
+}
+
+/// What woke the task.
+enum Wake {
+    Order(Option<Order>),
+    News(Option<Update>),
+    Answer(Probe, Value),
+    Time,
+}
+
+impl Task {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
+            let wake = match &mut self.open {
+                None => Wake::Order(orders.recv().await),
+                Some(open) => open.wake(&mut orders).await,
+            };
+            match wake {
+                Wake::Order(None) => return,
+                Wake::Order(Some(order)) => self.obey(order).await,
+                Wake::News(update) => self.hear(update),
+                Wake::Answer(probe, result) => self.probed(probe, result),
+                Wake::Time => {}
+            }
+            self.judge();
+        }
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Open(chapter) => self.open_chapter(&chapter).await,
+            Order::Ran(chapter, block) => {
+                self.open_chapter(&chapter).await;
+                if let Some(open) = &mut self.open {
+                    let here = open.here();
+                    if !open.engine.ran(&block, here) {
+                        tracing::debug!(chapter, block, "no such block");
+                    }
+                }
+            }
+            Order::Hint(check, number) => {
+                if let Some(open) = &mut self.open {
+                    open.engine.hint_used(&check, number);
+                }
+            }
+            Order::Answer(ask, text, reply) => {
+                let answered = self.answer(&ask, &text);
+                // Whoever asked may have gone; the answer counts all the same.
+                drop(reply.send(answered));
+            }
+            Order::CheckNow(check, reply) => match &mut self.open {
+                Some(open) => {
+                    open.trigger();
+                    open.replies.push((check, reply));
+                }
+                None => drop(reply.send(None)),
+            },
+            Order::Reset(chapter, reply) => {
+                let done = self.reset(&chapter).await;
+                drop(reply.send(done));
+            }
+        }
+    }
+
+    async fn open_chapter(&mut self, chapter: &str) {
+        if self.open.as_ref().is_some_and(|open| open.engine.plan().chapter == chapter) {
+            return;
+        }
+        if let Err(error) = self.begin(chapter, None).await {
+            tracing::error!(%error, chapter, "cannot judge this chapter");
+        }
+    }
+
+    async fn reset(&mut self, chapter: &str) -> Result<(), GraderError> {
+        let plan = self.plans.get(chapter).ok_or_else(|| GraderError::Unknown(format!("chapter {chapter}")))?;
+        let checks: Vec<String> = plan.checks().map(|(_, check)| check.id.clone()).collect();
+        self.shared.lock().retain(|check, _| !checks.contains(check));
+        self.keeper.write(chapter, &Kept::default())?;
+        self.begin(chapter, Some(())).await
+    }
+
+    /// Judge a chapter from its progress; `anew` moves its window to now.
+    async fn begin(&mut self, chapter: &str, anew: Option<()>) -> Result<(), GraderError> {
+        let plan = self.plans.get(chapter).ok_or_else(|| GraderError::Unknown(format!("chapter {chapter}")))?.clone();
+        let kept = self.keeper.read(chapter)?;
+        let mut engine = Engine::new(plan, kept.progress)?;
+        if engine.progress().opened.is_none() || anew.is_some() {
+            let now = Point { revision: self.revision().await, time: Timestamp::now() };
+            engine.reset(now);
+        }
+        let since = engine.progress().opened.map_or(0, |point| point.revision);
+        let kinds = watch::kinds(engine.plan());
+        let mut world = World::default();
+        for (ask, text) in &engine.progress().answers {
+            world.answer(ask, text);
+        }
+        let missing = kinds.iter().cloned().chain(COLLECTIONS.map(str::to_owned)).collect();
+        let (sender, news) = mpsc::unbounded_channel();
+        let watches = watch::follow(&self.client, kinds, true, since, sender);
+        self.open = Some(Open {
+            engine,
+            world,
+            missing,
+            news,
+            probes: Probes::new(),
+            tries: BTreeMap::new(),
+            asking: JoinSet::new(),
+            deadline: None,
+            replies: Vec::new(),
+            _watches: watches,
+        });
+        self.keep();
+        Ok(())
+    }
+
+    /// The cluster's revision now; waits for the cluster.
+    async fn revision(&self) -> u64 {
+        loop {
+            match watch::revision(&self.client).await {
+                Ok(revision) => return revision,
+                Err(error) => tracing::debug!(error, "the cluster does not answer yet"),
+            }
+            tokio::time::sleep(TRIES[1]).await;
+        }
+    }
+
+    fn hear(&mut self, update: Option<Update>) {
+        let (Some(open), Some(update)) = (&mut self.open, update) else { return };
+        open.take(update);
+        while let Ok(update) = open.news.try_recv() {
+            open.take(update);
+        }
+        open.trigger();
+    }
+
+    fn probed(&mut self, probe: Probe, result: Value) {
+        let Some(open) = &mut self.open else { return };
+        if let Some(tries) = open.tries.get_mut(&probe) {
+            tries.running = false;
+        }
+        open.probes.insert(probe, result);
+    }
+
+    fn answer(&mut self, ask: &str, text: &str) -> Answered {
+        let Some(open) = &mut self.open else { return Answered { correct: None, because: None } };
+        open.world.answer(ask, text);
+        open.engine.answer(ask, text);
+        let judging: Vec<String> =
+            open.engine.plan().checks().filter(|(_, check)| wants_answer(&check.expect, ask)).map(|(_, check)| check.id.clone()).collect();
+        self.judge();
+        self.keep();
+        let Some(open) = &self.open else { return Answered { correct: None, because: None } };
+        let verdict = judging.iter().find_map(|check| open.engine.verdict(check));
+        match verdict {
+            Some(verdict) if verdict.verdict == Outcome::Pass && !verdict.lost => Answered { correct: Some(true), because: None },
+            Some(verdict) if matches!(verdict.verdict, Outcome::Fail | Outcome::Pass) => Answered { correct: Some(false), because: verdict.why.first().cloned() },
+            _ => Answered { correct: None, because: None },
+        }
+    }
+
+    fn judge(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        if !open.missing.is_empty() {
+            return;
+        }
+        let round = open.engine.judge(&open.world, &open.probes, Timestamp::now());
+        open.deadline = round.deadline;
+        open.ask(&self.prober, &round.probes);
+        if round.progressed || !round.changed.is_empty() {
+            self.keep();
+        }
+        for verdict in round.changed {
+            self.shared.lock().insert(verdict.check.clone(), verdict.clone());
+            // Nobody listening is fine: `current` has it.
+            let listeners = self.shared.news.send(verdict).unwrap_or(0);
+            tracing::trace!(listeners, "verdict");
+        }
+        if let Some(open) = &mut self.open {
+            open.reply();
+        }
+    }
+
+    fn keep(&self) {
+        let Some(open) = &self.open else { return };
+        let kept = Kept { progress: open.engine.progress().clone(), verdicts: open.engine.verdicts().cloned().collect() };
+        if let Err(error) = self.keeper.write(&open.engine.plan().chapter, &kept) {
+            tracing::error!(%error, "progress is not kept");
+        }
+    }
+}
+
+impl Open {
+    async fn wake(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Wake {
+        let time = self.next_time();
+        tokio::select! {
+            biased;
+            order = orders.recv() => Wake::Order(order),
+            update = self.news.recv(), if !self.news.is_closed() => Wake::News(update),
+            Some(answer) = self.asking.join_next() => match answer {
+                Ok((probe, result)) => Wake::Answer(probe, result),
+                Err(_) => Wake::Time,
+            },
+            () = sleep_until(time) => Wake::Time,
+        }
+    }
+
+    fn here(&self) -> Point {
+        Point { revision: self.world.revision(), time: Timestamp::now() }
+    }
+
+    fn take(&mut self, update: Update) {
+        if let Some(name) = update.completes() {
+            self.missing.remove(name);
+        }
+        update.apply(&mut self.world);
+    }
+
+    /// Something changed: every probe may be asked again.
+    fn trigger(&mut self) {
+        for tries in self.tries.values_mut() {
+            *tries = Tries { running: tries.running, ..Tries::fresh() };
+        }
+    }
+
+    /// When to wake even if nothing happens.
+    fn next_time(&self) -> Option<Instant> {
+        let stable = self.deadline.map(|deadline| {
+            let left = deadline.duration_since(Timestamp::now());
+            Instant::now() + Duration::try_from(left).unwrap_or_default() + Duration::from_millis(1)
+        });
+        let probe = self.tries.values().filter(|tries| !tries.running && tries.done < TRIES.len()).map(|tries| tries.next).min();
+        [stable, probe].into_iter().flatten().min()
+    }
+
+    /// Ask the probes that are due; forget the ones nobody wants.
+    fn ask(&mut self, prober: &Prober, wanted: &BTreeSet<Probe>) {
+        self.tries.retain(|probe, tries| wanted.contains(probe) || tries.running);
+        for probe in wanted {
+            let tries = self.tries.entry(probe.clone()).or_insert_with(Tries::fresh);
+            if tries.running || tries.done >= TRIES.len() || tries.next > Instant::now() {
+                continue;
+            }
+            tries.running = true;
+            tries.done += 1;
+            tries.next = Instant::now() + TRIES.get(tries.done).copied().unwrap_or_default();
+            let (prober, probe) = (prober.clone(), probe.clone());
+            self.asking.spawn(async move {
+                let result = prober.ask(&probe).await;
+                (probe, result)
+            });
+        }
+    }
+
+    /// Answer "check now" once no probe is being asked.
+    fn reply(&mut self) {
+        if self.tries.values().any(|tries| tries.running) {
+            return;
+        }
+        for (check, reply) in self.replies.drain(..) {
+            // Whoever asked may have gone.
+            drop(reply.send(self.engine.verdict(&check).cloned()));
+        }
+    }
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn wants_answer(expect: &Expect, ask: &str) -> bool {
+    match expect {
+        Expect::All(branches) | Expect::Any(branches) => branches.iter().any(|branch| wants_answer(branch, ask)),
+        Expect::Not(branch) => wants_answer(branch, ask),
+        Expect::One { source, .. } => matches!(&**source, Source::Answer(answer) if answer.ask == ask && answer.equals.is_some()),
+    }
+}

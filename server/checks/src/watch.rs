@@ -1,0 +1,347 @@
+//! Keeping the world fresh: one watch for each kind and each collection of records, started again when it ends.
+//!
+//! A kind is brought up to date in one [`Update`]: its objects at a revision, and the changes before and after it that the journal
+//! knows. From then on each change comes alone. Nothing is judged before everything is up to date.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use drydock_course::check::{Expect, From, ObjectRef, Source};
+use futures::{AsyncBufReadExt, StreamExt};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::plan::Plan;
+use crate::world::{Change, World, key_of};
+
+const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
+/// Collections of records that checks can ask for.
+pub const COLLECTIONS: [&str; 3] = ["commands", "streams", "nodecontainers"];
+/// How long to wait before a watch that ended is started again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// News for the world.
+#[derive(Debug)]
+pub enum Update {
+    /// A kind as it is at a revision, with its changes since the window opened, oldest first.
+    Kind {
+        /// Kind.
+        kind: String,
+        /// Objects.
+        objects: Vec<Value>,
+        /// Revision of the list.
+        revision: u64,
+        /// Changes, those after `revision` included.
+        changes: Vec<Change>,
+    },
+    /// One change.
+    Change(Change),
+    /// The records of a collection.
+    Records {
+        /// Collection.
+        collection: &'static str,
+        /// All of them.
+        records: Vec<Value>,
+    },
+    /// A new or changed record.
+    Record {
+        /// Collection.
+        collection: &'static str,
+        /// It.
+        record: Value,
+    },
+    /// A record that is gone.
+    Gone {
+        /// Collection.
+        collection: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The cluster serves no such kind.
+    Unserved {
+        /// Kind.
+        kind: String,
+    },
+}
+
+impl Update {
+    /// Put the news into a world.
+    pub fn apply(self, world: &mut World) {
+        match self {
+            Update::Kind { kind, objects, revision, changes } => {
+                world.clear_kind(&kind);
+                for object in objects {
+                    world.found(&kind, object);
+                }
+                for change in changes {
+                    if change.revision <= revision { world.backfill(change) } else { world.apply(change) }
+                }
+                world.reached(revision);
+            }
+            Update::Change(change) => world.apply(change),
+            Update::Records { collection, records } => {
+                let names: BTreeSet<String> = records.iter().map(|record| key_of(record).1).collect();
+                world.keep_records(collection, &names);
+                for record in records {
+                    world.put_record(collection, record);
+                }
+            }
+            Update::Record { collection, record } => world.put_record(collection, record),
+            Update::Gone { collection, name } => world.remove_record(collection, &name),
+            Update::Unserved { .. } => {}
+        }
+    }
+
+    /// What is up to date once this is applied, if it is the first news of something.
+    pub fn completes(&self) -> Option<&str> {
+        match self {
+            Update::Kind { kind, .. } | Update::Unserved { kind } => Some(kind),
+            Update::Records { collection, .. } => Some(collection),
+            _ => None,
+        }
+    }
+}
+
+/// Kinds that the checks of a plan read, and those an explanation looks at.
+pub fn kinds(plan: &Plan) -> BTreeSet<String> {
+    let mut kinds: BTreeSet<String> = ["Pod", "ReplicaSet", "Deployment", "Service"].map(str::to_owned).into();
+    for (_, check) in plan.checks() {
+        for binding in check.bindings.values() {
+            of_source(&binding.source, &mut kinds);
+        }
+        of_expect(&check.expect, &mut kinds);
+    }
+    kinds
+}
+
+fn of_expect(expect: &Expect, kinds: &mut BTreeSet<String>) {
+    match expect {
+        Expect::All(branches) | Expect::Any(branches) => branches.iter().for_each(|branch| of_expect(branch, kinds)),
+        Expect::Not(branch) => of_expect(branch, kinds),
+        Expect::One { source, .. } => of_source(source, kinds),
+    }
+}
+
+fn of_source(source: &Source, kinds: &mut BTreeSet<String>) {
+    let mut add = |wanted: &ObjectRef| {
+        kinds.insert(if wanted.kind.is_empty() { "Pod".to_owned() } else { wanted.kind.clone() });
+        kinds.extend(wanted.owned_by.iter().map(|owner| owner.kind.clone()));
+    };
+    match source {
+        Source::Object(wanted) | Source::List(wanted) | Source::Gone(wanted) => add(wanted),
+        Source::Stream(stream) => stream.pod.iter().for_each(add),
+        Source::Log(log) => add(&log.pod),
+        Source::Exec(exec) => add(&exec.pod),
+        Source::Http(http) => {
+            if let From::Pod(pod) = &http.from {
+                add(pod);
+            }
+        }
+        Source::File(file) => file.same_as.iter().for_each(|same| add(&same.pod)),
+        Source::History(history) => {
+            kinds.insert(history.of.kind.clone());
+        }
+        Source::Saw(_) | Source::Container(_) | Source::Answer(_) => {}
+    }
+}
+
+/// Follow kinds and, if wanted, the records; changes of kinds are told from revision `since` on. Ends when the set is dropped.
+pub fn follow(client: &kube::Client, kinds: BTreeSet<String>, records: bool, since: u64, news: mpsc::UnboundedSender<Update>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (client_of_kinds, news_of_kinds) = (client.clone(), news.clone());
+    tasks.spawn(async move { follow_kinds(client_of_kinds, kinds, since, news_of_kinds).await });
+    if records {
+        for collection in COLLECTIONS {
+            let (client, news) = (client.clone(), news.clone());
+            tasks.spawn(async move {
+                while !news.is_closed() {
+                    if let Err(error) = follow_records(&client, collection, &news).await {
+                        tracing::debug!(collection, error, "the watch ended");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+        }
+    }
+    tasks
+}
+
+async fn follow_kinds(client: kube::Client, kinds: BTreeSet<String>, since: u64, news: mpsc::UnboundedSender<Update>) {
+    let served = loop {
+        match served(&client).await {
+            Ok(served) => break served,
+            Err(error) => tracing::debug!(error, "discovery"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    let mut tasks = JoinSet::new();
+    for kind in kinds {
+        let Some(place) = served.get(&kind).cloned() else {
+            // The receiver being gone ends this task with the others.
+            if news.send(Update::Unserved { kind }).is_err() {
+                return;
+            }
+            continue;
+        };
+        let (client, news) = (client.clone(), news.clone());
+        tasks.spawn(async move {
+            while !news.is_closed() {
+                if let Err(error) = follow_kind(&client, &kind, &place, since, &news).await {
+                    tracing::debug!(kind, error, "the watch ended");
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Where a kind is served.
+#[derive(Debug, Clone)]
+struct Place {
+    group: String,
+    version: String,
+    plural: String,
+}
+
+impl Place {
+    fn path(&self) -> String {
+        let Place { group, version, plural } = self;
+        if group.is_empty() { format!("/api/{version}/{plural}") } else { format!("/apis/{group}/{version}/{plural}") }
+    }
+}
+
+/// Every kind that can be listed, at its group's preferred version; of two groups with one kind the older one wins.
+async fn served(client: &kube::Client) -> Result<BTreeMap<String, Place>, String> {
+    let mut versions = vec![(String::new(), "v1".to_owned(), "/api/v1".to_owned())];
+    for group in get(client, "/apis").await?["groups"].as_array().into_iter().flatten() {
+        let preferred = &group["preferredVersion"];
+        if let (Some(name), Some(version)) = (group["name"].as_str(), preferred["version"].as_str()) {
+            versions.push((name.to_owned(), version.to_owned(), format!("/apis/{name}/{version}")));
+        }
+    }
+    let mut served = BTreeMap::new();
+    for (group, version, path) in versions {
+        // A group without resources of its own (the lab's) is no reason to know nothing of the others.
+        let Ok(resources) = get(client, &path).await else { continue };
+        for resource in resources["resources"].as_array().into_iter().flatten() {
+            let listed = resource["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|verb| verb == "list"));
+            if let (Some(kind), Some(plural), true) = (resource["kind"].as_str(), resource["name"].as_str(), listed) {
+                let place = Place { group: group.clone(), version: version.clone(), plural: plural.to_owned() };
+                served.entry(kind.to_owned()).or_insert(place);
+            }
+        }
+    }
+    Ok(served)
+}
+
+async fn follow_kind(client: &kube::Client, kind: &str, place: &Place, since: u64, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+    let mut list = get(client, &place.path()).await?;
+    let revision = number(&list["metadata"]["resourceVersion"]);
+    let objects = match list["items"].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    };
+    let api_version = if place.group.is_empty() { place.version.clone() } else { format!("{}/{}", place.group, place.version) };
+    let objects = objects.into_iter().map(|object| typed(object, kind, &api_version)).collect();
+    let base = format!("{LAB}/history?group={}&resource={}", place.group, place.plural);
+    // What was compacted away, or a cluster of another make, leaves the list alone.
+    let (changes, reached) = match get(client, &format!("{base}&since={since}")).await {
+        Ok(mut history) => {
+            let reached = number(&history["metadata"]["resourceVersion"]).max(revision);
+            let items = match history["items"].take() {
+                Value::Array(items) => items,
+                _ => Vec::new(),
+            };
+            (items.into_iter().map(|version| change(kind, &api_version, version)).collect(), reached)
+        }
+        Err(error) => {
+            tracing::debug!(kind, error, "no history");
+            (Vec::new(), revision)
+        }
+    };
+    let sent = news.send(Update::Kind { kind: kind.to_owned(), objects, revision, changes });
+    sent.map_err(|_| "nobody listens".to_owned())?;
+    lines(client, &format!("{base}&since={reached}&watch=true"), |line| {
+        news.send(Update::Change(change(kind, &api_version, line))).map_err(|_| "nobody listens".to_owned())
+    })
+    .await
+}
+
+/// Items of a list do not say what they are.
+fn typed(mut object: Value, kind: &str, api_version: &str) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.entry("kind").or_insert_with(|| kind.into());
+        fields.entry("apiVersion").or_insert_with(|| api_version.into());
+    }
+    object
+}
+
+/// One version of the history API.
+fn change(kind: &str, api_version: &str, mut version: Value) -> Change {
+    let object = typed(version["object"].take(), kind, api_version);
+    let old = version["old"].take();
+    let deleted = version["type"] == "DELETED";
+    Change {
+        revision: number(&version["revision"]),
+        kind: kind.to_owned(),
+        key: key_of(&object),
+        old: (!old.is_null()).then(|| Arc::new(typed(old, kind, api_version))),
+        new: (!deleted).then(|| Arc::new(object)),
+        actor: version["actor"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+async fn follow_records(client: &kube::Client, collection: &'static str, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+    let mut first = Some(Vec::new());
+    let closed = |_| "nobody listens".to_owned();
+    lines(client, &format!("{LAB}/{collection}?watch=true"), |mut line| {
+        let record = line["object"].take();
+        match (line["type"].as_str(), &mut first) {
+            (Some("BOOKMARK"), _) => match first.take() {
+                Some(records) => news.send(Update::Records { collection, records }).map_err(closed),
+                None => Ok(()),
+            },
+            (Some("DELETED"), None) => news.send(Update::Gone { collection, name: key_of(&record).1 }).map_err(closed),
+            (_, Some(records)) => {
+                records.push(record);
+                Ok(())
+            }
+            (_, None) => news.send(Update::Record { collection, record }).map_err(closed),
+        }
+    })
+    .await
+}
+
+/// Read a stream of JSON lines to its end.
+async fn lines(client: &kube::Client, path: &str, mut each: impl FnMut(Value) -> Result<(), String>) -> Result<(), String> {
+    let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+    let mut lines = client.request_stream(request).await.map_err(|error| error.to_string())?.lines();
+    while let Some(line) = lines.next().await {
+        let line = line.map_err(|error| error.to_string())?;
+        if !line.is_empty() {
+            each(serde_json::from_str(&line).map_err(|error| error.to_string())?)?;
+        }
+    }
+    Ok(())
+}
+
+async fn get(client: &kube::Client, path: &str) -> Result<Value, String> {
+    let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+    client.request(request).await.map_err(|error| error.to_string())
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_str().and_then(|text| text.parse().ok()).or_else(|| value.as_u64()).unwrap_or(0)
+}
+
+/// The cluster's revision now.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn revision(client: &kube::Client) -> Result<u64, String> {
+    let list = get(client, "/api/v1/namespaces?limit=1").await?;
+    Ok(number(&list["metadata"]["resourceVersion"]))
+}
