@@ -304,7 +304,7 @@ pub(crate) fn timeout(words: &[String]) -> i32 {
             Ok(Some(status)) => return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
             Ok(None) if Instant::now() >= end => {
                 let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
-                drop(nix::sys::signal::kill(pid, signal));
+                sys::best_effort(nix::sys::signal::kill(pid, signal));
                 drop(child.wait());
                 return 124;
             }
@@ -467,7 +467,7 @@ pub(crate) fn killall5(words: &[String]) -> i32 {
         let pid = Pid::from_raw(process.pid);
         let ours = session.is_some() && nix::unistd::getsid(Some(pid)).ok() == session;
         if process.pid != own_pid() && !ours {
-            drop(nix::sys::signal::kill(pid, signal));
+            sys::best_effort(nix::sys::signal::kill(pid, signal));
         }
     }
     0

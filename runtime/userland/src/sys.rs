@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -42,7 +42,29 @@ pub(crate) fn on_signal(signal: Signal, disposition: Disposition) {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
     let outcome = unsafe { nix::sys::signal::sigaction(signal, &action) };
+    best_effort(outcome);
+}
+
+/// For calls whose failure changes nothing that we could do: a signal to a process that has just ended, say.
+pub(crate) fn best_effort<T, E>(outcome: Result<T, E>) {
     drop(outcome);
+}
+
+/// Waits until a signal comes that is caught, without missing one that came just before: `ready` is asked with all
+/// signals held back.
+pub(crate) fn wait_for_signal<T>(mut ready: impl FnMut() -> Option<T>) -> T {
+    let mut before = SigSet::empty();
+    let all = SigSet::all();
+    best_effort(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut before)));
+    let answer = loop {
+        if let Some(answer) = ready() {
+            break answer;
+        }
+        // SAFETY: sigsuspend reads the mask it is given; that it always "fails" with EINTR is its contract.
+        unsafe { libc::sigsuspend(before.as_ref()) };
+    };
+    best_effort(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&before), None));
+    answer
 }
 
 /// True once for each time the signal came since the last call.
@@ -76,6 +98,14 @@ pub(crate) fn save_fd(fd: RawFd) -> Option<OwnedFd> {
     }
 }
 
+/// The same open file under a number that no script names.
+pub(crate) fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() >= 10 {
+        return Ok(fd);
+    }
+    save_fd(fd.as_raw_fd()).ok_or_else(io::Error::last_os_error)
+}
+
 /// Closes a descriptor by number.
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: the shell closes only what a redirection named; Rust owns none of 0..9.
@@ -86,11 +116,6 @@ pub(crate) fn close(fd: RawFd) {
 pub(crate) fn borrow(fd: RawFd) -> BorrowedFd<'static> {
     // SAFETY: standard descriptors stay open as long as the process; a closed one only makes the call fail.
     unsafe { BorrowedFd::borrow_raw(fd) }
-}
-
-/// Gives a descriptor to the raw world.
-pub(crate) fn into_raw(fd: OwnedFd) -> RawFd {
-    fd.into_raw_fd()
 }
 
 /// Writes everything to a descriptor, past signals.
@@ -123,7 +148,7 @@ pub(crate) fn is_terminal(fd: RawFd) -> bool {
 
 /// Makes `group` the terminal's foreground group. The caller ignores SIGTTOU.
 pub(crate) fn foreground(group: Pid) {
-    drop(nix::unistd::tcsetpgrp(borrow(0), group));
+    best_effort(nix::unistd::tcsetpgrp(borrow(0), group));
 }
 
 /// Broken pipes end a tool silently, as everywhere in Unix; Rust's runtime starts with the signal ignored.

@@ -1,9 +1,6 @@
 //! Commands that are part of the shell, because they change it or must not cost a process.
 
-use nix::{
-    sys::{signal::Signal, stat::Mode},
-    unistd::Pid,
-};
+use nix::sys::{signal::Signal, stat::Mode};
 
 use super::{
     Shell, Trap, printf,
@@ -503,9 +500,4 @@ fn logical_path(here: &str, target: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
-}
-
-/// Sends a signal; used by the shell and by the applet.
-pub(crate) fn send(pid: i32, signal: Option<Signal>) -> nix::Result<()> {
-    nix::sys::signal::kill(Pid::from_raw(pid), signal)
 }

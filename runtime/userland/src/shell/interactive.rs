@@ -5,17 +5,26 @@
 
 use std::{collections::BTreeSet, io::Write as _, os::unix::fs::PermissionsExt as _};
 
-use nix::{sys::signal::Signal, unistd::{Pid, getpgrp, setpgid}};
+use nix::{
+    sys::{
+        signal::{Signal, killpg},
+        termios::{SetArg, tcgetattr, tcsetattr},
+    },
+    unistd::{Pid, getpgrp, setpgid},
+};
 
 use super::{
     Shell, builtins,
-    line::{Candidate, Completion, Edited, Editor},
+    hints,
+    line::{Candidate, Completion, Edited, Editor, Help},
     parser::{ParseError, Parser},
     run::{Flow, Outcome},
 };
 use crate::sys::{self, Disposition};
 
 const HISTORY_LENGTH: usize = 1000;
+/// Stands for a line end inside an entry of the history file, where one entry is one line.
+const HISTORY_NEWLINE: char = '\u{1e}';
 
 impl Shell {
     /// Reads and runs lines until the end.
@@ -26,7 +35,7 @@ impl Shell {
         let editing = sys::is_terminal(0) && self.get("TERM").is_none_or(|term| term != "dumb");
         let file = self.get("HISTFILE").or_else(|| Some(format!("{}/.sh_history", self.get("HOME")?)));
         if let Some(text) = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()) {
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            let lines: Vec<String> = text.lines().map(|line| line.replace(HISTORY_NEWLINE, "\n")).collect();
             self.history = lines[lines.len().saturating_sub(HISTORY_LENGTH)..].to_vec();
         }
         loop {
@@ -40,7 +49,12 @@ impl Shell {
                 prompt.push_str("\x1b]133;B\x07");
             }
             let (text, outcome) = match self.read_command(&prompt, editing) {
-                Edited::End => return Ok(self.status),
+                Edited::End => {
+                    if sys::is_pending(Signal::SIGHUP) {
+                        self.hang_up();
+                    }
+                    return Ok(self.status);
+                }
                 Edited::Cancelled => {
                     self.status = 130;
                     if marks {
@@ -86,21 +100,30 @@ impl Shell {
             sys::on_signal(signal, Disposition::Ignore);
         }
         sys::on_signal(Signal::SIGINT, Disposition::Note);
+        sys::on_signal(Signal::SIGHUP, Disposition::Note);
         if nix::unistd::tcgetpgrp(sys::borrow(0)).is_ok() {
             self.job_control = true;
+            self.modes = tcgetattr(sys::borrow(0)).ok();
             let own = nix::unistd::getpid();
             // A session leader is the leader of its group already, and the call fails harmlessly.
             if getpgrp() != own {
-                drop(setpgid(Pid::from_raw(0), own));
+                sys::best_effort(setpgid(Pid::from_raw(0), own));
             }
             sys::foreground(getpgrp());
         }
     }
 
+    /// The terminal is gone: nobody is left to see what the jobs do.
+    fn hang_up(&self) {
+        for job in &self.jobs {
+            sys::best_effort(killpg(job.group, Signal::SIGHUP));
+            sys::best_effort(killpg(job.group, Signal::SIGCONT));
+        }
+    }
+
     fn run_line(&mut self, text: &str) -> Outcome {
         let errexit = self.options.errexit;
-        let aliases = self.aliases.clone();
-        let mut parser = Parser::new(text, &aliases, true);
+        let mut parser = Parser::new(text, &self.aliases, true);
         loop {
             match parser.next_line() {
                 Ok(None) => return Ok(self.status),
@@ -111,6 +134,7 @@ impl Shell {
                         Err(Flow::Exit(status)) if errexit && status != 0 => return Err(Flow::Exit(status)),
                         other => other?,
                     };
+                    parser.learn_aliases(&self.aliases);
                 }
                 Err(error) => {
                     self.syntax_error(&error);
@@ -122,34 +146,53 @@ impl Shell {
 
     /// One complete command, over as many lines as it takes.
     fn read_command(&mut self, prompt: &str, editing: bool) -> Edited {
+        let unfinished = |text: &str| self.is_unfinished(text);
+        if editing {
+            let complete = |before: &str| self.complete(before);
+            let help = Help { history: &self.history, complete: &complete, unfinished: &unfinished };
+            return Editor::read(prompt, &help);
+        }
         let mut text = String::new();
         let second = self.get("PS2").unwrap_or_else(|| "> ".to_owned());
         loop {
-            let shown = if text.is_empty() { prompt } else { &second };
-            let edited = if editing {
-                let complete = |before: &str| self.complete(before);
-                Editor::read(shown, &self.history, &complete)
-            } else {
-                drop(sys::write_all(2, shown.as_bytes()));
-                builtins::read_line_bytes(0).map_or(Edited::End, |line| Edited::Line(line.trim_end_matches('\n').to_owned()))
-            };
-            match edited {
-                Edited::Line(line) => text.push_str(&line),
-                other => return other,
-            }
-            let mut parser = Parser::new(&text, &self.aliases, false);
-            let incomplete = loop {
-                match parser.next_line() {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break text.ends_with('\\') && !text.ends_with("\\\\"),
-                    Err(ParseError::Incomplete(_)) => break true,
-                    Err(ParseError::Unexpected(_)) => break false,
-                }
-            };
-            if !incomplete {
+            drop(sys::write_all(2, if text.is_empty() { prompt } else { &second }.as_bytes()));
+            let Some(line) = builtins::read_line_bytes(0) else { return Edited::End };
+            text.push_str(line.trim_end_matches('\n'));
+            if !unfinished(&text) {
                 return Edited::Line(text);
             }
             text.push('\n');
+        }
+    }
+
+    /// True when a command needs more lines.
+    fn is_unfinished(&self, text: &str) -> bool {
+        let mut parser = Parser::new(text, &self.aliases, false);
+        loop {
+            match parser.next_line() {
+                Ok(Some(_)) => {}
+                Ok(None) => return text.ends_with('\\') && !text.ends_with("\\\\"),
+                Err(ParseError::Incomplete(_)) => return true,
+                Err(ParseError::Unexpected(_)) => return false,
+            }
+        }
+    }
+
+    /// Says what might have been meant by a command that does not exist, if a person is there to read it.
+    pub(super) fn give_hint(&self, name: &str) {
+        if !(self.interactive || self.helpful) || !sys::is_terminal(2) {
+            return;
+        }
+        let known: Vec<String> = self.commands("").into_iter().map(|candidate| candidate.text).collect();
+        if let Some(text) = hints::hint(name, &known) {
+            drop(sys::write_all(2, format!("\x1b[2m{text}\x1b[0m\n").as_bytes()));
+        }
+    }
+
+    /// Puts the terminal's modes back after a program that had no time to.
+    pub(super) fn restore_modes(&self) {
+        if let Some(modes) = &self.modes {
+            sys::best_effort(tcsetattr(sys::borrow(0), SetArg::TCSADRAIN, modes));
         }
     }
 
@@ -157,15 +200,14 @@ impl Shell {
         if self.history.last().is_some_and(|last| last == text) || text.starts_with(' ') {
             return;
         }
-        // One entry is one line in the file, so that it can be appended to.
-        let entry = text.replace('\n', " ");
+        let entry = text.replace('\n', &HISTORY_NEWLINE.to_string());
         if let Some(file) = file
             && let Ok(mut opened) = std::fs::OpenOptions::new().create(true).append(true).open(file)
             && let Err(error) = writeln!(opened, "{entry}")
         {
             self.complain(&format!("{file}: {}", sys::reason(&error)));
         }
-        self.history.push(entry);
+        self.history.push(text.to_owned());
     }
 
     /// `PS1` with its backslashes and parameters resolved.
@@ -202,9 +244,8 @@ impl Shell {
             }
         }
         if out.contains('$') && out.contains("${") {
-            let aliases = self.aliases.clone();
             let quoted = format!("echo \"{}\"", out.replace('"', "\\\""));
-            if let Ok(Some(super::Command::List(items))) = Parser::new(&quoted, &aliases, true).next_line()
+            if let Ok(Some(super::Command::List(items))) = Parser::new(&quoted, &self.aliases, true).next_line()
                 && let Some((super::Command::Simple { words, .. }, ..)) = items.first()
                 && let Some(word) = words.get(1)
                 && let Ok(expanded) = self.expand_one(&word.clone())
@@ -221,8 +262,8 @@ impl Shell {
             index + before[index..].chars().next().map_or(0, char::len_utf8)
         });
         let word = &before[start..];
-        let head = before[..start].trim_end();
-        let segment_start = head.rfind(['|', ';', '&', '(']).map_or(0, |index| index + 1);
+        let head = before[..start].trim_end_matches([' ', '\t']);
+        let segment_start = head.rfind(['|', ';', '&', '(', '\n']).map_or(0, |index| index + 1);
         let segment = head[segment_start..].trim();
         let position = before[..start].chars().count();
         let redirected = head.ends_with(['<', '>']);

@@ -13,7 +13,7 @@ use super::{
     Shell, Trap,
     run::{Flow, Outcome},
 };
-use crate::sys;
+use crate::sys::{self, Disposition};
 
 /// A pipeline that the shell does not wait for.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Shell {
         let job = self.jobs.remove(index);
         drop(sys::write_all(1, format!("{}\n", job.text).as_bytes()));
         sys::foreground(job.group);
-        drop(killpg(job.group, Signal::SIGCONT));
+        sys::best_effort(killpg(job.group, Signal::SIGCONT));
         self.wait_foreground(job.group, job.pids, &job.text)
     }
 
@@ -124,7 +124,7 @@ impl Shell {
         };
         let job = &mut self.jobs[index];
         job.state = JobState::Running;
-        drop(killpg(job.group, Signal::SIGCONT));
+        sys::best_effort(killpg(job.group, Signal::SIGCONT));
         let text = format!("[{}]+ {} &\n", job.number, job.text);
         drop(sys::write_all(1, text.as_bytes()));
         Ok(0)
@@ -143,32 +143,43 @@ impl Shell {
         if arguments.len() == 1 {
             pids = self.jobs.iter().flat_map(|job| job.pids.clone()).collect();
         }
+        // With a handler on SIGCHLD the wait below ends for children and for traps alike.
+        sys::on_signal(Signal::SIGCHLD, Disposition::Note);
+        let outcome = self.wait_for_all(&pids);
+        sys::on_signal(Signal::SIGCHLD, Disposition::Default);
+        self.jobs.retain(|job| !job.pids.is_empty());
+        let (status, trapped) = outcome?;
+        Ok(if arguments.len() == 1 && !trapped { 0 } else { status })
+    }
+
+    /// The last status, and whether a trap ended the wait.
+    fn wait_for_all(&mut self, pids: &[Pid]) -> Result<(i32, bool), Flow> {
         let mut status = 0;
         for pid in pids {
-            // The job list may already know how it ended.
-            status = loop {
-                match waitpid(pid, None) {
-                    Ok(WaitStatus::Exited(_, code)) => break code,
-                    Ok(WaitStatus::Signaled(_, signal, _)) => break 128 + signal as i32,
-                    Ok(_) => {}
-                    Err(Errno::EINTR) => {
-                        if let Some(signal) = self.pending_trap() {
-                            self.run_traps()?;
-                            return Ok(128 + signal as i32);
-                        }
-                        if self.interactive && sys::take_signal(Signal::SIGINT) {
-                            return Err(Flow::Interrupt);
-                        }
-                    }
-                    Err(_) => break self.known_status(pid),
+            // What ended the wait: a status, a trap's signal, or Ctrl-C.
+            let ended = sys::wait_for_signal(|| match waitpid(*pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => Some(Ok(code)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ok(128 + signal as i32)),
+                Err(Errno::ECHILD) => Some(Ok(self.known_status(*pid))),
+                _ if self.interactive && sys::is_pending(Signal::SIGINT) => Some(Err(None)),
+                _ => self.pending_trap().map(|signal| Err(Some(signal))),
+            });
+            match ended {
+                Ok(code) => status = code,
+                Err(None) => {
+                    sys::take_signal(Signal::SIGINT);
+                    return Err(Flow::Interrupt);
                 }
-            };
+                Err(Some(signal)) => {
+                    self.run_traps()?;
+                    return Ok((128 + signal as i32, true));
+                }
+            }
             for job in &mut self.jobs {
-                job.pids.retain(|other| *other != pid);
+                job.pids.retain(|other| other != pid);
             }
         }
-        self.jobs.retain(|job| !job.pids.is_empty());
-        Ok(if arguments.len() == 1 { 0 } else { status })
+        Ok((status, false))
     }
 
     fn known_status(&self, pid: Pid) -> i32 {

@@ -1,10 +1,10 @@
-//! The line editor: keys in, one line out.
+//! The line editor: keys in, one command out.
 //!
-//! The terminal is raw only while a line is edited. After each key the whole line is drawn again from the prompt's
-//! first row, which is simple and fast enough for any line a person types.
+//! The terminal is raw only while a command is edited. After each key all of it is drawn again from the prompt's first
+//! row, which is simple and fast enough for anything a person types. A command may have several lines: Enter ends it
+//! only when the shell says that it is complete, and pasted text keeps its line ends until then.
 
-use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-
+use super::keys::{self, Key, Raw, char_width, columns, input_waits, key};
 use crate::sys;
 
 /// How editing a line ended.
@@ -35,158 +35,23 @@ pub(crate) struct Candidate {
     pub(crate) complete: bool,
 }
 
-/// A key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
-    Char(char),
-    Control(char),
-    Alt(char),
-    Up,
-    Down,
-    Left,
-    Right,
-    WordLeft,
-    WordRight,
-    Home,
-    End,
-    PageUp,
-    PageDown,
-    Delete,
-    Backspace,
-    Enter,
-    Tab,
-    Escape,
-    Other,
+/// What the editor asks its shell.
+pub(crate) struct Help<'a> {
+    /// Earlier commands, oldest first.
+    pub(crate) history: &'a [String],
+    /// What may become of the text before the cursor.
+    pub(crate) complete: &'a dyn Fn(&str) -> Completion,
+    /// True when a command needs more lines.
+    pub(crate) unfinished: &'a dyn Fn(&str) -> bool,
 }
 
-/// The terminal in raw mode; as it was when dropped.
-pub(crate) struct Raw {
-    saved: Termios,
-}
-
-impl Raw {
-    /// Switches the terminal on `stdin` to raw mode, keeping output processing.
-    pub(crate) fn enter() -> Option<Self> {
-        let saved = tcgetattr(sys::borrow(0)).ok()?;
-        let mut raw = saved.clone();
-        let output = raw.output_flags;
-        cfmakeraw(&mut raw);
-        raw.output_flags = output;
-        raw.local_flags.remove(LocalFlags::ISIG);
-        tcsetattr(sys::borrow(0), SetArg::TCSADRAIN, &raw).ok()?;
-        Some(Self { saved })
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        drop(tcsetattr(sys::borrow(0), SetArg::TCSADRAIN, &self.saved));
-    }
-}
-
-fn byte() -> Option<u8> {
-    let mut one = [0];
-    loop {
-        match nix::unistd::read(sys::borrow(0), &mut one) {
-            Ok(1) => return Some(one[0]),
-            Err(nix::errno::Errno::EINTR) => {}
-            _ => return None,
-        }
-    }
-}
-
-/// True when more input comes within a short while.
-pub(crate) fn input_waits(milliseconds: u16) -> bool {
-    use nix::poll::{PollFd, PollFlags, poll};
-    let mut fds = [PollFd::new(sys::borrow(0), PollFlags::POLLIN)];
-    poll(&mut fds, milliseconds).is_ok_and(|count| count > 0)
-}
-
-/// The next key; `None` when the terminal is gone.
-pub(crate) fn key() -> Option<Key> {
-    let first = byte()?;
-    Some(match first {
-        b'\r' | b'\n' => Key::Enter,
-        b'\t' => Key::Tab,
-        127 | 8 => Key::Backspace,
-        27 => escape_sequence(),
-        1..=26 => Key::Control(char::from(first + b'a' - 1)),
-        0..=31 => Key::Other,
-        _ if first < 128 => Key::Char(char::from(first)),
-        _ => {
-            let length = if first >= 0xf0 { 4 } else if first >= 0xe0 { 3 } else { 2 };
-            let mut bytes = vec![first];
-            while bytes.len() < length {
-                bytes.push(byte()?);
-            }
-            String::from_utf8_lossy(&bytes).chars().next().map_or(Key::Other, Key::Char)
-        }
-    })
-}
-
-fn escape_sequence() -> Key {
-    if !input_waits(30) {
-        return Key::Escape;
-    }
-    match byte() {
-        Some(b'[' | b'O') => {
-            let mut number = String::new();
-            loop {
-                match byte() {
-                    Some(next @ (b'0'..=b'9' | b';')) => number.push(char::from(next)),
-                    Some(last) => return named_key(&number, last),
-                    None => return Key::Other,
-                }
-            }
-        }
-        Some(b'\r') => Key::Other,
-        Some(127) => Key::Alt('\u{7f}'),
-        Some(other) => Key::Alt(char::from(other)),
-        None => Key::Escape,
-    }
-}
-
-fn named_key(number: &str, last: u8) -> Key {
-    let modified = number.contains(';');
-    match (last, number) {
-        (b'A', _) => Key::Up,
-        (b'B', _) => Key::Down,
-        (b'C', _) if modified => Key::WordRight,
-        (b'D', _) if modified => Key::WordLeft,
-        (b'C', _) => Key::Right,
-        (b'D', _) => Key::Left,
-        (b'H', _) | (b'~', "1" | "7") => Key::Home,
-        (b'F', _) | (b'~', "4" | "8") => Key::End,
-        (b'~', "3") => Key::Delete,
-        (b'~', "5") => Key::PageUp,
-        (b'~', "6") => Key::PageDown,
-        _ => Key::Other,
-    }
-}
-
-/// Columns that a text takes, leaving out escape sequences.
-pub(crate) fn columns(text: &str) -> usize {
-    let mut count = 0;
-    let mut chars = text.chars().peekable();
-    while let Some(next) = chars.next() {
-        match next {
-            '\u{1b}' if chars.peek() == Some(&']') => {
-                while chars.next().is_some_and(|next| next != '\u{7}') {}
-            }
-            '\u{1b}' => while chars.next().is_some_and(|next| !next.is_ascii_alphabetic()) {},
-            '\u{0}'..='\u{1f}' => {}
-            wide if ('\u{1100}'..='\u{115f}').contains(&wide) || ('\u{2e80}'..='\u{ffdc}').contains(&wide) || wide >= '\u{1f300}' => count += 2,
-            _ => count += 1,
-        }
-    }
-    count
-}
+/// What stands before the second and later lines of a command.
+const CONTINUATION: &str = "> ";
 
 /// A line being edited.
 pub(crate) struct Editor<'a> {
     prompt: &'a str,
-    history: &'a [String],
-    complete: &'a dyn Fn(&str) -> Completion,
+    help: &'a Help<'a>,
     line: Vec<char>,
     cursor: usize,
     /// Rows between the prompt's first row and the cursor's row, as last drawn.
@@ -199,20 +64,21 @@ pub(crate) struct Editor<'a> {
 
 impl<'a> Editor<'a> {
     /// Edits one line after `prompt`.
-    pub(crate) fn read(prompt: &'a str, history: &'a [String], complete: &'a dyn Fn(&str) -> Completion) -> Edited {
+    pub(crate) fn read(prompt: &'a str, help: &'a Help<'a>) -> Edited {
         let Some(raw) = Raw::enter() else { return Edited::End };
         let mut editor = Editor {
             prompt,
-            history,
-            complete,
+            help,
             line: Vec::new(),
             cursor: 0,
             row: 0,
-            entry: history.len(),
+            entry: help.history.len(),
             draft: Vec::new(),
             killed: Vec::new(),
         };
+        write("\x1b[?2004h");
         let edited = editor.run();
+        write("\x1b[?2004l");
         drop(raw);
         edited
     }
@@ -226,11 +92,24 @@ impl<'a> Editor<'a> {
             tabbed = key == Key::Tab;
             match key {
                 Key::Enter => {
+                    let text: String = self.line.iter().collect();
+                    let unfinished = (self.help.unfinished)(&text);
                     self.cursor = self.line.len();
+                    if unfinished {
+                        self.insert("\n");
+                        self.draw();
+                        continue;
+                    }
                     self.draw();
                     write("\r\n");
-                    return Edited::Line(self.line.iter().collect());
+                    return Edited::Line(text);
                 }
+                Key::Paste => {
+                    // A paste of whole lines is still to be confirmed by a person; its last line end says nothing.
+                    let text = keys::pasted();
+                    self.insert(text.trim_end_matches('\n'));
+                }
+                Key::Resize => self.row = self.place(self.cursor).0,
                 Key::Control('c') => {
                     self.cursor = self.line.len();
                     self.draw();
@@ -261,6 +140,8 @@ impl<'a> Editor<'a> {
                 self.line.insert(self.cursor, next);
                 self.cursor += 1;
             }
+            Key::Up if self.line[..self.cursor].contains(&'\n') => self.line_up(),
+            Key::Down if self.line[self.cursor..].contains(&'\n') => self.line_down(),
             Key::Backspace if self.cursor > 0 => {
                 self.cursor -= 1;
                 self.line.remove(self.cursor);
@@ -270,7 +151,8 @@ impl<'a> Editor<'a> {
             Key::Right | Key::Control('f') => self.cursor = (self.cursor + 1).min(self.line.len()),
             Key::WordLeft | Key::Alt('b') => self.cursor = self.word_start(),
             Key::WordRight | Key::Alt('f') => self.cursor = self.word_end(),
-            Key::Home | Key::Control('a') => self.cursor = 0,
+            Key::Home | Key::Control('a') => self.cursor = self.row_start(self.cursor),
+            Key::End if self.row_end(self.cursor) > self.cursor => self.cursor = self.row_end(self.cursor),
             Key::End | Key::Control('e') => self.cursor = self.line.len(),
             Key::Control('k') => self.killed = self.line.split_off(self.cursor),
             Key::Control('u') => {
@@ -301,9 +183,9 @@ impl<'a> Editor<'a> {
                 self.row = 0;
             }
             Key::Up | Key::Control('p') if self.entry > 0 => self.show_entry(self.entry - 1),
-            Key::Down | Key::Control('n') if self.entry < self.history.len() => self.show_entry(self.entry + 1),
+            Key::Down | Key::Control('n') if self.entry < self.help.history.len() => self.show_entry(self.entry + 1),
             Key::Alt('.') => {
-                if let Some(word) = self.history.last().and_then(|line| line.split_whitespace().last()) {
+                if let Some(word) = self.help.history.last().and_then(|line| line.split_whitespace().last()) {
                     let word: Vec<char> = word.chars().collect();
                     self.line.splice(self.cursor..self.cursor, word.iter().copied());
                     self.cursor += word.len();
@@ -313,12 +195,38 @@ impl<'a> Editor<'a> {
         }
     }
 
+    fn insert(&mut self, text: &str) {
+        let before = self.line.len();
+        self.line.splice(self.cursor..self.cursor, text.chars());
+        self.cursor += self.line.len() - before;
+    }
+
+    fn row_start(&self, at: usize) -> usize {
+        self.line[..at].iter().rposition(|next| *next == '\n').map_or(0, |index| index + 1)
+    }
+
+    fn row_end(&self, at: usize) -> usize {
+        self.line[at..].iter().position(|next| *next == '\n').map_or(self.line.len(), |index| at + index)
+    }
+
+    fn line_up(&mut self) {
+        let start = self.row_start(self.cursor);
+        let above = self.row_start(start - 1);
+        self.cursor = (above + self.cursor - start).min(start - 1);
+    }
+
+    fn line_down(&mut self) {
+        let start = self.row_start(self.cursor);
+        let below = self.row_end(self.cursor) + 1;
+        self.cursor = (below + self.cursor - start).min(self.row_end(below));
+    }
+
     fn show_entry(&mut self, entry: usize) {
-        if self.entry == self.history.len() {
+        if self.entry == self.help.history.len() {
             self.draft.clone_from(&self.line);
         }
         self.entry = entry;
-        self.line = self.history.get(entry).map_or_else(|| self.draft.clone(), |line| line.chars().collect());
+        self.line = self.help.history.get(entry).map_or_else(|| self.draft.clone(), |line| line.chars().collect());
         self.cursor = self.line.len();
     }
 
@@ -358,10 +266,10 @@ impl<'a> Editor<'a> {
     /// Ctrl-R: looks back for a line with the typed text. `Some` when the line was accepted or cancelled.
     fn search(&mut self) -> Option<Edited> {
         let mut wanted = String::new();
-        let mut from = self.history.len();
+        let mut from = self.help.history.len();
         loop {
-            let found = self.history[..from].iter().rposition(|line| line.contains(&wanted)).filter(|_| !wanted.is_empty());
-            let shown = found.map_or("", |index| self.history[index].as_str());
+            let found = self.help.history[..from].iter().rposition(|line| line.contains(&wanted)).filter(|_| !wanted.is_empty());
+            let shown = found.map_or("", |index| self.help.history[index].as_str());
             self.erase();
             write(&format!("(reverse-i-search)`{wanted}': {shown}"));
             let width = sys::window_size(0).0;
@@ -370,11 +278,11 @@ impl<'a> Editor<'a> {
             match key {
                 Key::Char(next) => {
                     wanted.push(next);
-                    from = self.history.len();
+                    from = self.help.history.len();
                 }
                 Key::Backspace => {
                     wanted.pop();
-                    from = self.history.len();
+                    from = self.help.history.len();
                 }
                 Key::Control('r') => from = found.unwrap_or(from),
                 Key::Control('c' | 'g') | Key::Escape => return None,
@@ -398,7 +306,7 @@ impl<'a> Editor<'a> {
 
     fn tab(&mut self, second: bool) {
         let before: String = self.line[..self.cursor].iter().collect();
-        let Completion { start, mut candidates } = (self.complete)(&before);
+        let Completion { start, mut candidates } = (self.help.complete)(&before);
         candidates.sort();
         candidates.dedup();
         let Some(first) = candidates.first() else { return };
@@ -448,46 +356,59 @@ impl<'a> Editor<'a> {
         self.row = 0;
     }
 
-    fn draw(&mut self) {
-        let width = sys::window_size(0).0;
-        let line: String = self.line.iter().collect();
-        let before: String = self.line[..self.cursor].iter().collect();
+    /// Row and column of a character, counted from the prompt's first row.
+    fn place(&self, index: usize) -> (usize, usize) {
+        let (_, row, column) = self.layout(&self.line[..index]);
+        (row, column)
+    }
+
+    /// What a terminal is sent to show the prompt and a text, and where the cursor is then.
+    fn layout(&self, line: &[char]) -> (String, usize, usize) {
+        let width = sys::window_size(0).0.max(2);
         let last_row = self.prompt.rsplit('\n').next().unwrap_or("");
-        let prompt_rows = self.prompt.matches('\n').count();
-        let total = columns(last_row) + columns(&line);
-        let place = columns(last_row) + columns(&before);
-        let up = if self.row > 0 { format!("\x1b[{}A", self.row) } else { String::new() };
-        let mut text = format!("{up}\r\x1b[J{}{line}", self.prompt.replace('\n', "\r\n"));
-        // A full last row leaves the cursor hanging; a new row makes the arithmetic true.
-        if total > 0 && total % width == 0 {
-            text.push_str("\r\n");
+        let mut row = self.prompt.matches('\n').count() + columns(last_row) / width;
+        let mut column = columns(last_row) % width;
+        let mut shown = self.prompt.replace('\n', "\r\n");
+        for next in line {
+            if *next == '\n' {
+                shown.push_str("\r\n");
+                shown.push_str(CONTINUATION);
+                (row, column) = (row + 1, CONTINUATION.len());
+                continue;
+            }
+            let cells = if *next == '\t' { 4 } else { char_width(*next) };
+            if column + cells > width {
+                (row, column) = (row + 1, 0);
+                shown.push_str("\r\n");
+            }
+            column += cells;
+            if *next == '\t' { shown.push_str("    ") } else { shown.push(*next) }
         }
-        let (end_row, cursor_row) = (total / width, place / width);
+        // A full row leaves the cursor hanging at its end; a new row makes the arithmetic true.
+        if column == width {
+            shown.push_str("\r\n");
+            (row, column) = (row + 1, 0);
+        }
+        (shown, row, column)
+    }
+
+    fn draw(&mut self) {
+        let (shown, end_row, _) = self.layout(&self.line);
+        let (cursor_row, column) = self.place(self.cursor);
+        let up = if self.row > 0 { format!("\x1b[{}A", self.row) } else { String::new() };
+        let mut text = format!("{up}\r\x1b[J{shown}");
         if end_row > cursor_row {
             text.push_str(&format!("\x1b[{}A", end_row - cursor_row));
         }
         text.push('\r');
-        if place % width > 0 {
-            text.push_str(&format!("\x1b[{}C", place % width));
+        if column > 0 {
+            text.push_str(&format!("\x1b[{column}C"));
         }
-        self.row = prompt_rows + cursor_row;
+        self.row = cursor_row;
         write(&text);
     }
 }
 
 fn write(text: &str) {
-    drop(sys::write_all(1, text.as_bytes()));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_leave_out_escape_sequences() {
-        let cases = [("abc", 3), ("\x1b[32mab\x1b[0m", 2), ("\x1b]133;A\x07x", 1), ("日本", 4)];
-        for (text, wanted) in cases {
-            assert_eq!(columns(text), wanted, "{text:?}");
-        }
-    }
+    sys::best_effort(sys::write_all(1, text.as_bytes()));
 }

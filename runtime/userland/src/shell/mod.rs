@@ -10,7 +10,9 @@ mod builtins;
 mod expand;
 mod interactive;
 mod jobs;
+mod keys;
 mod line;
+mod hints;
 mod parser;
 pub(crate) mod pattern;
 pub(crate) mod printf;
@@ -69,6 +71,10 @@ pub(crate) struct Shell {
     locals: Vec<HashMap<String, Option<Variable>>>,
     /// Greater than zero where a failure is a question and `set -e` looks away.
     asking: usize,
+    /// The terminal's modes before anything changed them.
+    modes: Option<nix::sys::termios::Termios>,
+    /// In a child of an interactive shell: a person reads the messages.
+    helpful: bool,
     history: Vec<String>,
     pid: Pid,
 }
@@ -145,6 +151,8 @@ impl Shell {
             job_control: false,
             locals: Vec::new(),
             asking: 0,
+            modes: None,
+            helpful: false,
             history: Vec::new(),
             pid: nix::unistd::getpid(),
         };
@@ -221,32 +229,22 @@ impl Shell {
 
     /// Runs a text in this shell. `last`: nothing follows, so the last command may take this process's place.
     fn run_source(&mut self, text: &str, last: bool) -> Result<i32, Flow> {
-        let aliases = self.aliases.clone();
-        let mut parser = Parser::new(text, &aliases, true);
+        let mut parser = Parser::new(text, &self.aliases, true);
         let mut status = 0;
-        let mut pending: Option<Command> = None;
         loop {
             match parser.next_line() {
                 Ok(Some(command)) => {
-                    if let Some(earlier) = pending.replace(command) {
-                        status = self.run(&earlier)?;
-                    }
+                    let replace = last && parser.at_end() && self.traps.is_empty();
+                    status = if replace { self.run_last(&command)? } else { self.run(&command)? };
+                    parser.learn_aliases(&self.aliases);
                 }
-                Ok(None) => break,
+                Ok(None) => return Ok(status),
                 Err(error) => {
-                    if let Some(earlier) = pending.take() {
-                        self.run(&earlier)?;
-                    }
                     self.syntax_error(&error);
                     return Err(Flow::Exit(2));
                 }
             }
         }
-        if let Some(command) = pending {
-            let replace = last && self.traps.is_empty();
-            status = if replace { self.run_last(&command)? } else { self.run(&command)? };
-        }
-        Ok(status)
     }
 
     fn syntax_error(&mut self, error: &ParseError) {
@@ -264,8 +262,7 @@ impl Shell {
             let line = builtins::read_line_bytes(0);
             let end = line.is_none();
             text.push_str(&line.unwrap_or_default());
-            let aliases = self.aliases.clone();
-            let mut parser = Parser::new(&text, &aliases, end);
+            let mut parser = Parser::new(&text, &self.aliases, end);
             let mut commands = Vec::new();
             let outcome = loop {
                 match parser.next_line() {
@@ -381,18 +378,18 @@ impl Shell {
 }
 
 /// The terminal in raw mode, for full-screen applets.
-pub(crate) fn raw_terminal() -> Option<line::Raw> {
-    line::Raw::enter()
+pub(crate) fn raw_terminal() -> Option<keys::Raw> {
+    keys::Raw::enter()
 }
 
 /// True when a key comes within `milliseconds`.
 pub(crate) fn key_waits(milliseconds: u16) -> bool {
-    line::input_waits(milliseconds)
+    keys::input_waits(milliseconds)
 }
 
 /// Takes a key; true when it means "enough".
 pub(crate) fn leave_key() -> bool {
-    matches!(line::key(), None | Some(line::Key::Char('q') | line::Key::Control('c')))
+    matches!(keys::key(), None | Some(keys::Key::Char('q') | keys::Key::Control('c')))
 }
 
-pub(crate) use line::{Key, key};
+pub(crate) use keys::{Key, char_width, key, pasted};

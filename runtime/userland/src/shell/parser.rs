@@ -19,10 +19,10 @@ pub(crate) enum ParseError {
 type Parsed<T> = Result<T, ParseError>;
 
 /// Reads a script.
-pub(crate) struct Parser<'a> {
+pub(crate) struct Parser {
     source: Vec<char>,
     at: usize,
-    aliases: &'a HashMap<String, String>,
+    aliases: HashMap<String, String>,
     /// Alias text ends here; the same alias is not expanded again before it.
     alias_guard: Vec<(String, usize)>,
     /// At the end of a file an unfinished here-document is taken as it is.
@@ -32,9 +32,9 @@ pub(crate) struct Parser<'a> {
 const RESERVED: [&str; 13] =
     ["then", "else", "elif", "fi", "do", "done", "esac", "in", "}", "if", "while", "until", "for"];
 
-impl<'a> Parser<'a> {
-    pub(crate) fn new(source: &str, aliases: &'a HashMap<String, String>, whole: bool) -> Self {
-        Self { source: source.chars().collect(), at: 0, aliases, alias_guard: Vec::new(), whole }
+impl Parser {
+    pub(crate) fn new(source: &str, aliases: &HashMap<String, String>, whole: bool) -> Self {
+        Self { source: source.chars().collect(), at: 0, aliases: aliases.clone(), alias_guard: Vec::new(), whole }
     }
 
     /// The next complete line of commands, or `None` at the end.
@@ -49,6 +49,19 @@ impl<'a> Parser<'a> {
         }
         let list = self.list_until_newline()?;
         Ok(Some(list))
+    }
+
+    /// True when nothing but blanks and comments follows.
+    pub(crate) fn at_end(&mut self) -> bool {
+        self.skip_newlines();
+        self.peek().is_none()
+    }
+
+    /// Takes over aliases that the commands so far made: they count from the next line on.
+    pub(crate) fn learn_aliases(&mut self, aliases: &HashMap<String, String>) {
+        if self.aliases != *aliases {
+            self.aliases.clone_from(aliases);
+        }
     }
 
     fn peek(&self) -> Option<char> {
@@ -536,7 +549,7 @@ impl<'a> Parser<'a> {
         if quoted {
             return Ok(vec![Part::Quoted(body)]);
         }
-        let mut inner = Parser::new(&body, self.aliases, true);
+        let mut inner = Parser::new(&body, &self.aliases, true);
         Ok(vec![Part::Double(inner.double_parts(None)?)])
     }
 
@@ -727,7 +740,7 @@ impl<'a> Parser<'a> {
                     }
                     let text: String = self.source[from..self.at].iter().collect();
                     self.at += 2;
-                    let mut inner = Parser::new(&text, self.aliases, true);
+                    let mut inner = Parser::new(&text, &self.aliases, true);
                     return Ok(Some(Part::Arithmetic(inner.double_parts(None)?)));
                 }
                 _ => {}

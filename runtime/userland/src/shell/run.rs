@@ -47,7 +47,7 @@ pub(crate) type Outcome = Result<i32, Flow>;
 type Saved = Vec<(i32, Option<OwnedFd>)>;
 
 /// Signals that an interactive shell survives and its children do not.
-const JOB_SIGNALS: [Signal; 4] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGQUIT];
+const JOB_SIGNALS: [Signal; 5] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGQUIT, Signal::SIGHUP];
 
 impl Shell {
     /// Runs a command and remembers its status.
@@ -368,10 +368,11 @@ impl Shell {
             sys::dup_onto(from, to).map_err(|error| format!("{to}: {}", sys::reason(&error)))
         };
         let open = |options: &mut OpenOptions| {
-            options.open(&target).map_err(|error| {
+            let file = options.open(&target).map_err(|error| {
                 let verb = if redirect.kind == RedirectKind::Read { "open" } else { "create" };
                 format!("can't {verb} {target}: {}", sys::reason(&error))
-            })
+            })?;
+            sys::out_of_the_way(file.into()).map_err(|error| sys::reason(&error))
         };
         let file = match redirect.kind {
             RedirectKind::Duplicate if target == "-" => {
@@ -418,6 +419,7 @@ impl Shell {
         let name = &arguments[0];
         let Some(path) = self.find_program(name) else {
             self.complain(&format!("{name}: not found"));
+            self.give_hint(name);
             std::process::exit(127);
         };
         let environment: Vec<CString> = self
@@ -456,7 +458,7 @@ impl Shell {
     /// In a new child: forgets what belongs to the parent.
     fn settle_child(&mut self, group: Pid, foreground: bool) {
         if self.job_control {
-            drop(setpgid(Pid::from_raw(0), group));
+            sys::best_effort(setpgid(Pid::from_raw(0), group));
             if foreground {
                 sys::foreground(nix::unistd::getpgrp());
             }
@@ -471,6 +473,7 @@ impl Shell {
             }
         }
         self.traps.retain(|_, action| action.is_empty());
+        self.helpful |= self.interactive;
         self.interactive = false;
         self.job_control = false;
         self.jobs.clear();
@@ -489,7 +492,7 @@ impl Shell {
             }
             Ok(ForkResult::Parent { child }) => {
                 if self.job_control {
-                    drop(setpgid(child, child));
+                    sys::best_effort(setpgid(child, child));
                 }
                 self.wait_foreground(child, vec![child], text)
             }
@@ -535,7 +538,7 @@ impl Shell {
                         group = child;
                     }
                     if self.job_control {
-                        drop(setpgid(child, group));
+                        sys::best_effort(setpgid(child, group));
                     }
                     pids.push(child);
                 }
@@ -565,7 +568,7 @@ impl Shell {
             }
             Ok(ForkResult::Parent { child }) => {
                 if self.job_control {
-                    drop(setpgid(child, child));
+                    sys::best_effort(setpgid(child, child));
                 }
                 self.last_background = Some(child);
                 let number = self.add_job(child, vec![child], text, JobState::Running);
@@ -586,17 +589,24 @@ impl Shell {
         while let Some(pid) = waiting.first().copied() {
             let flags = if self.job_control { Some(WaitPidFlag::WUNTRACED) } else { None };
             let ended = match waitpid(pid, flags) {
-                Err(Errno::EINTR) => continue,
+                Err(Errno::EINTR) => {
+                    if self.interactive && sys::is_pending(Signal::SIGHUP) {
+                        sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGHUP));
+                    }
+                    continue;
+                }
                 Err(_) => 127,
                 Ok(WaitStatus::Exited(_, code)) => code,
                 Ok(WaitStatus::Signaled(_, signal, _)) => {
                     interrupted |= signal == Signal::SIGINT;
+                    self.restore_modes();
                     self.report_signal(signal);
                     128 + signal as i32
                 }
                 Ok(WaitStatus::Stopped(..)) => {
                     let number = self.add_job(group, waiting, text, JobState::Stopped);
                     self.take_terminal();
+                    self.restore_modes();
                     drop(sys::write_all(2, format!("\n[{number}]+  Stopped                 {text}\n").as_bytes()));
                     self.status = 148;
                     return Ok(148);
@@ -730,5 +740,5 @@ fn here_pipe(text: &str) -> Result<OwnedFd, String> {
     let fd = nix::sys::memfd::memfd_create(c"here-document", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).map_err(failed)?;
     let mut file = std::fs::File::from(fd);
     file.write_all(text.as_bytes()).and_then(|()| file.rewind()).map_err(|error| error.to_string())?;
-    Ok(file.into())
+    sys::out_of_the_way(file.into()).map_err(|error| sys::reason(&error))
 }
