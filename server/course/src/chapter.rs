@@ -1,12 +1,11 @@
 //! What a chapter is: sections of blocks. A heading begins a section; a heading with `.try` begins an exercise.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
 use crate::lab::Lab;
 use crate::output::MatchRule;
+use crate::render::Link;
 
 /// A chapter.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -22,22 +21,47 @@ pub struct Chapter {
     pub directory: String,
     /// The part of the book it goes with.
     pub book: Option<BookRef>,
-    /// The cluster it wants, when not the course's.
-    pub scene: Option<String>,
+    /// What it is about, in one sentence.
+    pub summary: Option<String>,
     /// Chapters that come first.
     pub needs: Vec<String>,
-    /// Names with a value chosen once for each learner.
-    pub vars: BTreeMap<String, Var>,
     /// Sections in order; the first has no title when there is text before the first heading.
     pub sections: Vec<Section>,
     /// The labs at its end.
     pub labs: Vec<Lab>,
+    /// Files for the learner's home.
+    #[serde(skip)]
+    pub files: Vec<HomeFile>,
+    /// Addresses in its text, to be looked at when the whole course is known.
+    #[serde(skip)]
+    pub(crate) links: Vec<Link>,
 }
 
 impl Chapter {
     /// All blocks in order, with the section they stand in.
     pub fn blocks(&self) -> impl Iterator<Item = (&Section, &Block)> {
         self.sections.iter().flat_map(|section| section.blocks.iter().map(move |block| (section, block)))
+    }
+
+    /// All commands in order.
+    pub fn commands(&self) -> impl Iterator<Item = &Command> {
+        self.blocks().filter_map(|(_, block)| match &block.kind {
+            BlockKind::Command(command) => Some(command),
+            _ => None,
+        })
+    }
+
+    /// All questions in order.
+    pub fn asks(&self) -> impl Iterator<Item = &Ask> {
+        self.blocks().filter_map(|(_, block)| match &block.kind {
+            BlockKind::Ask(ask) => Some(ask),
+            _ => None,
+        })
+    }
+
+    /// Every check of the chapter: those of the lesson, then those of the labs.
+    pub fn all_checks(&self) -> impl Iterator<Item = &Check> {
+        self.checks().map(|(_, check)| check).chain(self.labs.iter().flat_map(|lab| lab.tasks.iter()))
     }
 
     /// All checks of the lesson in order, with the section they stand in; those of labs are in [`Chapter::labs`].
@@ -68,12 +92,13 @@ pub struct BookRef {
     pub page: Option<u32>,
 }
 
-/// How a name gets its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Var {
-    /// One of these, chosen by the learner's seed.
-    pub pick: Vec<String>,
+/// A file for the learner's home.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HomeFile {
+    /// Relative to the home, as `lunches/ch02/pod.yaml`.
+    pub path: String,
+    /// Text.
+    pub contents: String,
 }
 
 /// What a section is.
@@ -142,8 +167,6 @@ pub enum BlockKind {
     Prose {
         /// HTML.
         html: String,
-        /// The same for a terminal and the search.
-        text: String,
     },
     /// Commands for a terminal.
     Command(Command),
@@ -197,7 +220,7 @@ pub struct Command {
     pub typed: bool,
     /// The program it belongs into when that is not the shell, as `kubectl` for a shell in a Pod.
     pub inside: Option<String>,
-    /// Directory it is run in, below the home; where the terminal is when absent.
+    /// Directory it is run in, below the course's directory in the home; where the terminal is when absent.
     pub cwd: Option<String>,
     /// It goes on until it is interrupted.
     pub stays: bool,
@@ -278,4 +301,6 @@ pub struct Ask {
     pub because: Option<String>,
     /// Asked before the fact: any answer is fine.
     pub prediction: bool,
+    /// Shell text that prints the right answer, for tests.
+    pub solve: Option<String>,
 }

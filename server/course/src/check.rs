@@ -59,6 +59,16 @@ pub struct Check {
     pub hints: Vec<String>,
 }
 
+impl Check {
+    /// Read a check from YAML that has been parsed already.
+    ///
+    /// # Errors
+    /// What is wrong, without a place.
+    pub fn from_value(value: serde_yaml::Value) -> Result<Check, String> {
+        serde_yaml::from_value(value).map_err(|error| error.to_string())
+    }
+}
+
 /// When a name is bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -175,6 +185,21 @@ pub struct HistoryOf {
     pub name: Option<String>,
 }
 
+/// Which Pod: like an object, and the kind goes without saying.
+fn pod_ref<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectRef, D::Error> {
+    let mut pod = ObjectRef::deserialize(deserializer)?;
+    match pod.kind.as_str() {
+        "" => pod.kind = "Pod".into(),
+        "Pod" => {}
+        other => return Err(D::Error::custom(format!("a Pod is wanted here, not a {other}; name the Pod by its labels"))),
+    }
+    Ok(pod)
+}
+
+fn some_pod_ref<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ObjectRef>, D::Error> {
+    pod_ref(deserializer).map(Some)
+}
+
 /// A command the learner ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -199,7 +224,7 @@ pub struct Stream {
     /// `exec`, `attach`, `log`, `portforward` or `watch`.
     pub verb: String,
     /// The Pod it goes to; any when absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_pod_ref", skip_serializing_if = "Option::is_none")]
     pub pod: Option<ObjectRef>,
     /// CEL over `spec` and `status` of the stream record.
     #[serde(default, rename = "where")]
@@ -223,6 +248,7 @@ pub struct Container {
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// Whose.
+    #[serde(deserialize_with = "pod_ref")]
     pub pod: ObjectRef,
     /// Which container; the only one when absent.
     #[serde(default)]
@@ -245,7 +271,7 @@ pub enum From {
     #[default]
     Workstation,
     /// Inside a Pod's network: `localhost` is the Pod.
-    Pod(ObjectRef),
+    Pod(#[serde(deserialize_with = "pod_ref")] ObjectRef),
 }
 
 /// An HTTP request the grader makes.
@@ -267,6 +293,7 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct Exec {
     /// In which Pod.
+    #[serde(deserialize_with = "pod_ref")]
     pub pod: ObjectRef,
     /// In which container; the only one when absent.
     #[serde(default)]
@@ -300,6 +327,7 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct PodFile {
     /// Which Pod.
+    #[serde(deserialize_with = "pod_ref")]
     pub pod: ObjectRef,
     /// Absolute path in its container.
     pub path: String,

@@ -31,6 +31,13 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// An error about a file as a whole.
+    pub(crate) fn about_file(file: &str, message: String, help: &str) -> Diagnostic {
+        Diagnostic { file: file.to_owned(), line: 1, column: 1, severity: Severity::Error, message, help: Some(help.to_owned()) }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -66,13 +73,13 @@ impl<'a> Report<'a> {
         self.push(Severity::Error, offset, message.into(), help);
     }
 
-    pub(crate) fn warning(&mut self, offset: usize, message: impl Into<String>, help: impl Into<String>) {
-        self.push(Severity::Warning, offset, message.into(), Some(help.into()));
-    }
-
     fn push(&mut self, severity: Severity, offset: usize, message: String, help: Option<String>) {
         let (line, column) = position(self.text, offset);
         self.found.push(Diagnostic { file: self.file.to_owned(), line, column, severity, message, help });
+    }
+
+    pub(crate) fn file(&self) -> &'a str {
+        self.file
     }
 
     pub(crate) fn line_of(&self, offset: usize) -> usize {

@@ -1,10 +1,9 @@
 //! Courses as data: load, lint and render chapters and labs.
 //!
-//! 1. A [`source::Source`] gives files by path: a directory while writing, the ones inside the program otherwise.
-//! 2. [`course::load`] reads `chapters/<track>/course.yaml` and everything it names into a [`course::Course`] of chapters, sections
-//!    and blocks ([`chapter`]) and labs ([`lab`]), and says in [`diagnostic::Diagnostic`]s what is wrong, where, and what to do.
-//! 3. [`output`] compares what a command printed with what the lesson shows; [`search`] and [`text`] serve the search field and
-//!    the terminal from the same blocks.
+//! 1. A [`source::Source`] gives files by path: a directory while writing, [`source::embedded`] otherwise.
+//! 2. [`Course::load`] reads `chapters/<track>/course.yaml` and everything it names into chapters, sections and blocks
+//!    ([`chapter`]) and labs ([`lab`]), and says in [`Diagnostic`]s what is wrong, where, and what to do.
+//! 3. [`check`] is the grammar of checks; [`output`] compares what a command printed with what the lesson shows.
 //!
 //! # Invariants
 //! * Pure: text in, typed blocks and HTML out. No network, no clock, no cluster.
@@ -18,14 +17,16 @@ pub mod course;
 pub mod diagnostic;
 pub mod lab;
 pub mod output;
-pub mod search;
 pub mod source;
-pub mod text;
 
 mod fence;
+mod html;
 mod info;
-mod links;
-mod markup;
+mod lint;
 mod render;
 mod svg;
 mod yaml;
+
+pub use chapter::Chapter;
+pub use course::Course;
+pub use diagnostic::Diagnostic;

@@ -92,6 +92,31 @@ impl Memory {
     }
 }
 
+#[derive(rust_embed::RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../../chapters"]
+struct Chapters;
+
+#[derive(rust_embed::RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../../labs"]
+struct Labs;
+
+/// The courses inside the program.
+pub fn embedded() -> Memory {
+    let mut files = Memory::new();
+    let hidden = |path: &str| path.split('/').any(|part| part.starts_with('.') || part.ends_with('~'));
+    for path in Chapters::iter().filter(|path| !hidden(path)) {
+        if let Some(file) = Chapters::get(&path) {
+            files.insert(format!("chapters/{path}"), file.data);
+        }
+    }
+    for path in Labs::iter().filter(|path| !hidden(path)) {
+        if let Some(file) = Labs::get(&path) {
+            files.insert(format!("labs/{path}"), file.data);
+        }
+    }
+    files
+}
+
 impl Source for Memory {
     fn read(&self, path: &str) -> io::Result<Cow<'_, [u8]>> {
         let bytes = self.files.get(path).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
