@@ -229,6 +229,12 @@ pub trait Rules: Send + Sync {
     fn grace_period(&self, _object: &Value, asked: Option<i64>) -> i64 {
         asked.unwrap_or(0)
     }
+    /// Whether the object itself keeps a deletion waiting, besides its metadata's finalizers (a Namespace with content).
+    fn holds_deletion(&self, _object: &Value) -> bool {
+        false
+    }
+    /// Notes in the object that its deletion has begun.
+    fn deletion_marked(&self, _object: &mut Value) {}
     /// Converts from this row's version to the stored one.
     fn to_storage(&self, _object: &mut Value) {}
     /// Converts from the stored version to this row's.

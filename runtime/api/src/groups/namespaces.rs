@@ -73,6 +73,16 @@ impl Rules for NamespaceRules {
         meta::dns_label_messages(name, prefix)
     }
 
+    fn holds_deletion(&self, object: &Value) -> bool {
+        object["spec"]["finalizers"]
+            .as_array()
+            .is_some_and(|finalizers| !finalizers.is_empty())
+    }
+
+    fn deletion_marked(&self, object: &mut Value) {
+        object["status"]["phase"] = Value::from("Terminating");
+    }
+
     fn field(&self, object: &Value, label: &str) -> Option<String> {
         (label == "name").then(|| meta::name(object).to_owned())
     }
