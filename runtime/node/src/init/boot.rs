@@ -57,7 +57,7 @@ impl<T, E: Into<io::Error>> StepExt<T> for Result<T, E> {
 }
 
 /// Run as `role:node-init`. The process must have one thread, a mount namespace of its own and be root of its user namespace.
-pub fn run() -> ExitCode {
+pub fn main() -> ExitCode {
     match boot() {
         Ok(mut server) => server.run(),
         Err(error) => {

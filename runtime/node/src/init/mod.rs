@@ -17,6 +17,6 @@ mod node;
 mod server;
 mod wire;
 
-pub use boot::run;
+pub use boot::main;
 pub use client::{Client, Events};
 pub use protocol::{ChildSpec, InitConfig, RootBind};

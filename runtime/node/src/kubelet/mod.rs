@@ -1,10 +1,38 @@
 //! The kubelet: makes the Pods that are bound to this node real, and says so.
 //!
 //! * [`KubeletConfig`] is all it is told; [`run`] is the whole process, [`main`] reads the configuration from standard input.
+//! * `boot` starts the parts in order and takes over what a former kubelet left (`adopt`); `node` is what all of them share.
+//! * `worker` holds one task per Pod: it knows (`state`), decides (`decide`), acts, and says how things stand (`status`).
+//! * `machine` keeps the Node object and its Lease, `server` answers on port 10250, `engine` shows the containers to `docker`.
 
+mod adopt;
+mod assemble;
+mod backoff;
+mod boot;
 mod config;
+mod decide;
+mod environment;
+mod health;
+mod hook;
+mod informer;
+mod logs;
+mod machine;
+mod node;
+mod probe;
+mod recorder;
+mod records;
+mod server;
+mod state;
+mod status;
+mod stream;
+mod tls;
+mod volumes;
+mod worker;
 
+pub use boot::run;
 pub use config::KubeletConfig;
+pub(crate) use informer::follow;
+pub(crate) use node::Node;
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -20,20 +48,21 @@ pub enum KubeletError {
         /// What is wrong with it.
         error: String,
     },
-}
-
-/// Run until node-init goes away or the process is told to end.
-///
-/// # Errors
-/// When something it needs at the start is missing. What fails later is retried.
-#[allow(clippy::unused_async, reason = "signature first")]
-pub async fn run(config: KubeletConfig) -> Result<(), KubeletError> {
-    drop(config);
-    Ok(())
+    /// Something it needs at the start is missing.
+    #[error("{what}: {error}")]
+    Start {
+        /// What was tried.
+        what: String,
+        /// What went wrong.
+        error: String,
+    },
 }
 
 /// The process `role:kubelet`: its configuration is JSON on standard input.
 pub fn main() -> ExitCode {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider is installed already");
+    }
     let mut text = String::new();
     let config = std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string()).and_then(|_| {
         serde_json::from_str::<KubeletConfig>(&text).map_err(|error| error.to_string())

@@ -188,7 +188,20 @@ impl Records {
         self.lock().get(id).cloned()
     }
 
-    /// The newest instance of a container of a Pod, and the one before when `previous`.
+    /// The instance of a container before the newest one.
+    pub(crate) fn find_previous(&self, namespace: &str, pod: &str, container: &str) -> Option<Entry> {
+        let newest = self.find(namespace, pod, None, container)?;
+        self.lock()
+            .values()
+            .filter(|entry| {
+                let record = &entry.record;
+                record.uid == newest.record.uid && record.container == container && record.id != newest.record.id
+            })
+            .max_by_key(|entry| (entry.record.created, entry.record.attempt))
+            .cloned()
+    }
+
+    /// The newest instance of a container of a Pod.
     pub(crate) fn find(&self, namespace: &str, pod: &str, uid: Option<&str>, container: &str) -> Option<Entry> {
         self.lock()
             .values()

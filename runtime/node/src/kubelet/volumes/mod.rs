@@ -273,9 +273,8 @@ async fn add_token(
         ..TokenRequest::default()
     };
     let api: Api<ServiceAccount> = Api::namespaced(source.client.clone(), namespace(pod));
-    let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
     let answer: TokenRequest = api
-        .create_subresource("token", account, &PostParams::default(), body)
+        .create_subresource("token", account, &PostParams::default(), &request)
         .await
         .map_err(|error| format!("failed to fetch token: {error}"))?;
     let status = answer.status.ok_or("failed to fetch token: the answer has none")?;

@@ -11,6 +11,9 @@ mod pull;
 mod sandbox;
 mod start;
 
+pub(super) use sandbox::{PAUSE_IMAGE, RECORD};
+pub(super) use start::{attempt, termination_message};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,8 +74,8 @@ pub(super) enum Message {
         /// The verdict.
         success: bool,
     },
-    /// Something the volumes are made of changed.
-    VolumesChanged,
+    /// Something volumes are made of changed; says which Pods it concerns.
+    VolumesChanged(Box<dyn Fn(&Pod) -> bool + Send>),
 }
 
 /// What a worker starts with, from a kubelet that ran before.
@@ -136,6 +139,13 @@ impl Worker {
         for record in records.iter().filter(|record| record.exit.is_none()) {
             let Some((kind, container)) = find_container(&self.pod, &record.container) else { continue };
             self.watch_container(kind, &container, record);
+            // What was ready stays ready until a probe says otherwise.
+            let before = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+            if let Some(before) = before.into_iter().find(|before| before.name == record.container) {
+                let slot = self.state.slot_mut(&record.container);
+                slot.ready |= before.ready;
+                slot.started |= before.started == Some(true);
+            }
         }
     }
 
@@ -239,7 +249,8 @@ impl Worker {
             Message::SandboxRemoved => self.sandbox_removed(),
             Message::Pulled { container, image, result, took } => self.pulled(&container, &image, result, took),
             Message::Probe { container, id, kind, success } => self.probed(&container, &id, kind, success),
-            Message::VolumesChanged => self.refresh_volumes().await,
+            Message::VolumesChanged(concerns) if concerns(&self.pod) => self.refresh_volumes().await,
+            Message::VolumesChanged(_) => {}
         }
     }
 
@@ -392,7 +403,6 @@ impl Worker {
         self.probes.clear();
         self.stops.clear();
         let uid = uid(&self.pod).to_owned();
-        lock(&self.node.workers).remove(&uid);
         let own: Vec<Record> = self.node.records.all().into_iter().filter(|record| record.uid == uid).collect();
         for record in own {
             self.node.records.remove(&record.id);
@@ -407,6 +417,8 @@ impl Worker {
         if let Some(publisher) = self.publisher.take() {
             publisher.abort();
         }
+        // Last: until then nobody else may start a worker for this Pod.
+        lock(&self.node.workers).remove(&uid);
     }
 
     /// `spec.containers{name}` and its like, for events.
