@@ -68,7 +68,7 @@ pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::s
 <body>
 <a class="skip" href="#lesson">Skip to the lesson</a>
 <header class="top">
-<a class="brand" href="/"><svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="M3 5v11a4 4 0 0 0 4 4h10a4 4 0 0 0 4-4V5"/><path d="M7 9h10l-1.6 5.2a1 1 0 0 1-1 .8H9.600a1 1 0 0 1-1-.8z" class="hull"/><path d="M12 9V4"/></svg><span>Drydock</span></a>
+<a class="brand" href="/"><svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="M3 5v11a4 4 0 0 0 4 4h10a4 4 0 0 0 4-4V5"/><path d="M7 9h10l-1.6 5.2a1 1 0 0 1-1 .8H9.6a1 1 0 0 1-1-.8z" class="hull"/><path d="M12 9V4"/></svg><span>Drydock</span></a>
 <p class="crumbs"><span class="crumb-book">{book}</span><span class="crumb-chapter">{number}</span><span class="crumb-section" data-crumb></span></p>
 <div class="tools" data-tools></div>
 </header>
@@ -251,7 +251,7 @@ fn ask(id: &str, say: &str, options: &[String], prediction: bool) -> String {
     let label = if prediction { "Predict" } else { "Answer" };
     let mut fields = String::new();
     if options.is_empty() {
-        fields.push_str("<input type=\"text\" name=\"answer\" autocomplete=\"off\" spellcheck=\"false\" aria-label=\"Your answer\"><button type=\"submit\">Answer</button>");
+        fields.push_str("<input type=\"text\" name=\"answer\" autocomplete=\"off\" spellcheck=\"false\" aria-label=\"Your answer\">");
     }
     for (index, option) in options.iter().enumerate() {
         fields.push_str(&format!("<label class=\"option\"><input type=\"radio\" name=\"answer\" value=\"{value}\" id=\"ask-{id}-{index}\"><span>{text}</span></label>",
@@ -259,6 +259,8 @@ fn ask(id: &str, say: &str, options: &[String], prediction: bool) -> String {
             text = inline(option)
         ));
     }
+    let submit = if prediction { "Predict" } else { "Answer" };
+    fields.push_str(&format!("<button type=\"submit\">{submit}</button>"));
     format!(
         "<form class=\"ask\" data-ask=\"{id}\" data-prediction=\"{prediction}\"><fieldset><legend><span class=\"label\">{label}</span> {}</legend>\
          <div class=\"options\">{fields}</div></fieldset><p class=\"because\" data-because></p></form>",

@@ -49,6 +49,8 @@ pub struct Status {
     pub nodes: Vec<Node>,
     /// Objects of the picture, any order; the page places them.
     pub objects: Vec<Object>,
+    /// Bytes the cluster takes, if known.
+    pub memory: Option<u64>,
 }
 
 /// How far the machine is.

@@ -62,6 +62,7 @@ async fn boot_up(world: Arc<World>, boot: Duration) {
     world.edit(|status| {
         status.phase = Phase::Ready;
         status.nodes = vec![Node { name: "node-1".into(), ready: true }];
+        status.memory = Some(61 * 1024 * 1024);
     });
 }
 

@@ -1,0 +1,243 @@
+// The machine beside the book: tabs of terminals and files, the picture under them.
+
+import { all, announce, h, icon, iconButton } from './dom';
+import { call, world } from './net';
+import { ask } from './dialogs';
+import { focusLesson, focusRegion, showBench } from './panes';
+import { ran } from './lesson';
+import { commandBegan, commandEnded } from './strip';
+import { pictureShown, togglePicture } from './picture';
+import { millis } from './words';
+import type { Editor } from './editor';
+import type { Term } from './terminal';
+import type { Mode } from './types';
+
+interface Tab {
+  /** `main`, or `file:ch02/web.yaml`. */
+  key: string;
+  button: HTMLButtonElement;
+  panel: HTMLElement;
+  term?: Term;
+  editor?: Editor;
+  mode?: Mode;
+}
+
+const tabs = new Map<string, Tab>();
+const tablist = h('div', { class: 'tablist', role: 'tablist', 'aria-label': 'Terminals and files' });
+const panels = h('div', { class: 'terms' });
+const closeButton = iconButton('close', 'Close this tab', () => void closeTab(selected));
+let selected = '';
+
+export const bench = h('aside', { class: 'bench', 'aria-label': 'Workbench', 'data-region': true });
+
+const isFile = (key: string): boolean => key.startsWith('file:');
+const title = (key: string): string => (isFile(key) ? (key.split('/').at(-1) ?? key).replace('file:', '') : key === 'main' ? 'Terminal' : key.replace(/^t(\d+)$/, 'Terminal $1'));
+
+function makeTab(key: string): Tab {
+  const old = tabs.get(key);
+  if (old) return old;
+  const id = `tab-${key.replace(/[^a-z0-9]+/gi, '-')}`;
+  const button = h(
+    'button',
+    { type: 'button', class: 'tab', role: 'tab', id, 'aria-controls': `${id}-panel`, 'aria-selected': 'false', tabindex: -1, title: isFile(key) ? key.slice(5) : null, onclick: () => select(key, true) },
+    isFile(key) ? icon('file') : h('span', { class: 'busy', 'aria-hidden': 'true' }),
+    h('span', {}, title(key)),
+    h('span', { class: 'polite', 'data-tab-state': true }),
+  );
+  const panel = h('div', { class: 'panel', role: 'tabpanel', id: `${id}-panel`, 'aria-labelledby': id, hidden: true });
+  const tab: Tab = { key, button, panel };
+  tabs.set(key, tab);
+  tablist.append(button);
+  panels.append(panel);
+  remember();
+  return tab;
+}
+
+function remember(): void {
+  world.arrange({ tabs: [...tabs.keys()], tab: selected });
+}
+
+/** Show a tab; what it needs is loaded now. */
+export async function select(key: string, focus: boolean): Promise<Tab> {
+  const tab = makeTab(key);
+  selected = key;
+  for (const other of tabs.values()) {
+    const on = other === tab;
+    other.button.setAttribute('aria-selected', String(on));
+    other.button.tabIndex = on ? 0 : -1;
+    other.panel.hidden = !on;
+  }
+  closeButton.hidden = key === 'main';
+  tab.button.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  remember();
+  if (isFile(key)) await fillEditor(tab);
+  else await fillTerminal(tab);
+  tab.term?.fit();
+  if (focus && selected === key) (tab.term ?? tab.editor)?.focus();
+  return tab;
+}
+
+async function fillTerminal(tab: Tab): Promise<void> {
+  if (tab.term) return;
+  const { Term } = await import('./terminal');
+  await document.fonts.load('13px "JetBrains Mono"').catch(() => undefined);
+  if (tab.term) return;
+  const term = new Term(tab.key, {
+    mode: (mode) => showMode(tab, mode),
+    run: (id, phase) => ran(id, phase),
+    leave: (way) => (way === 'back' ? focusLesson() : focusRegion(way)),
+  });
+  tab.term = term;
+  tab.panel.append(term.element);
+  term.open();
+}
+
+async function fillEditor(tab: Tab): Promise<void> {
+  if (tab.editor) return tab.editor.refresh();
+  const { Editor } = await import('./editor');
+  if (tab.editor) return;
+  const editor = new Editor(tab.key.slice(5), (changed) => tab.button.toggleAttribute('data-changed', changed));
+  tab.editor = editor;
+  tab.panel.append(editor.element);
+  await editor.open();
+}
+
+function showMode(tab: Tab, mode: Mode): void {
+  const before = tab.mode;
+  tab.mode = mode;
+  tab.button.dataset['mode'] = mode.mode;
+  const says = mode.mode === 'busy' ? `, running ${mode.program}` : mode.mode === 'ended' ? ', ended' : '';
+  const place = tab.button.querySelector('[data-tab-state]');
+  if (place) place.textContent = says;
+  if (mode.mode === 'busy' && before?.mode === 'prompt') commandBegan(tab.key, mode.line || mode.program);
+  if (mode.mode === 'prompt' && before?.mode === 'busy') {
+    commandEnded(tab.key);
+    for (const other of tabs.values()) if (other.editor && !other.panel.hidden) void other.editor.refresh();
+  }
+}
+
+/** Show a terminal, in whatever arrangement shows the machine. */
+export async function reveal(session: string, focus: boolean): Promise<void> {
+  showBench();
+  await select(session, focus);
+}
+
+export async function openFile(path: string): Promise<void> {
+  showBench();
+  await select(`file:${path}`, true);
+}
+
+export async function newTerminal(): Promise<string> {
+  const taken = new Set([...tabs.keys(), ...(await call<string[]>('GET', '/api/terminals').catch(() => []))]);
+  let number = 2;
+  while (taken.has(`t${number}`)) number++;
+  await reveal(`t${number}`, true);
+  return `t${number}`;
+}
+
+async function closeTab(key: string): Promise<void> {
+  const tab = tabs.get(key);
+  if (!tab || key === 'main') return;
+  const gone = (): void => {
+    const keys = [...tabs.keys()];
+    const neighbor = keys[keys.indexOf(key) - 1] ?? 'main';
+    tab.term?.dispose();
+    tab.editor?.dispose();
+    tab.button.remove();
+    tab.panel.remove();
+    tabs.delete(key);
+    if (!isFile(key)) call('DELETE', `/api/terminals/${key}`).catch(() => undefined);
+    void select(neighbor, true);
+  };
+  if (tab.mode?.mode === 'busy') {
+    const text = `${tab.mode.program} still runs in it and ends with it.`;
+    ask('Close this terminal?', [h('p', {}, text)], [{ text: 'Keep it' }, { text: 'Close it', main: true, danger: true, act: gone }]);
+  } else if (tab.editor?.changed) {
+    const text = 'What you changed has not been saved.';
+    ask('Close this file?', [h('p', {}, text)], [{ text: 'Keep it open' }, { text: 'Close without saving', main: true, danger: true, act: gone }]);
+  } else gone();
+}
+
+/** Which file? The ones the lesson names are offered. */
+export function askForFile(): void {
+  const open = [...tabs.keys()].find(isFile);
+  if (open && selected !== open) return void openFile(open.slice(5));
+  const named = all('.listing[data-path]').map((figure) => figure.dataset['path'] ?? '');
+  const list = h('datalist', { id: 'files' }, ...[...new Set(named)].map((path) => h('option', { value: path })));
+  const input = h('input', { class: 'field', type: 'text', id: 'which-file', list: 'files', value: named[0] ?? '', spellcheck: 'false', autocomplete: 'off', autofocus: true });
+  const act = (): void => {
+    if (input.value.trim()) void openFile(input.value.trim().replace(/^~\//, ''));
+  };
+  const dialog = ask('Open a file', [h('label', { for: 'which-file' }, 'Path in your home directory'), input, list], [{ text: 'Cancel' }, { text: 'Open', main: true, act }]);
+  input.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter') return;
+    event.preventDefault();
+    dialog.close();
+    act();
+  });
+  input.select();
+}
+
+export function focusBench(): void {
+  const tab = tabs.get(selected);
+  (tab?.term ?? tab?.editor ?? tab?.button)?.focus();
+}
+
+export function terminalHasFocus(): boolean {
+  return [...tabs.values()].some((tab) => tab.term?.hasFocus);
+}
+
+function tabKeys(event: KeyboardEvent): void {
+  const keys = [...tabs.keys()];
+  const at = keys.indexOf(selected);
+  const to = { ArrowRight: keys[(at + 1) % keys.length], ArrowLeft: keys[(at - 1 + keys.length) % keys.length], Home: keys[0], End: keys.at(-1) }[event.key];
+  if (event.key === 'Delete') return void closeTab(selected);
+  if (!to) return;
+  event.preventDefault();
+  void select(to, false).then((tab) => tab.button.focus());
+}
+
+/** While the machine is not there: what it is doing, or what is wrong and what to do. */
+function paintBoot(boot: HTMLElement): void {
+  const { phase, steps } = world.status;
+  boot.hidden = phase.name === 'ready';
+  if (boot.hidden) return boot.replaceChildren();
+  if (phase.name === 'failed') {
+    const again = h('button', { type: 'button', class: 'button', onclick: () => location.reload() }, 'Load again');
+    const trouble = h('div', { class: 'trouble' }, h('h2', {}, phase.what), h('p', {}, phase.why), h('p', {}, h('strong', {}, 'Next: '), phase.next), again);
+    return boot.replaceChildren(trouble);
+  }
+  const heading = h('h2', {}, phase.name === 'resetting' ? 'Putting things back' : 'Starting your cluster');
+  const now = steps.findIndex((step) => !step.done);
+  const list = steps.map((step, index) =>
+    h('li', { 'data-state': step.done ? 'done' : index === now ? 'now' : 'later' }, h('span', { class: 'tick', 'aria-hidden': 'true' }), h('span', {}, step.label), h('span', { class: 'ms' }, step.millis === null ? '' : millis(step.millis))),
+  );
+  boot.replaceChildren(h('div', {}, heading, h('ol', {}, ...list)));
+}
+
+export function startBench(picture: HTMLElement, between: HTMLElement): void {
+  const add = iconButton('plus', 'New terminal', () => void newTerminal());
+  const edit = h('button', { type: 'button', class: 'tool worded', title: 'Open a file in the editor', onclick: askForFile }, icon('edit'), h('span', {}, 'Editor'));
+  const cluster = h('button', { type: 'button', class: 'tool worded', 'aria-pressed': String(pictureShown()), title: 'Show the cluster', onclick: () => cluster.setAttribute('aria-pressed', String(togglePicture())) }, icon('graph'), h('span', {}, 'Cluster'));
+  const boot = h('div', { class: 'boot', role: 'status', hidden: true });
+  tablist.addEventListener('keydown', tabKeys);
+  bench.append(h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, cluster)), panels, between, picture);
+  panels.append(boot);
+  document.querySelector('[data-desk]')?.append(bench);
+  let phase = '';
+  world.on('status', () => {
+    paintBoot(boot);
+    const name = world.status.phase.name;
+    if (phase && phase !== name && name === 'ready') announce('The cluster is ready');
+    phase = name;
+  });
+  const { tabs: kept = [], tab = 'main' } = world.layout;
+  const shown = tab || 'main';
+  for (const key of new Set(['main', ...kept])) makeTab(key);
+  void select(tabs.has(shown) ? shown : 'main', false);
+}
+
+/** For the tests, and for a transcript: what a terminal shows. */
+export function terminalText(session: string): string | undefined {
+  return tabs.get(session)?.term?.text();
+}

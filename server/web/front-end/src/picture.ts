@@ -1,0 +1,167 @@
+// The cluster in a small picture: owners above, nodes with their Pods below. Things keep their places, arrive and leave quietly.
+
+import { h, one } from './dom';
+import { world } from './net';
+import { count } from './words';
+import type { ClusterNode, ClusterObject } from './types';
+
+const SVG = 'http://www.w3.org/2000/svg';
+const owners = h('ul', { class: 'owners', 'aria-label': 'Owners and Services' });
+const nodes = h('ul', { class: 'nodes', 'aria-label': 'Nodes and their Pods' });
+const links = document.createElementNS(SVG, 'svg');
+const none = h('p', { class: 'none' }, 'Nothing here yet. What you create appears here as it happens.');
+const drawn = new Map<string, HTMLElement>();
+const homes = new Map<string, HTMLElement>();
+
+export const picture = h('section', { class: 'picture', 'aria-label': 'The cluster now', tabindex: 0 });
+
+export function pictureShown(): boolean {
+  return world.layout.pictureShown ?? (innerHeight > 640 && innerWidth >= 900);
+}
+
+export function togglePicture(shown = !pictureShown()): boolean {
+  world.arrange({ pictureShown: shown });
+  show();
+  return shown;
+}
+
+function show(): void {
+  document.documentElement.toggleAttribute('data-picture', pictureShown());
+  requestAnimationFrame(drawLinks);
+}
+
+/** `Pod/hello`, `default/pod/hello`, `pod/hello`: the object a check speaks of. */
+function find(subject: string): ClusterObject | undefined {
+  const [kind, name] = subject.split('/').slice(-2);
+  return world.status.objects.find((object) => object.name === name && object.kind.toLowerCase() === kind?.toLowerCase());
+}
+
+/** Point at an object, or say in the picture that there is none. */
+export function light(subject: string): void {
+  togglePicture(true);
+  const object = find(subject);
+  const box = object ? drawn.get(object.uid) : undefined;
+  if (!box) {
+    const [kind, name] = subject.split('/').slice(-2);
+    none.textContent = `There is no ${kind} named ${name} now.`;
+    none.hidden = false;
+    none.scrollIntoView({ block: 'nearest' });
+    return;
+  }
+  box.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  box.dataset['lit'] = '';
+  setTimeout(() => delete box.dataset['lit'], 2600);
+}
+
+function makeBox(object: ClusterObject): HTMLElement {
+  const box = h('li', { class: 'object', 'data-uid': object.uid, 'data-kind': object.kind }, h('span', { class: 'kind' }), h('span', { class: 'name' }), h('span', { class: 'state' }));
+  drawn.set(object.uid, box);
+  return box;
+}
+
+function flag(element: HTMLElement, name: string, on: boolean): void {
+  element.toggleAttribute(`data-${name}`, on);
+}
+
+function paintBox(object: ClusterObject): HTMLElement {
+  const box = drawn.get(object.uid) ?? makeBox(object);
+  one('.kind', box).textContent = object.kind;
+  const name = one('.name', box);
+  name.textContent = object.name;
+  name.title = [object.name, ...object.labels].join('\n');
+  const empty = object.kind === 'Service' && object.selects.length === 0;
+  const state = object.terminating ? 'Terminating' : empty ? 'selects nothing' : object.state;
+  one('.state', box).textContent = object.restarts ? `${state} · ${count(object.restarts, 'restart')}` : state;
+  flag(box, 'ready', object.ready && !object.terminating && !empty);
+  flag(box, 'trouble', object.trouble || empty);
+  flag(box, 'leaving', object.terminating);
+  return box;
+}
+
+function paintNode(node: ClusterNode): HTMLElement {
+  let home = homes.get(node.name);
+  if (!home) {
+    home = h('li', { class: 'node' }, h('p', {}, h('span', {}, node.name), h('span', { class: 'is' })), h('ul', { 'aria-label': `Pods on ${node.name}` }));
+    homes.set(node.name, home);
+    nodes.append(home);
+  }
+  one('.is', home).textContent = node.ready ? 'Ready' : 'NotReady';
+  flag(home, 'down', !node.ready);
+  return home;
+}
+
+function place(box: HTMLElement, parent: Element): void {
+  if (box.parentElement !== parent) parent.append(box);
+}
+
+function paint(): void {
+  const { objects, nodes: machines } = world.status;
+  for (const node of machines) paintNode(node);
+  for (const [name, home] of homes) {
+    if (machines.some((node) => node.name === name)) continue;
+    home.remove();
+    homes.delete(name);
+  }
+  for (const object of objects) {
+    const home = object.kind === 'Pod' ? (object.node && homes.get(object.node)) || null : null;
+    place(paintBox(object), home ? one('ul', home) : owners);
+  }
+  const known = new Set(objects.map((object) => object.uid));
+  for (const [uid, box] of drawn) {
+    if (known.has(uid)) continue;
+    drawn.delete(uid);
+    box.dataset['gone'] = '';
+    setTimeout(() => {
+      box.remove();
+      drawLinks();
+    }, 160);
+  }
+  none.hidden = objects.length > 0;
+  if (objects.length === 0) none.textContent = 'Nothing here yet. What you create appears here as it happens.';
+  requestAnimationFrame(drawLinks);
+}
+
+/** Lines from owners to what they own, and from Services to what they select. */
+function drawLinks(): void {
+  if (picture.offsetParent === null) return;
+  const frame = picture.getBoundingClientRect();
+  const at = (box: HTMLElement): { x: number; top: number; bottom: number; left: number; right: number; y: number } => {
+    const r = box.getBoundingClientRect();
+    const [left, top] = [r.left - frame.left + picture.scrollLeft, r.top - frame.top + picture.scrollTop];
+    return { left, right: left + r.width, x: left + r.width / 2, y: top + r.height / 2, top, bottom: top + r.height };
+  };
+  const paths: SVGPathElement[] = [];
+  const join = (from: HTMLElement, to: HTMLElement, kind: string): void => {
+    const [a, b] = [at(from), at(to)];
+    const beside = Math.abs(a.y - b.y) < 8;
+    const middle = (a.bottom + b.top) / 2;
+    const line = beside
+      ? `M${b.left > a.right ? a.right : a.left} ${a.y}L${b.left > a.right ? b.left : b.right} ${b.y}`
+      : `M${a.x} ${a.bottom}C${a.x} ${middle} ${b.x} ${middle} ${b.x} ${b.top}`;
+    const path = document.createElementNS(SVG, 'path');
+    path.setAttribute('d', line);
+    path.setAttribute('class', kind);
+    paths.push(path);
+  };
+  for (const object of world.status.objects) {
+    const box = drawn.get(object.uid);
+    const owner = object.owner ? drawn.get(object.owner) : undefined;
+    if (box && owner) join(owner, box, 'owns');
+    for (const uid of object.selects) {
+      const chosen = drawn.get(uid);
+      if (box && chosen) join(box, chosen, 'select');
+    }
+  }
+  links.setAttribute('width', String(picture.scrollWidth - 4));
+  links.setAttribute('height', String(Math.max(nodes.offsetTop + nodes.offsetHeight, 40)));
+  links.replaceChildren(...paths);
+}
+
+export function startPicture(): void {
+  links.setAttribute('class', 'links');
+  links.setAttribute('aria-hidden', 'true');
+  picture.append(links, none, owners, nodes);
+  world.on('status', paint);
+  new ResizeObserver(() => drawLinks()).observe(picture);
+  show();
+}

@@ -1,0 +1,117 @@
+// Search, offline and as you type: chapters, sections, commands, checks and sentences.
+
+import { all, h, icon } from './dom';
+import { goTo } from './contents';
+
+interface Place {
+  kind: string;
+  text: string;
+  where: string;
+  go: () => void;
+}
+
+let places: Place[] | null = null;
+
+function sectionOf(element: Element): string {
+  return element.closest('section')?.querySelector('h2, h3, h4')?.textContent ?? '';
+}
+
+function flash(element: HTMLElement): void {
+  element.scrollIntoView({ block: 'center' });
+  element.dataset['found'] = '';
+  setTimeout(() => delete element.dataset['found'], 1600);
+  if (element.tabIndex < 0 && !element.hasAttribute('tabindex')) element.tabIndex = -1;
+  element.focus({ preventScroll: true });
+}
+
+function collect(): Place[] {
+  const found: Place[] = [];
+  for (const link of all<HTMLAnchorElement>('[data-contents] a')) {
+    const section = link.pathname === location.pathname && link.hash ? document.getElementById(decodeURIComponent(link.hash.slice(1))) : null;
+    const text = (link.querySelector('span:nth-child(2)') ?? link).textContent ?? '';
+    const title = link.hash ? text : [...link.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.textContent).join('');
+    found.push({ kind: link.hash ? 'section' : 'chapter', text: title, where: '', go: () => (section ? goTo(section) : location.assign(link.href)) });
+  }
+  const add = (kind: string, selector: string): void => {
+    for (const element of all(selector)) {
+      const text = element.querySelector<HTMLElement>('code[data-text]')?.dataset['text'] ?? element.querySelector('[data-say]')?.textContent ?? element.textContent ?? '';
+      found.push({ kind, text: text.trim().replace(/\s+/g, ' '), where: sectionOf(element), go: () => flash(element) });
+    }
+  };
+  add('command', '#lesson .command');
+  add('check', '#lesson .check');
+  add('file', '#lesson .listing');
+  add('text', '#lesson section > p:not(.card-head), #lesson section > ul:not(.checks) > li, #lesson section > blockquote');
+  return found;
+}
+
+const ORDER = ['chapter', 'section', 'command', 'check', 'file', 'text'];
+
+function matches(query: string): Place[] {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const all_ = (places ??= collect());
+  if (words.length === 0) return all_.filter((place) => place.kind === 'section').slice(0, 12);
+  const hits = all_.filter((place) => words.every((word) => place.text.toLowerCase().includes(word)));
+  const rank = (place: Place): number => ORDER.indexOf(place.kind) * 10 + (place.text.toLowerCase().startsWith(words[0] ?? '') ? 0 : 5);
+  return hits.sort((a, b) => rank(a) - rank(b)).slice(0, 14);
+}
+
+/** The text around the first hit, the hits marked. */
+function excerpt(text: string, query: string): DocumentFragment {
+  const words = query.split(/\s+/).filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  const out = document.createDocumentFragment();
+  const pattern = words.length ? new RegExp(`(${words.join('|')})`, 'i') : null;
+  const first = pattern ? text.search(pattern) : 0;
+  const from = first > 60 ? text.indexOf(' ', first - 40) : 0;
+  const piece = `${from > 0 ? '…' : ''}${text.slice(from, from + 130)}${from + 130 < text.length ? '…' : ''}`;
+  piece.split(pattern ?? /(?!)/).forEach((part, index) => out.append(index % 2 ? h('mark', {}, part) : part));
+  return out;
+}
+
+export function openSearch(): void {
+  if (document.querySelector('dialog[open]')) return;
+  let hits: Place[] = [];
+  let at = 0;
+  const input = h('input', { type: 'search', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'found', 'aria-autocomplete': 'list', 'aria-label': 'Search this book', placeholder: 'Search sections, commands, words', autocomplete: 'off', spellcheck: 'false' });
+  const list = h('ul', { id: 'found', role: 'listbox', 'aria-label': 'Results' });
+  const empty = h('p', { class: 'search-empty', hidden: true }, 'Nothing found. Try fewer letters.');
+  const dialog = h('dialog', { class: 'search', 'aria-label': 'Search' }, h('div', { class: 'search-field' }, icon('search'), input), list, empty);
+  const choose = (place: Place | undefined): void => {
+    if (!place) return;
+    dialog.close();
+    place.go();
+  };
+  const mark = (): void => {
+    [...list.children].forEach((item, index) => item.setAttribute('aria-selected', String(index === at)));
+    const item = list.children[at];
+    item?.scrollIntoView({ block: 'nearest' });
+    if (item) input.setAttribute('aria-activedescendant', item.id);
+    else input.removeAttribute('aria-activedescendant');
+  };
+  const paint = (): void => {
+    hits = matches(input.value);
+    at = 0;
+    empty.hidden = hits.length > 0;
+    list.replaceChildren(
+      ...hits.map((hit, index) =>
+        h('li', { role: 'option', id: `hit-${index}`, 'data-kind': hit.kind, onclick: () => choose(hit) }, h('span', { class: 'hit' }, excerpt(hit.text, input.value)), h('span', { class: 'where' }, hit.where || hit.kind)),
+      ),
+    );
+    mark();
+  };
+  input.addEventListener('input', paint);
+  dialog.addEventListener('keydown', (event) => {
+    if (event.key === 'ArrowDown') at = Math.min(hits.length - 1, at + 1);
+    else if (event.key === 'ArrowUp') at = Math.max(0, at - 1);
+    else if (event.key === 'Enter') choose(hits[at]);
+    else return;
+    event.preventDefault();
+    mark();
+  });
+  dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  paint();
+  dialog.showModal();
+  input.focus();
+}

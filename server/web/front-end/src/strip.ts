@@ -1,0 +1,119 @@
+// The line at the bottom: what the last command set in motion, as it was seen to happen.
+
+import { h } from './dom';
+import { world } from './net';
+import { ask } from './dialogs';
+import { count, millis } from './words';
+import type { ClusterObject } from './types';
+
+interface Seen {
+  at: number;
+  text: string;
+}
+
+interface Story {
+  session: string;
+  line: string;
+  began: number;
+  ended: number | null;
+  seen: Seen[];
+}
+
+/** What happens this long after a command ended is still laid to it, while nothing else is run. */
+const AFTERMATH = 20_000;
+
+const stories: Story[] = [];
+const said = h('span', { class: 'said' });
+const chain = h('ol', { 'aria-label': 'What it set in motion' });
+const took = h('span', { class: 'took' });
+const open = h('button', { type: 'button', class: 'strip-open', hidden: true, onclick: () => timeline() }, 'Timeline');
+const silent = h('span', { class: 'silent' }, 'What your commands set in motion appears here.');
+
+export const strip = h('footer', { class: 'strip', 'aria-label': 'Last command' }, silent, said, chain, took, open);
+
+let before: ClusterObject[] = [];
+
+export function commandBegan(session: string, line: string): void {
+  stories.push({ session, line, began: performance.now(), ended: null, seen: [] });
+  if (stories.length > 40) stories.shift();
+  paint();
+}
+
+export function commandEnded(session: string): void {
+  const story = stories.findLast((one) => one.session === session);
+  if (story) story.ended = performance.now();
+}
+
+function current(): Story | undefined {
+  const story = stories.at(-1);
+  if (!story) return undefined;
+  const late = story.ended !== null && performance.now() - story.ended > AFTERMATH;
+  return late ? undefined : story;
+}
+
+/** What is different between two pictures, in words. */
+function changes(old: ClusterObject[], now: ClusterObject[]): string[] {
+  const was = new Map(old.map((object) => [object.uid, object]));
+  const out: string[] = [];
+  for (const object of now) {
+    const earlier = was.get(object.uid);
+    was.delete(object.uid);
+    const name = `${object.kind} ${object.name}`;
+    if (!earlier) out.push(`${name} created`);
+    if (object.node && earlier?.node !== object.node) out.push(`${name} on ${object.node}`);
+    if (object.terminating && !earlier?.terminating) out.push(`${name} terminating`);
+    if (earlier && object.restarts > earlier.restarts) out.push(`${name} restarted`);
+    if (object.trouble && !earlier?.trouble) out.push(`${name} ${object.state}`);
+    if (object.ready && !earlier?.ready) out.push(`${name} ready`);
+  }
+  for (const object of was.values()) out.push(`${object.kind} ${object.name} gone`);
+  return out;
+}
+
+/** The chain in a few words: neighbors of the same sort are counted together. */
+function short(seen: Seen[]): string[] {
+  const out: { key: string; kind: string; verb: string; number: number }[] = [];
+  for (const { text } of seen) {
+    const [kind = '', , ...rest] = text.split(' ');
+    const verb = rest.join(' ');
+    const last = out.find((item) => item.key === `${kind} ${verb}`);
+    if (last) last.number += 1;
+    else out.push({ key: `${kind} ${verb}`, kind, verb, number: 1 });
+  }
+  return out.map(({ kind, verb, number }) => `${number > 1 ? `${kind} ×${number}` : kind} ${verb}`);
+}
+
+function paint(): void {
+  const story = stories.at(-1);
+  silent.hidden = story !== undefined;
+  open.hidden = !stories.some((one) => one.seen.length > 0);
+  if (!story) return;
+  said.textContent = story.line;
+  said.title = story.line;
+  chain.replaceChildren(...short(story.seen).slice(-7).map((text) => h('li', {}, text)));
+  const last = story.seen.at(-1);
+  took.textContent = last ? millis(last.at - story.began) : '';
+}
+
+function timeline(): void {
+  const told = stories.filter((story) => story.seen.length > 0).slice(-8).reverse();
+  const parts = told.map((story) => {
+    const items = story.seen.map(({ at, text }) => h('li', {}, h('span', { class: 'when' }, millis(at - story.began)), h('span', {}, text)));
+    return h('section', {}, h('h3', {}, h('code', {}, story.line)), h('ol', {}, ...items));
+  });
+  const intro = h('p', {}, `As it was seen to happen, for the last ${count(told.length, 'command')} that changed something.`);
+  ask('Timeline', [intro, h('div', { class: 'timeline', tabindex: 0 }, ...parts)], [{ text: 'Close', main: true }]);
+}
+
+export function startStrip(): void {
+  document.querySelector('[data-desk]')?.after(strip);
+  world.on('status', ({ fresh }) => {
+    const now = world.status.objects;
+    const story = current();
+    if (fresh && story) {
+      for (const text of changes(before, now)) story.seen.push({ at: performance.now(), text });
+      paint();
+    }
+    before = now;
+  });
+}

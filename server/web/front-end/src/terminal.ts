@@ -1,0 +1,263 @@
+// One terminal: xterm.js on a session that lives on the server. Loaded when the first terminal is shown.
+
+import { FitAddon } from '@xterm/addon-fit';
+import { SearchAddon } from '@xterm/addon-search';
+import { Unicode11Addon } from '@xterm/addon-unicode11';
+import { WebLinksAddon } from '@xterm/addon-web-links';
+import { WebglAddon } from '@xterm/addon-webgl';
+import { Terminal } from '@xterm/xterm';
+import type { ITheme } from '@xterm/xterm';
+
+import { h, icon } from './dom';
+import { nonce, pauses, socket } from './net';
+import { isDark, onTheme } from './look';
+import type { FromTerminal, Mode, RunPhase } from './types';
+
+// The terminal makes style elements; the content security policy wants to know that they are ours.
+const create = document.createElement.bind(document);
+document.createElement = ((tag: string, options?: ElementCreationOptions) => {
+  const element = create(tag, options);
+  if (tag.toLowerCase() === 'style') element.nonce = nonce;
+  return element;
+}) as typeof document.createElement;
+
+const LIGHT: ITheme = {
+  background: '#fdfcfa', foreground: '#20241f', cursor: '#116a3a', cursorAccent: '#fdfcfa', selectionBackground: '#cfe0d4',
+  black: '#20241f', red: '#a5260d', green: '#116a3a', yellow: '#7a5200', blue: '#17528f', magenta: '#7d2f86', cyan: '#0d6470', white: '#656c65',
+  brightBlack: '#656c65', brightRed: '#bf2e12', brightGreen: '#157a43', brightYellow: '#8a5d00', brightBlue: '#1b64c4', brightMagenta: '#93389d', brightCyan: '#0f7583', brightWhite: '#20241f',
+};
+
+const DARK: ITheme = {
+  background: '#0c0f11', foreground: '#dfe2dc', cursor: '#63d197', cursorAccent: '#0c0f11', selectionBackground: '#2b4a3a',
+  black: '#1b1f22', red: '#ff8f73', green: '#63d197', yellow: '#e6c06e', blue: '#86b8f5', magenta: '#d3a0e6', cyan: '#6fcbd6', white: '#c4c9c3',
+  brightBlack: '#8b938d', brightRed: '#ffab94', brightGreen: '#8be3b4', brightYellow: '#f2d595', brightBlue: '#a9cdf9', brightMagenta: '#e2bff0', brightCyan: '#97dde5', brightWhite: '#f2f4f0',
+};
+
+/** Bytes that are on the screen are told to the server in pieces of at least this much, and whenever nothing is left. */
+const ACK = 16 * 1024;
+
+export interface Listener {
+  mode: (mode: Mode) => void;
+  run: (id: string, phase: RunPhase) => void;
+  /** Leave the terminal: forward or backward, or to where the learner came from. */
+  leave: (way: 'next' | 'previous' | 'back') => void;
+}
+
+export class Term {
+  readonly element = h('div', { class: 'term' });
+  private readonly note = h('div', { class: 'term-note', role: 'status', hidden: true });
+  private readonly term: Terminal;
+  private readonly fitter = new FitAddon();
+  private readonly search = new SearchAddon();
+  private readonly pause = pauses();
+  private socket: WebSocket | null = null;
+  private repaint = false;
+  private pending = 0;
+  private unread = 0;
+  private closed = false;
+  private noteTimer = 0;
+  private finder: HTMLElement | null = null;
+
+  constructor(
+    readonly name: string,
+    private readonly listener: Listener,
+  ) {
+    this.term = new Terminal({
+      allowProposedApi: true,
+      cursorBlink: false,
+      cursorInactiveStyle: 'outline',
+      fontFamily: getComputedStyle(document.documentElement).getPropertyValue('--mono'),
+      fontSize: 13,
+      lineHeight: 1.28,
+      minimumContrastRatio: 4.5,
+      scrollback: 10_000,
+      theme: isDark() ? DARK : LIGHT,
+    });
+    this.term.loadAddon(this.fitter);
+    this.term.loadAddon(this.search);
+    this.term.loadAddon(new Unicode11Addon());
+    this.term.unicode.activeVersion = '11';
+    this.term.loadAddon(new WebLinksAddon((event, uri) => (event.ctrlKey || event.metaKey) && window.open(uri, '_blank', 'noopener')));
+    this.term.attachCustomKeyEventHandler((event) => this.key(event));
+    const encoder = new TextEncoder();
+    this.term.onData((data) => this.send(encoder.encode(data)));
+    this.term.onBinary((data) => this.send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
+    onTheme(() => (this.term.options.theme = isDark() ? DARK : LIGHT));
+  }
+
+  /** Into the page: measures, so the element must be in the document. */
+  open(): void {
+    this.element.append(this.note);
+    this.term.open(this.element);
+    this.term.textarea?.setAttribute('aria-label', `Terminal ${this.name}`);
+    this.paintFast();
+    this.fitter.fit();
+    let frame = 0;
+    new ResizeObserver(() => {
+      cancelAnimationFrame(frame);
+      frame = requestAnimationFrame(() => this.fit());
+    }).observe(this.element);
+    this.term.onResize(({ cols, rows }) => this.tell({ type: 'resize', cols, rows }));
+    this.connect();
+  }
+
+  /** The graphics card draws, where there is one; if it goes away the page draws. */
+  private paintFast(): void {
+    try {
+      const webgl = new WebglAddon();
+      webgl.onContextLoss(() => webgl.dispose());
+      this.term.loadAddon(webgl);
+    } catch {
+      this.element.dataset['plain'] = '';
+    }
+  }
+
+  fit(): void {
+    if (this.element.clientWidth > 40 && this.element.clientHeight > 40) this.fitter.fit();
+  }
+
+  focus(): void {
+    this.term.focus();
+  }
+
+  get hasFocus(): boolean {
+    return this.element.contains(document.activeElement);
+  }
+
+  /** Everything it shows, as text. */
+  text(): string {
+    const buffer = this.term.buffer.active;
+    const lines: string[] = [];
+    for (let row = 0; row < buffer.length; row++) lines.push(buffer.getLine(row)?.translateToString(true) ?? '');
+    return lines.join('\n').trimEnd();
+  }
+
+  dispose(): void {
+    this.closed = true;
+    this.socket?.close();
+    this.term.dispose();
+    this.element.remove();
+  }
+
+  private connect(): void {
+    const made = socket(`/ws/terminals/${this.name}`, { cols: this.term.cols, rows: this.term.rows });
+    this.socket = made;
+    made.onmessage = ({ data }) => {
+      this.pause.reset();
+      if (typeof data === 'string') this.told(JSON.parse(data) as FromTerminal);
+      else this.output(new Uint8Array(data as ArrayBuffer));
+    };
+    made.onclose = () => {
+      if (this.closed) return;
+      this.say('Not connected. Trying again; what you type is not sent.', true);
+      this.listener.mode({ mode: 'starting', why: null });
+      setTimeout(() => !this.closed && this.connect(), this.pause.next());
+    };
+  }
+
+  private told(message: FromTerminal): void {
+    switch (message.type) {
+      case 'snapshot':
+        this.repaint = true;
+        this.say(null);
+        return;
+      case 'size':
+        return this.term.resize(message.cols, message.rows);
+      case 'state':
+        return this.listener.mode(message);
+      case 'run':
+        return this.listener.run(message.id, message);
+      case 'refused':
+        return this.say(message.why);
+      case 'title':
+        return;
+    }
+  }
+
+  private output(bytes: Uint8Array): void {
+    if (this.repaint) {
+      this.repaint = false;
+      this.term.reset();
+    }
+    this.pending += 1;
+    this.term.write(bytes, () => {
+      this.pending -= 1;
+      this.unread += bytes.length;
+      if (this.unread < ACK && this.pending > 0) return;
+      this.tell({ type: 'ack', bytes: this.unread });
+      this.unread = 0;
+    });
+  }
+
+  private tell(message: object): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  private send(bytes: Uint8Array): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(bytes as Uint8Array<ArrayBuffer>);
+    else this.say('Not connected. Trying again; what you type is not sent.', true);
+  }
+
+  /** A sentence over the terminal; it leaves by itself unless it has to stay. */
+  private say(text: string | null, stay = false): void {
+    clearTimeout(this.noteTimer);
+    this.note.hidden = text === null;
+    this.note.textContent = text;
+    if (text !== null && !stay) this.noteTimer = window.setTimeout(() => this.say(null), 6000);
+  }
+
+  private key(event: KeyboardEvent): boolean {
+    if (event.type !== 'keydown') return true;
+    const mine = (does: () => void): boolean => {
+      event.preventDefault();
+      event.stopPropagation();
+      does();
+      return false;
+    };
+    if (event.key === 'F6') return mine(() => this.listener.leave(event.shiftKey ? 'previous' : 'next'));
+    if (event.ctrlKey && event.key === '`') return mine(() => this.listener.leave('back'));
+    const selected = this.term.hasSelection();
+    const copies = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'c' && selected && !event.altKey;
+    if (copies || (event.ctrlKey && event.key === 'Insert' && selected)) return mine(() => this.copy());
+    if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === 'c') return mine(() => this.say('Nothing is selected.'));
+    // The browser pastes by itself when it gets the key; xterm reads the paste event.
+    if ((event.ctrlKey && event.shiftKey && event.key.toLowerCase() === 'v') || (event.shiftKey && event.key === 'Insert')) return false;
+    if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === 'f') return mine(() => this.find());
+    return true;
+  }
+
+  private copy(): void {
+    navigator.clipboard.writeText(this.term.getSelection()).then(
+      () => this.say('Copied'),
+      () => this.say('This browser does not let a page copy.'),
+    );
+    this.term.clearSelection();
+  }
+
+  /** Search what the terminal remembers. */
+  find(): void {
+    if (this.finder) {
+      this.finder.querySelector('input')?.select();
+      return;
+    }
+    const input = h('input', { type: 'search', 'aria-label': 'Find in this terminal', placeholder: 'Find', spellcheck: 'false' });
+    const close = (): void => {
+      this.search.clearDecorations();
+      this.finder?.remove();
+      this.finder = null;
+      this.focus();
+    };
+    const next = (): boolean => this.search.findNext(input.value);
+    const previous = (): boolean => this.search.findPrevious(input.value);
+    input.addEventListener('input', () => this.search.findNext(input.value, { incremental: true }));
+    input.addEventListener('keydown', (event) => {
+      event.stopPropagation();
+      if (event.key === 'Escape') close();
+      if (event.key === 'Enter') (event.shiftKey ? previous : next)();
+    });
+    const button = (name: 'up' | 'down' | 'close', label: string, act: () => void): HTMLElement => h('button', { type: 'button', class: 'tool', 'aria-label': label, title: label, onclick: act }, icon(name));
+    this.finder = h('div', { class: 'find', role: 'search' }, input, button('up', 'Previous', () => previous()), button('down', 'Next', () => next()), button('close', 'Close', close));
+    this.element.append(this.finder);
+    input.focus();
+  }
+}
