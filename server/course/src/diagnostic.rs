@@ -141,7 +141,7 @@ mod tests {
     fn close_words_are_suggested_and_far_ones_are_not() {
         let words = ["object", "list", "history"];
         assert_eq!(did_you_mean("objetc", words), Some("did you mean `object`?".to_owned()));
-        assert_eq!(did_you_mean("hist", words), None);
+        assert_eq!(did_you_mean("container", words), None);
         assert_eq!(did_you_mean("lst", words), Some("did you mean `list`?".to_owned()));
         assert_eq!(did_you_mean("", words), None);
     }
