@@ -13,6 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, execve, fchown, setsid};
@@ -159,6 +160,8 @@ fn terminal(process: &ProcessSpec, owner: Uid, root: RootAccess, reporter: &Repo
         Ok(file)
     };
     let master = open(Path::new("/dev/pts/ptmx")).or_else(|_| open(Path::new("/dev/ptmx")))?;
+    // Not waiting was for the opening alone: it might have been a pipe. How to read is for whoever gets it.
+    fcntl(&master, FcntlArg::F_SETFL(OFlag::empty())).context(Step::Terminal, || "set up the terminal")?;
     let slave = stdio::terminal_peer(master.as_fd()).context(Step::Terminal, || "open the terminal")?;
     if let Some(size) = process.terminal_size {
         stdio::resize(master.as_fd(), size)?;

@@ -262,8 +262,10 @@ fn exec_runs_inside_the_container(fence: &Fence) {
     assert_eq!(error.message, "chdir to cwd (\"/not/there\") set in config.json failed: no such file or directory");
     // Everything in it ends with the first process.
     let other = bench.exec(&container, &process(&["sleep", "1000"])).unwrap();
-    kill(&container);
+    assert!(signal(container.pidfd.as_fd(), libc::SIGKILL).unwrap());
+    // In this order: the kernel lets PID 1 go only when every process of its namespace has been reaped, and this one is ours.
     assert_eq!(wait(&other).unwrap().signal, Some(9));
+    assert_eq!(wait(&container).unwrap().signal, Some(9));
     let error = bench.exec(&container, &process(&["true"])).unwrap_err();
     assert_eq!(error.errno, Some(libc::ESRCH), "{error:?}");
 }

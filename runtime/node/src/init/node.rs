@@ -211,6 +211,8 @@ impl Node {
         let held = self.container(id)?;
         if held.runs() {
             signal(held.pidfd.as_fd(), libc::SIGKILL)?;
+            self.end_execs_of(id)?;
+            let held = self.container(id)?;
             let gone = poll(&mut [PollFd::new(held.pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(KILL_PATIENCE_MILLIS));
             if gone != Ok(1) {
                 return Err(kernel("kill the container", "it does not go away"));
@@ -224,6 +226,26 @@ impl Node {
         if let Some(path) = self.containers.remove(id).and_then(|held| held.cgroup().map(Path::to_owned)) {
             self.busy_groups.push(path);
             self.tidy_groups();
+        }
+        Ok(())
+    }
+
+    /// Kill and reap what was run in a container later. The kernel lets PID 1 of a pid namespace go only when all others in it have
+    /// been reaped, and these are our children, not the container's.
+    fn end_execs_of(&mut self, container: &str) -> Result<(), Failure> {
+        let inside: Vec<&HeldExec> = self.execs.values().filter(|held| held.container == container).collect();
+        let mut reaped = Vec::new();
+        for held in inside {
+            signal(held.pidfd.as_fd(), libc::SIGKILL)?;
+            if poll(&mut [PollFd::new(held.pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(KILL_PATIENCE_MILLIS)) != Ok(1) {
+                return Err(kernel("kill what runs in the container", "it does not go away"));
+            }
+            let status = waitid(Id::PIDFd(held.pidfd.as_fd()), WaitPidFlag::WEXITED);
+            let status = status.map_err(|errno| kernel("reap what ran in the container", errno.desc()))?;
+            reaped.extend(Ended::from_status(status).map(|ended| (held.pid, ended)));
+        }
+        for (pid, ended) in reaped {
+            self.ended(pid, ended);
         }
         Ok(())
     }
