@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
+use futures::StreamExt;
 use kube::client::Body;
 use serde_json::{Value, json};
 
@@ -179,7 +179,7 @@ impl Prober {
                 Some(2) if stderr.len() < MAX_OUTPUT => stderr.extend_from_slice(&frame[1..]),
                 Some(3) => {
                     let status: Value = serde_json::from_slice(&frame[1..]).map_err(|error| error.to_string())?;
-                    if let Err(error) = connection.close().await {
+                    if let Err(error) = connection.close(None).await {
                         return Err(error.to_string());
                     }
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

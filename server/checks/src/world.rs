@@ -230,9 +230,9 @@ impl World {
         self.revision = self.revision.max(revision);
     }
 
-    /// Forget the answers before a chapter starts anew.
-    pub fn forget_answers(&mut self) {
-        self.answers.clear();
+    /// Forget what was, for those who only want what is.
+    pub fn forget_changes(&mut self) {
+        self.changes.clear();
     }
 }
 

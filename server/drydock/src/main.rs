@@ -5,6 +5,8 @@
 
 mod cli;
 mod commands;
+mod exec;
+mod page;
 mod state;
 
 use std::process::ExitCode;

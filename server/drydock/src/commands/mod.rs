@@ -5,6 +5,7 @@ mod bench;
 mod cluster;
 mod doctor;
 mod serve;
+mod shell;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,112 @@
+//! `drydock serve`: the book in the browser and a cluster behind it.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use drydock_checks::grader::Grader;
+use drydock_cluster::spawn::Running;
+use drydock_web::WebConfig;
+use drydock_web::workbench::Step;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster;
+use crate::cli::Serve;
+use crate::page::course::{Content, Lessons};
+use crate::page::verdicts::Judge;
+use crate::page::workbench::LabWorkbench;
+use crate::state::{RunningNow, State};
+
+/// Serve until Ctrl-C.
+pub(crate) fn run(state: &State, args: &Serve) -> anyhow::Result<ExitCode> {
+    let asked_at = cluster::now_ms();
+    let _lock = match state.lock()? {
+        Ok(lock) => lock,
+        Err(running) => return already(state, &running, args),
+    };
+    let content = Content::load(args.content.as_deref())?;
+    let listener = listen(args.listen)?;
+    let nodes = args.nodes.unwrap_or_else(|| content.nodes());
+    let mut settings = cluster::settings(nodes);
+    settings.asked_at_ms = asked_at;
+    settings.home_files = content.home_files();
+    settings.internet = content.internet();
+    let (running, millis) = cluster::start(state, args.api_port, settings)?;
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}/");
+    state.announce(&RunningNow { pid: std::process::id() as i32, url: Some(url.clone()), api_port: running.api_port, nodes })?;
+    cluster::wait_for(serve(state, content, listener, running, &url, millis, args.no_open))
+}
+
+/// The listener of the page; taken ports are told with the way out.
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        bail!("the page is served on the loopback interface only, not on {}; use --listen 127.0.0.1:{}", address.ip(), address.port());
+    }
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot serve on {address}; is it in use? Choose another port with --listen 127.0.0.1:PORT, or 0 for any free one"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn already(state: &State, running: &RunningNow, args: &Serve) -> anyhow::Result<ExitCode> {
+    match &running.url {
+        Some(url) => {
+            println!("{url} is served already (process {})", running.pid);
+            open_browser(url, args.no_open);
+            Ok(ExitCode::SUCCESS)
+        }
+        None => bail!("a cluster without lessons runs on {} (process {}); end it with `drydock cluster down`", state.directory.display(), running.pid),
+    }
+}
+
+async fn serve(state: &State, content: Content, listener: TcpListener, running: Running, url: &str, millis: i64, quiet: bool) -> anyhow::Result<ExitCode> {
+    let client = page_client(&running.directory).await?;
+    let steps = vec![Step { label: "Start the cluster".to_owned(), done: true, millis: u64::try_from(millis).ok() }];
+    let workbench = LabWorkbench::start(client.clone(), steps);
+    let grader = Grader::start(client, content.plans(), &state.directory.join("grading"))?;
+    workbench.judged_by(grader.clone());
+    let config = WebConfig {
+        course: Arc::new(Lessons::new(content)),
+        workbench,
+        verdicts: Arc::new(Judge::new(grader)),
+        progress_dir: state.directory.join("progress"),
+    };
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let shutdown = CancellationToken::new();
+    let page = tokio::spawn(drydock_web::serve(listener, config, shutdown.clone().cancelled_owned()));
+    println!("{url} ready in {millis} ms");
+    std::io::stdout().flush()?;
+    open_browser(url, quiet);
+    let ended = tokio::select! {
+        ended = cluster::until_told(running) => ended,
+        served = page => match served? {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(error.into()),
+        },
+    };
+    shutdown.cancel();
+    ended
+}
+
+/// A client with the page's own credentials, whose requests are never evidence.
+pub(crate) async fn page_client(directory: &Path) -> anyhow::Result<kube::Client> {
+    let path = directory.join("kubeconfigs/page");
+    let config = kube::config::Kubeconfig::read_from(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
+    Ok(kube::Client::try_from(config)?)
+}
+
+/// Open the page where there is somebody to see it.
+fn open_browser(url: &str, quiet: bool) {
+    let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    let root = nix::unistd::geteuid().is_root();
+    let Some(program) = drydock_cluster::spawn::find_program("xdg-open").filter(|_| display && !quiet && !root) else { return };
+    let opened = Command::new(program).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    if let Err(error) = opened {
+        tracing::debug!(%error, "no browser");
+    }
+}

@@ -1,0 +1,140 @@
+//! The picture of the cluster on the page: from objects to what kubectl would print of them. Pure.
+
+use std::sync::Arc;
+
+use drydock_checks::world::World;
+use drydock_web::workbench::{Node, Object, Phase, Status, Step};
+use serde_json::Value;
+
+/// Kinds in the picture, nodes aside.
+pub(crate) const KINDS: [&str; 4] = ["Deployment", "ReplicaSet", "Pod", "Service"];
+/// Namespaces of the cluster itself.
+const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+/// Draw what there is.
+pub(crate) fn draw(world: &World, phase: Phase, steps: Vec<Step>) -> Status {
+    let nodes = world.objects("Node").values().map(|node| Node { name: text(&node["metadata"]["name"]), ready: condition(node, "Ready") });
+    let mut objects = Vec::new();
+    for kind in KINDS {
+        let all = world.objects(kind).values();
+        objects.extend(all.filter(|object| shown(kind, object)).map(|found| object(kind, found, world)));
+    }
+    Status { phase, steps, nodes: nodes.collect(), objects }
+}
+
+/// What the cluster keeps for itself stays out, and so do ReplicaSets of earlier revisions.
+fn shown(kind: &str, object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let own = kind == "Service" && metadata["name"] == "kubernetes" && metadata["namespace"] == "default";
+    let empty = kind == "ReplicaSet" && object["spec"]["replicas"] == 0 && object["status"]["replicas"].as_u64().unwrap_or(0) == 0;
+    !own && !empty && !SYSTEM.iter().any(|system| metadata["namespace"] == *system)
+}
+
+fn object(kind: &str, object: &Arc<Value>, world: &World) -> Object {
+    let metadata = &object["metadata"];
+    let owner = metadata["ownerReferences"].as_array().into_iter().flatten().find(|owner| owner["controller"] == true);
+    let terminating = !metadata["deletionTimestamp"].is_null();
+    let (state, ready, trouble) = match kind {
+        "Pod" => pod(object),
+        "Service" => (text(&object["spec"]["clusterIP"]), true, false),
+        _ => replicas(object),
+    };
+    let labels = metadata["labels"].as_object().into_iter().flatten().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    Object {
+        uid: text(&metadata["uid"]),
+        kind: kind.to_owned(),
+        namespace: text(&metadata["namespace"]),
+        name: text(&metadata["name"]),
+        owner: owner.map(|owner| text(&owner["uid"])),
+        node: object["spec"]["nodeName"].as_str().map(str::to_owned),
+        state: if terminating { "Terminating".to_owned() } else { state },
+        ready,
+        terminating,
+        trouble,
+        restarts: statuses(object).map(|status| status["restartCount"].as_u64().unwrap_or(0)).sum::<u64>() as u32,
+        labels: labels.collect(),
+        selects: if kind == "Service" { selected(object, world) } else { Vec::new() },
+    }
+}
+
+fn replicas(object: &Value) -> (String, bool, bool) {
+    let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+    let ready = object["status"]["readyReplicas"].as_u64().unwrap_or(0);
+    (format!("{ready}/{wanted}"), ready == wanted, false)
+}
+
+/// Waiting states that will not end by themselves.
+const TROUBLES: [&str; 9] = [
+    "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError",
+    "RunContainerError", "Error",
+];
+
+/// What kubectl prints of a Pod.
+// upstream: pkg/printers/internalversion/printers.go, printPod
+fn pod(pod: &Value) -> (String, bool, bool) {
+    let status = &pod["status"];
+    let mut state = status["reason"].as_str().or(status["phase"].as_str()).unwrap_or("Pending").to_owned();
+    for container in statuses(pod) {
+        let (waiting, terminated) = (&container["state"]["waiting"], &container["state"]["terminated"]);
+        if let Some(reason) = waiting["reason"].as_str().or(terminated["reason"].as_str()) {
+            state = reason.to_owned();
+        }
+    }
+    let ready = condition(pod, "Ready") || status["phase"] == "Succeeded";
+    let trouble = TROUBLES.contains(&state.as_str()) || status["phase"] == "Failed";
+    (state, ready, trouble)
+}
+
+fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    pod["status"]["containerStatuses"].as_array().into_iter().flatten()
+}
+
+fn selected(service: &Value, world: &World) -> Vec<String> {
+    let Some(wanted) = service["spec"]["selector"].as_object().filter(|selector| !selector.is_empty()) else { return Vec::new() };
+    let fits = |pod: &Value| {
+        pod["metadata"]["namespace"] == service["metadata"]["namespace"] && wanted.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value)
+    };
+    world.objects("Pod").values().filter(|pod| fits(pod)).map(|pod| text(&pod["metadata"]["uid"])).collect()
+}
+
+fn condition(object: &Value, name: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| condition["type"] == name && condition["status"] == "True")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn pods_are_shown_as_kubectl_prints_them() {
+        let cases = [
+            (json!({"phase": "Pending"}), "Pending", false, false),
+            (json!({"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}), "ContainerCreating", false, false),
+            (json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"state": {"running": {}}}]}), "Running", true, false),
+            (json!({"phase": "Running", "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "restartCount": 3}]}), "CrashLoopBackOff", false, true),
+            (json!({"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"reason": "Completed"}}}]}), "Completed", true, false),
+        ];
+        for (status, state, ready, trouble) in cases {
+            let mut world = World::default();
+            world.found("Pod", json!({"metadata": {"name": "a", "namespace": "default", "uid": "1"}, "spec": {}, "status": status}));
+            let status = draw(&world, Phase::Ready, Vec::new());
+            let drawn = &status.objects[0];
+            assert_eq!((drawn.state.as_str(), drawn.ready, drawn.trouble), (state, ready, trouble));
+        }
+    }
+
+    #[test]
+    fn the_clusters_own_things_stay_out() {
+        let mut world = World::default();
+        world.found("Pod", json!({"metadata": {"name": "a", "namespace": "kube-system"}}));
+        world.found("Service", json!({"metadata": {"name": "kubernetes", "namespace": "default"}}));
+        world.found("ReplicaSet", json!({"metadata": {"name": "old", "namespace": "default"}, "spec": {"replicas": 0}, "status": {"replicas": 0}}));
+        assert!(draw(&world, Phase::Ready, Vec::new()).objects.is_empty());
+    }
+}

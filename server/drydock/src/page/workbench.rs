@@ -1,0 +1,136 @@
+//! The machine beside the book: terminals of the workstation, the picture of the cluster, files, reset.
+
+use std::sync::{Arc, OnceLock};
+
+use drydock_checks::grader::Grader;
+use drydock_checks::watch as follow;
+use drydock_checks::world::World;
+use drydock_terminal::Terminals;
+use drydock_web::Pending;
+use drydock_web::workbench::{Phase, Reset, Status, Step, Workbench};
+use tokio::sync::{mpsc, watch};
+
+use super::picture;
+use super::shell::WorkstationShell;
+use crate::exec::{LAB, encode};
+
+/// Lines a terminal remembers.
+const SCROLLBACK: usize = 5000;
+/// The learner's home.
+const HOME: &str = "/home/learner";
+
+/// The workbench of a running cluster.
+pub(crate) struct LabWorkbench {
+    client: kube::Client,
+    terminals: Terminals,
+    status: watch::Sender<Arc<Status>>,
+    phase: watch::Sender<Phase>,
+    grader: OnceLock<Grader>,
+}
+
+impl LabWorkbench {
+    /// The workbench of the cluster behind `client`, which took these steps to boot.
+    pub(crate) fn start(client: kube::Client, steps: Vec<Step>) -> Arc<LabWorkbench> {
+        let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK);
+        let status = watch::Sender::new(Arc::new(Status { phase: Phase::Ready, steps: steps.clone(), ..Status::default() }));
+        let phase = watch::Sender::new(Phase::Ready);
+        let workbench = Arc::new(LabWorkbench { client, terminals, status, phase, grader: OnceLock::new() });
+        tokio::spawn(draw(Arc::clone(&workbench), steps));
+        workbench
+    }
+
+    /// The grader to reset with the cluster.
+    pub(crate) fn judged_by(&self, grader: Grader) {
+        if self.grader.set(grader).is_err() {
+            tracing::error!("the workbench has a grader already");
+        }
+    }
+
+    async fn reset_chapter(&self, chapter: &str) -> Result<(), String> {
+        let request = http::Request::post(format!("{LAB}/reset")).body(b"{}".to_vec()).map_err(|error| error.to_string())?;
+        self.client.request_text(request).await.map_err(|error| format!("The cluster could not be reset: {error}. Try again, or start drydock anew."))?;
+        self.terminals.close_all().await;
+        match self.grader.get() {
+            Some(grader) => grader.reset(chapter).await.map_err(|error| format!("Progress could not be reset: {error}.")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Draw the picture anew whenever something in it changes.
+async fn draw(workbench: Arc<LabWorkbench>, steps: Vec<Step>) {
+    let kinds = picture::KINDS.iter().copied().chain(["Node"]).map(str::to_owned).collect();
+    let (sender, mut news) = mpsc::unbounded_channel();
+    let _watches = follow::follow(&workbench.client, kinds, false, u64::MAX, sender);
+    let mut world = World::default();
+    let mut phase = workbench.phase.subscribe();
+    loop {
+        tokio::select! {
+            update = news.recv() => {
+                let Some(update) = update else { return };
+                update.apply(&mut world);
+                while let Ok(update) = news.try_recv() {
+                    update.apply(&mut world);
+                }
+                // The picture shows now; what was is not needed.
+                world.forget_changes();
+            }
+            changed = phase.changed() => if changed.is_err() { return },
+        }
+        let status = picture::draw(&world, phase.borrow_and_update().clone(), steps.clone());
+        workbench.status.send_if_modified(|known| {
+            let news = **known != status;
+            if news {
+                *known = Arc::new(status);
+            }
+            news
+        });
+    }
+}
+
+impl Workbench for LabWorkbench {
+    fn terminals(&self) -> Terminals {
+        self.terminals.clone()
+    }
+
+    fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.subscribe()
+    }
+
+    fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>> {
+        Box::pin(async move {
+            let Reset::Chapter { chapter } = scope;
+            self.phase.send_replace(Phase::Resetting);
+            let done = self.reset_chapter(&chapter).await;
+            self.phase.send_replace(Phase::Ready);
+            done
+        })
+    }
+
+    fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>> {
+        let path = absolute(path);
+        Box::pin(async move {
+            let request = http::Request::get(format!("{LAB}/workstations/main/files?path={}", encode(&path))).body(Vec::new());
+            let request = request.map_err(|error| error.to_string())?;
+            match self.client.request_text(request).await {
+                Ok(text) => Ok(Some(text.into_bytes())),
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                Err(error) => Err(format!("{path} cannot be read: {error}")),
+            }
+        })
+    }
+
+    fn write_file(&self, path: &str, bytes: Vec<u8>) -> Pending<'_, Result<(), String>> {
+        let path = absolute(path);
+        Box::pin(async move {
+            let request = http::Request::put(format!("{LAB}/workstations/main/files?path={}", encode(&path))).body(bytes);
+            let request = request.map_err(|error| error.to_string())?;
+            let written = self.client.request_text(request).await;
+            written.map(drop).map_err(|error| format!("{path} cannot be written: {error}"))
+        })
+    }
+}
+
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{HOME}/{}", path.trim_start_matches("~/")) }
+}
