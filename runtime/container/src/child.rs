@@ -90,10 +90,9 @@ enum RootAccess {
 }
 
 fn prepare(birth: &Birth<'_>, reporter: &Reporter) -> Result<(), Error> {
-    // Nobody in the container may look into this process before it is the program: it is still a copy of node-init.
-    syscalls::prctl(libc::PR_SET_DUMPABLE, 0).context(Step::Clone, || "hide from the container")?;
-    cgroup::join(&birth.doors)?;
     if let Some(score) = birth.oom_score_adj {
+        // The file belongs to us only while others may look at us.
+        syscalls::prctl(libc::PR_SET_DUMPABLE, 1).context(Step::Limits, || "own our files below /proc")?;
         match fs::write("/proc/self/oom_score_adj", score.to_string()) {
             // Lowering it takes rights over the host.
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -102,6 +101,9 @@ fn prepare(birth: &Birth<'_>, reporter: &Reporter) -> Result<(), Error> {
             other => other.context(Step::Limits, || format!("set oom_score_adj {score}"))?,
         }
     }
+    // Nobody in the container may look into this process before it is the program: it is still a copy of node-init.
+    syscalls::prctl(libc::PR_SET_DUMPABLE, 0).context(Step::Clone, || "hide from the container")?;
+    cgroup::join(&birth.doors)?;
     // The parent blocks SIGCHLD and, as every Rust program, ignores SIGPIPE; both would be inherited.
     syscalls::default_signals().context(Step::Clone, || "reset signals")?;
     umask(Mode::from_bits_truncate(0o022));

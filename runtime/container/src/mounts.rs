@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 
@@ -45,6 +45,9 @@ const MASKED: [&str; 11] = [
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// The `tty` group of every distribution.
 const TTY_GROUP: u32 = 5;
+
+/// As many symbolic links as the kernel follows.
+const MAX_LINKS: u32 = 40;
 
 /// What goes where, not mounted yet.
 pub(crate) struct Prepared(Vec<(OwnedFd, PathBuf, Shape)>);
@@ -111,8 +114,9 @@ impl Prepared {
     pub(crate) fn attach(self) -> Result<(), Error> {
         let mut linked = false;
         for (tree, target, shape) in self.0 {
-            make_target(&target, shape)?;
-            syscalls::attach(tree.as_fd(), &target).context(Step::Mount, || format!("mount {}", target.display()))?;
+            let place = resolve(&target).context(Step::Mount, || format!("make mount point {}", target.display()))?;
+            make_target(&place, shape)?;
+            syscalls::attach(tree.as_fd(), &place).context(Step::Mount, || format!("mount {}", target.display()))?;
             if !linked && target == Path::new("/dev") {
                 linked = true;
                 for (name, to) in LINKS {
@@ -192,6 +196,32 @@ fn bind_devices(devices: Devices, prepared: &mut Vec<(OwnedFd, PathBuf, Shape)>)
         }
     }
     Ok(())
+}
+
+/// Where a path leads once its symbolic links are followed, also when there is nothing at their end yet.
+fn resolve(path: &Path) -> Result<PathBuf, Errno> {
+    let (mut place, mut links) = (PathBuf::from("/"), 0);
+    let mut ahead: Vec<PathBuf> = path.components().rev().map(|component| component.as_os_str().into()).collect();
+    while let Some(next) = ahead.pop() {
+        match next.components().next() {
+            Some(Component::RootDir) => place = PathBuf::from("/"),
+            Some(Component::ParentDir) => {
+                place.pop();
+            }
+            Some(Component::Normal(name)) => match fs::read_link(place.join(name)) {
+                Ok(link) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::ELOOP);
+                    }
+                    ahead.extend(link.components().rev().map(|component| PathBuf::from(component.as_os_str())));
+                }
+                Err(_) => place.push(name),
+            },
+            Some(Component::CurDir | Component::Prefix(_)) | None => {}
+        }
+    }
+    Ok(place)
 }
 
 fn make_target(target: &Path, shape: Shape) -> Result<(), Error> {

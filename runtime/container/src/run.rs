@@ -97,7 +97,7 @@ pub fn start(spec: &ContainerSpec, around: Surroundings<'_>) -> Result<Process, 
     let join = match &spec.pid {
         PidMode::Own => None,
         PidMode::Node => Some(None),
-        PidMode::Sandbox => around.sandbox.and_then(Sandbox::reaper).map(Some),
+        PidMode::Sandbox => around.sandbox.and_then(Sandbox::pid_namespace).map(Some),
         PidMode::Container(id) => match around.neighbor {
             Some(neighbor) => Some(Some(neighbor)),
             None => return Err(Error::new(Step::Request, format!("container {id:?}, whose processes should be shared, is not running"))),

@@ -41,6 +41,7 @@ pub struct Sandbox {
 struct Reaper {
     pid: Pid,
     pidfd: OwnedFd,
+    namespace: OwnedFd,
 }
 
 impl Sandbox {
@@ -115,9 +116,9 @@ impl Sandbox {
         self.shm.as_deref()
     }
 
-    /// PID 1 of the shared pid namespace, for joining it.
-    pub(crate) fn reaper(&self) -> Option<BorrowedFd<'_>> {
-        self.reaper.as_ref().map(|reaper| reaper.pidfd.as_fd())
+    /// The shared pid namespace, for joining it.
+    pub(crate) fn pid_namespace(&self) -> Option<BorrowedFd<'_>> {
+        self.reaper.as_ref().map(|reaper| reaper.namespace.as_fd())
     }
 
     /// The process id of the shared pid namespace's PID 1.
@@ -229,21 +230,38 @@ fn raise_loopback() -> Result<(), Errno> {
 
 /// Fork PID 1 of a shared pid namespace.
 fn reaper() -> Result<Reaper, Error> {
-    match syscalls::clone3(libc::CLONE_NEWPID).context(Step::Clone, || "fork the reaper of a shared pid namespace")? {
-        Forked::Parent { pid, pidfd } => Ok(Reaper { pid, pidfd }),
-        Forked::Child => {
-            // A copy of node-init without its descriptors, so that nothing of the node is reachable through it.
-            let code = match syscalls::close_from_3().and_then(|()| reap_forever()) {
-                Ok(()) => 0,
-                Err(_) => 1,
-            };
-            syscalls::exit_now(code)
-        }
+    let what = || "fork the reaper of a shared pid namespace";
+    let home = Home::remember(CloneFlags::CLONE_NEWPID)?;
+    unshare(CloneFlags::CLONE_NEWPID).context(Step::Namespaces, what)?;
+    let forked = syscalls::clone3(0);
+    if let Ok(Forked::Child) = forked {
+        // A copy of node-init without its descriptors, so that nothing of the node is reachable through it.
+        let code = match syscalls::close_from_3().and_then(|()| reap_forever()) {
+            Ok(()) => 0,
+            Err(_) => 1,
+        };
+        syscalls::exit_now(code)
+    }
+    // By way of our own children: looking at the reaper itself takes rights over its memory, which is a copy of ours.
+    let namespace = File::open("/proc/self/ns/pid_for_children");
+    home.go_back();
+    match forked.context(Step::Clone, what)? {
+        Forked::Parent { pid, pidfd } => match namespace {
+            Ok(namespace) => Ok(Reaper { pid, pidfd, namespace: namespace.into() }),
+            Err(error) => {
+                syscalls::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).context(Step::Namespaces, || "end the reaper")?;
+                Err(error).context(Step::Namespaces, || "open the shared pid namespace")
+            }
+        },
+        Forked::Child => syscalls::exit_now(1),
     }
 }
 
 fn reap_forever() -> Result<(), Errno> {
+    // Our files below /proc are ours only while others may look at us, which is no longer than this.
+    syscalls::prctl(libc::PR_SET_DUMPABLE, 1)?;
     rename("/pause");
+    syscalls::prctl(libc::PR_SET_DUMPABLE, 0)?;
     nix::unistd::chdir("/")?;
     let mut children = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT] {

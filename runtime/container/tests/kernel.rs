@@ -408,7 +408,7 @@ fn containers_of_a_sandbox_share_what_pods_share(fence: &Fence) {
     assert_eq!(one, two);
     assert!(one.starts_with("web-0\n") && one.ends_with("0x9\n80\n"), "{one}");
     bench.run(&bench.shell("echo shared > /dev/shm/f"));
-    assert_eq!(bench.run(&bench.shell("cat /dev/shm/f; df -k /dev/shm | tail -1 | awk '{print $2}'")).stdout, "shared\n65536\n");
+    assert_eq!(bench.run(&bench.shell("cat /dev/shm/f; df -k --output=size /dev/shm | tail -1 | tr -d ' '")).stdout, "shared\n65536\n");
     let own = fs::read_link("/proc/self/ns/net").unwrap();
     let made_inside = bench.sandbox.as_ref().unwrap().in_network(|| fs::read_link("/proc/self/ns/net")).unwrap();
     assert!(one.contains(&made_inside.display().to_string()));
@@ -453,7 +453,7 @@ fn process_ids_are_shared_when_asked_for(fence: &Fence) {
 
 fn the_kernel_is_hidden_unless_privileged(fence: &Fence) {
     let bench = Bench::new(fence, "masks");
-    let script = "echo 1 > /proc/sys/vm/drop_caches; mkdir /sys/x; wc -c < /proc/kcore; wc -c < /proc/keys; ls /sys/firmware | wc -l; echo a > /dev/null; ls /dev | tr '\\n' ' '";
+    let script = "echo 1 > /proc/sys/vm/drop_caches; mkdir /sys/x; for f in kcore keys; do if test -e /proc/$f; then wc -c < /proc/$f; else echo 0; fi; done; ls /sys/firmware | wc -l; echo a > /dev/null; ls /dev | tr '\\n' ' '";
     let done = bench.run(&bench.shell(script));
     assert_eq!(done.stdout, "0\n0\n0\ncore fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ", "{done:?}");
     assert_eq!(done.stderr.matches("Read-only file system").count(), 2, "{done:?}");
@@ -476,7 +476,7 @@ fn volumes_are_mounted_inside_only(fence: &Fence) {
     fs::create_dir_all(&outside).unwrap();
     // An image whose mount point is a link to somewhere on the node.
     std::os::unix::fs::symlink(&outside, layer.join("trap")).unwrap();
-    let mut spec = bench.shell("cat /data/file /etc/one /trap/file; echo w > /data/sub/w; echo w > /ro/w; cat /tmp/size; df -k /mem | tail -1 | awk '{print $2}'");
+    let mut spec = bench.shell("cat /data/file /etc/one /trap/file; echo w > /data/sub/w; echo w > /ro/w; cat /tmp/size; df -k --output=size /mem | tail -1 | tr -d ' '");
     spec.root.layers.push(layer);
     spec.mounts.extend([
         Mount::bind(&volume, "/data"),
@@ -543,7 +543,8 @@ fn limits_of_control_groups_are_enforced_or_reported(fence: &Fence) {
     assert_eq!(refused, Vec::<String>::new());
     let spec = limited(&bench, "tail /dev/zero", Limits { memory: Some(32 << 20), ..Limits::default() });
     let done = bench.run(&spec);
-    assert_eq!(done.ended, Ended { code: 137, signal: Some(9) });
+    // Either the program was PID 1, or the shell in front of it passes its code on.
+    assert_eq!(done.ended.code, 137, "{done:?}");
     let group = bench.cgroups.group(&spec.cgroup.unwrap().path).unwrap();
     assert!(group.oom_kills() > 0);
     assert_eq!(group.remove(), drydock_container::cgroup::Removal::Gone);

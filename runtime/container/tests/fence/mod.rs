@@ -20,10 +20,10 @@ use nix::unistd::{ForkResult, Uid, fork, getgid, getuid, pipe, setresgid, setres
 const BASE: u32 = 1_700_000_000;
 
 /// One case: its name and what it does.
-pub type Case = (&'static str, fn(&Fence));
+pub(crate) type Case = (&'static str, fn(&Fence));
 
 /// What a case may use.
-pub struct Fence {
+pub(crate) struct Fence {
     /// A directory of this run; removed afterwards.
     pub directory: PathBuf,
     /// Delegated control groups, by controller.
@@ -34,14 +34,14 @@ pub struct Fence {
 
 impl Fence {
     /// A new directory for one case.
-    pub fn directory_for(&self, name: &str) -> PathBuf {
+    pub(crate) fn directory_for(&self, name: &str) -> PathBuf {
         let path = self.directory.join(name);
         fs::create_dir_all(&path).unwrap();
         path
     }
 
     /// An image layer that borrows its programs from the machine: the caller mounts `/usr`.
-    pub fn layer(&self) -> PathBuf {
+    pub(crate) fn layer(&self) -> PathBuf {
         let layer = self.directory.join("layer");
         if layer.exists() {
             return layer;
@@ -64,7 +64,7 @@ impl Fence {
 }
 
 /// Run the cases behind the fence. Call it first thing in `main`, while the process has one thread.
-pub fn run(cases: &[Case]) -> ExitCode {
+pub(crate) fn run(cases: &[Case]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
