@@ -4,15 +4,21 @@
 
 use crate::page::escape;
 
-/// Shell text: one `span.line` per line, the program's name strong, options and comments faint.
+/// Shell text: one `span.line` per line, the program's name strong, options and comments faint. Every word is a
+/// span, so that a long line is broken between words.
 pub(crate) fn shell(text: &str) -> String {
     let mut continued = false;
-    let lines = text.trim_end().lines().map(|line| {
-        let html = format!("<span class=\"line{}\">{}</span>", if continued { " more" } else { "" }, shell_line(line, continued));
+    let text = text.trim_end();
+    let last = text.lines().count();
+    let lines = text.lines().enumerate().map(|(index, line)| {
+        let class = if continued { "line more" } else { "line" };
+        // The break is part of its line, so that lines can be blocks without empty ones between them.
+        let end = if index + 1 < last { "\n" } else { "" };
+        let html = format!("<span class=\"{class}\">{}{end}</span>", shell_line(line, continued));
         continued = line.ends_with('\\');
         html
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.collect()
 }
 
 fn shell_line(line: &str, continued: bool) -> String {
@@ -34,14 +40,10 @@ fn shell_line(line: &str, continued: bool) -> String {
             _ if command_next => "k",
             _ if word.starts_with('-') => "o",
             _ if word.starts_with(['\'', '"']) => "s",
-            _ => "",
+            _ => "w",
         };
         command_next = class == "p" || (command_next && word == "sudo");
-        if class.is_empty() {
-            out.push_str(&escape(word));
-        } else {
-            out.push_str(&format!("<span class=\"{class}\">{}</span>", escape(word)));
-        }
+        out.push_str(&format!("<span class=\"{class}\">{}</span>", escape(word)));
         rest = &rest[word.len()..];
     }
     out

@@ -175,7 +175,7 @@ fn section_html(section: &Section) -> String {
         if section.kind != SectionKind::Text {
             out.push_str(&format!("<p class=\"card-head\"><span class=\"label\">{label}</span>{minutes}<span class=\"card-state\" data-card-state></span></p>"));
         }
-        out.push_str(&format!("<h{level} tabindex=\"-1\">{}</h{level}>", inline(title)));
+        out.push_str(&format!("<h{level} tabindex=\"-1\">{}</h{level}>", inline(&capital(title))));
     }
     let mut checks = false;
     for block in &section.blocks {
@@ -196,6 +196,12 @@ fn section_html(section: &Section) -> String {
     }
     out.push_str("</section>");
     out
+}
+
+/// What is left of a title without its first words still begins like one.
+fn capital(title: &str) -> String {
+    let mut chars = title.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn block_html(block: &Block, out: &mut String) {

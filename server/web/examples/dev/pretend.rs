@@ -100,7 +100,7 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
 impl World {
     fn edit(&self, edit: impl FnOnce(&mut Status)) {
         self.status.send_modify(|status| edit(Arc::make_mut(status)));
-        let pods: String = self.pods().iter().map(|pod| format!("{:<14} {}     {:<9} {}          5s\n", pod.name, u8::from(pod.ready), pod.state, pod.restarts)).collect();
+        let pods: String = self.pods().iter().map(|pod| format!("{:<14} {}/1     {:<9} {}          5s\n", pod.name, u8::from(pod.ready), pod.state, pod.restarts)).collect();
         let file = self.shell.home.parent().map(|state| state.join("pods"));
         if let Some(Err(error)) = file.map(|file| std::fs::write(file, pods)) {
             eprintln!("pods: {error}");

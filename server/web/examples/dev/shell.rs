@@ -26,7 +26,8 @@ set -o history
 const KUBECTL: &str = r#"#!/bin/bash
 say() { echo "$*" > "$DRYDOCK_DEV/events"; }
 case "$1 $2" in
-  "run "*) say "run $2"; echo "pod/$2 created" ;;
+  "run "*) grep -q "^$2 " "$DRYDOCK_DEV/pods" 2>/dev/null && { echo "Error from server (AlreadyExists): pods \"$2\" already exists" >&2; exit 1; }
+    say "run $2"; echo "pod/$2 created" ;;
   "create deployment") say "deploy $3"; echo "deployment.apps/$3 created" ;;
   "delete pod"*) say "delete $3"; echo "pod \"$3\" deleted" ;;
   "get pods") printf 'NAME           READY   STATUS    RESTARTS   AGE\n'; cat "$DRYDOCK_DEV/pods" 2>/dev/null ;;

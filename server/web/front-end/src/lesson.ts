@@ -64,8 +64,6 @@ function mark(figure: HTMLElement, phase: RunPhase | null): void {
   else if (world.book.runs.includes(`${chapter}/${figure.dataset['command']}`)) [state, says] = ['before', ''];
   figure.dataset['run'] = state;
   result.textContent = says;
-  const again = state === 'ok' || state === 'before' || state === 'failed' || state === 'stopped';
-  button.lastChild!.textContent = again ? 'Run again' : 'Run';
   button.setAttribute('aria-disabled', String(state === 'running'));
 }
 

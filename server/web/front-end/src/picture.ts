@@ -160,7 +160,7 @@ function drawLinks(): void {
 export function startPicture(): void {
   links.setAttribute('class', 'links');
   links.setAttribute('aria-hidden', 'true');
-  picture.append(links, none, owners, nodes);
+  picture.append(none, owners, nodes, links);
   world.on('status', paint);
   new ResizeObserver(() => drawLinks()).observe(picture);
   show();

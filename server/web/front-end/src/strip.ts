@@ -21,6 +21,8 @@ interface Story {
 
 /** What happens this long after a command ended is still laid to it, while nothing else is run. */
 const AFTERMATH = 20_000;
+/** Terminals and events have sockets of their own: what a command did may be told this much before the command itself. */
+const EARLY = 150;
 
 const stories: Story[] = [];
 const said = h('span', { class: 'said' });
@@ -34,7 +36,11 @@ export const strip = h('footer', { class: 'strip', 'aria-label': 'Last command' 
 let before: ClusterObject[] = [];
 
 export function commandBegan(session: string, line: string): void {
-  stories.push({ session, line, began: performance.now(), ended: null, seen: [] });
+  const began = performance.now();
+  const before = stories.at(-1);
+  const early = before?.ended === null ? [] : (before?.seen.filter(({ at }) => began - at < EARLY) ?? []);
+  if (before) before.seen = before.seen.filter((seen) => !early.includes(seen));
+  stories.push({ session, line, began, ended: null, seen: early.map((seen) => ({ ...seen, at: began })) });
   if (stories.length > 40) stories.shift();
   paint();
 }
@@ -84,9 +90,9 @@ function short(seen: Seen[]): string[] {
 }
 
 function paint(): void {
-  const story = stories.at(-1);
+  const story = stories.findLast((one) => one.seen.length > 0);
   silent.hidden = story !== undefined;
-  open.hidden = !stories.some((one) => one.seen.length > 0);
+  open.hidden = story === undefined;
   if (!story) return;
   said.textContent = story.line;
   said.title = story.line;
