@@ -194,10 +194,11 @@ fn limits(container: &Container) -> Limits {
     }
 }
 
-/// The signal that asks a container of this image to stop.
-pub(super) fn stop_signal(image: &Image) -> String {
-    let own = image.config.config().as_ref().and_then(|config| config.stop_signal().clone());
-    own.filter(|signal| !signal.is_empty()).unwrap_or_else(|| "SIGTERM".to_owned())
+/// The signal that asks a container to stop: its own, its image's, or SIGTERM.
+pub(super) fn stop_signal(container: &Container, image: &Image) -> String {
+    let own = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.clone());
+    let of_image = || image.config.config().as_ref().and_then(|config| config.stop_signal().clone());
+    own.or_else(of_image).filter(|signal| !signal.is_empty()).unwrap_or_else(|| "SIGTERM".to_owned())
 }
 
 /// `/etc/hosts` of a Pod.

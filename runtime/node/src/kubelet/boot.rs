@@ -68,16 +68,15 @@ async fn serve(node: &Arc<Node>) -> Result<(), KubeletError> {
     let pods = pod_range(node, &object).await?;
     wire(node, pods).await?;
     adopt::reserve_addresses(node);
-    let poke = Arc::new(Notify::new());
-    poke.notify_one();
-    tokio::spawn(machine::keep_status(Arc::clone(node), Arc::clone(&poke)));
+    node.changed.notify_one();
+    tokio::spawn(machine::keep_status(Arc::clone(node)));
     tokio::spawn(follow_peers(Arc::clone(node)));
     if node.config.proxy {
         crate::proxy::start(node).await;
     }
     tokio::spawn(follow_volumes::<ConfigMap>(Arc::clone(node), "ConfigMap"));
     tokio::spawn(follow_volumes::<Secret>(Arc::clone(node), "Secret"));
-    follow_pods(node, &poke).await;
+    follow_pods(node).await;
     Ok(())
 }
 
@@ -98,6 +97,7 @@ fn shared(config: KubeletConfig, init: Client, client: kube::Client) -> Result<N
         services,
         workers: Mutex::default(),
         execs: Mutex::default(),
+        changed: Notify::new(),
         config,
     })
 }
@@ -181,7 +181,7 @@ fn peer(node: &NodeObject) -> Option<(Cidr, std::net::Ipv4Addr)> {
 }
 
 /// Pods of this node come, change and go.
-async fn follow_pods(node: &Arc<Node>, poke: &Notify) {
+async fn follow_pods(node: &Arc<Node>) {
     let own = watcher::Config::default().fields(&format!("spec.nodeName={}", node.config.node_name));
     let mut events = pin!(events(Api::<Pod>::all(node.client.clone()), own));
     let mut known: HashMap<(String, String), String> = HashMap::new();
@@ -207,8 +207,6 @@ async fn follow_pods(node: &Arc<Node>, poke: &Notify) {
             ApiEvent::Delete(pod) => {
                 known.retain(|_, known| known != uid(&pod));
                 node.tell(uid(&pod), Message::Gone);
-                // Images may have come with it.
-                poke.notify_one();
             }
         }
     }

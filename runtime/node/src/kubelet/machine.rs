@@ -170,17 +170,17 @@ fn images(store: &drydock_image::Store) -> Vec<ContainerImage> {
     list
 }
 
-/// Keep the status fresh, and again whenever `poke` says that something changed.
-pub(super) async fn keep_status(node: Arc<super::node::Node>, poke: Arc<tokio::sync::Notify>) {
+/// Keep the status fresh, and again whenever something changed.
+pub(super) async fn keep_status(node: Arc<super::node::Node>) {
     loop {
-        match tokio::time::timeout(STATUS_EVERY, poke.notified()).await {
+        match tokio::time::timeout(STATUS_EVERY, node.changed.notified()).await {
             Ok(()) => tracing::debug!("the node changed"),
             Err(_) => tracing::trace!("time to renew the node's status"),
         }
         if let Err(error) = post_status(&node, None).await {
             tracing::warn!(%error, "cannot write the node's status");
             tokio::time::sleep(Duration::from_secs(2)).await;
-            poke.notify_one();
+            node.changed.notify_one();
         }
     }
 }

@@ -11,7 +11,7 @@ use drydock_network::ipam::Ipam;
 use drydock_network::node::NodeNetwork;
 use k8s_openapi::api::core::v1::Service;
 use nix::sys::signal::Signal;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::config::KubeletConfig;
 use super::environment::Facts;
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     /// All Services, once listed.
     pub(crate) services: watch::Receiver<Option<Vec<Service>>>,
     pub(super) workers: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
+    /// Rung when the Node object has something new to say.
+    pub(super) changed: Notify,
     pub(super) execs: Mutex<HashMap<String, oneshot::Sender<Exit>>>,
 }
 
@@ -151,31 +153,39 @@ impl Node {
         }
     }
 
-    /// Take a container away, running or not, with its files and its log, and tell its Pod.
+    /// Take a container away, running or not, with its files, and tell its Pod.
     pub(crate) async fn remove(&self, id: &str) {
         // Taken out first, so that its end is not mistaken for a crash.
         let Some(record) = self.records.remove(id) else { return };
         if record.is_sandbox() {
+            for own in self.records.all().into_iter().filter(|own| own.sandbox == record.id && own.exit.is_none()) {
+                self.stop(&own.id, Duration::ZERO).await;
+            }
             self.remove_sandbox(&record).await;
             self.tell(&record.uid, Message::SandboxRemoved);
             return;
         }
-        self.forget(&record).await;
+        self.discard(&record).await;
         self.tell(&record.uid, Message::Removed { id: id.to_owned() });
     }
 
     /// Let go of all that is left of a container whose record is out of the table.
     pub(super) async fn forget(&self, record: &Record) {
+        self.discard(record).await;
+        remove_path(&record.log_path);
+        for old in super::logs::rotated(&record.log_path).unwrap_or_default() {
+            remove_path(&old);
+        }
+    }
+
+    /// The same, but its log stays: its number is how the next instance knows how many came before.
+    async fn discard(&self, record: &Record) {
         match self.init.remove(&record.id).await {
             Ok(()) | Err(Failure::NotFound { .. }) => {}
             Err(error) => tracing::warn!(id = record.id, %error, "cannot remove a container"),
         }
         remove_path(&record.directory);
         remove_path(&self.container_link(record));
-        remove_path(&record.log_path);
-        for old in super::logs::rotated(&record.log_path).unwrap_or_default() {
-            remove_path(&old);
-        }
     }
 
     /// Let a Pod's namespaces go, and its address.

@@ -134,7 +134,7 @@ async fn converse(node: &Node, executed: Executed, wanted: &Wanted, socket: WebS
     }
     if client_gone {
         // As an SSH server does: the terminal hangs up.
-        node.signal(&id, if wanted.tty { Signal::SIGHUP } else { Signal::SIGTERM }, Scope::Process).await;
+        node.signal(&id, if wanted.tty { Signal::SIGHUP } else { Signal::SIGKILL }, Scope::Process).await;
         return;
     }
     let code = match code {

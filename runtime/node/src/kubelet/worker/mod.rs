@@ -11,7 +11,7 @@ mod pull;
 mod sandbox;
 mod start;
 
-pub(super) use sandbox::{PAUSE_IMAGE, RECORD};
+pub(super) use sandbox::RECORD;
 pub(super) use start::{attempt, termination_message};
 
 use std::collections::HashMap;

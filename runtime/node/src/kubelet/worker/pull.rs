@@ -71,13 +71,16 @@ impl Worker {
         match result {
             Ok(pulled) => {
                 let text = match &pulled {
-                    Pulled::AlreadyPresent(_) => format!("Container image \"{image}\" already present on machine"),
+                    Pulled::AlreadyPresent(_) => format!("Container image \"{image}\" already present on machine and can be accessed by the pod"),
                     Pulled::Pulled(found) => {
                         let took = go_millis(took);
                         format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {} bytes.", found.size)
                     }
                 };
                 self.tell_container(name, Severity::Normal, "Pulled", text);
+                if matches!(pulled, Pulled::Pulled(_)) {
+                    self.node.changed.notify_one();
+                }
                 self.images.insert(name.to_owned(), pulled.into_image());
                 let slot = self.state.slot_mut(name);
                 slot.pull_backoff.reset();

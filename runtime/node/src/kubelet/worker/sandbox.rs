@@ -18,7 +18,7 @@ use crate::kubelet::state::{Sandbox, Step, name, namespace, spec, uid};
 use crate::kubelet::volumes::{VolumeSource, pod_directory, prepare};
 
 /// The image name sandboxes are shown with.
-pub(in crate::kubelet) const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
+const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 
 impl Worker {
     pub(super) async fn prepare_volumes(&mut self) {

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use drydock_container::{ContainerSpec, Mount};
+use drydock_container::{ContainerSpec, Mount, PidMode};
 use drydock_image::Image;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Secret};
@@ -25,7 +25,7 @@ use crate::kubelet::node::new_id;
 use crate::kubelet::probe;
 use crate::kubelet::recorder::Severity;
 use crate::kubelet::records::{Record, RecordExit};
-use crate::kubelet::state::{Attempt, Ended, ImageState, Kind, Waiting, find_container, name, namespace, uid};
+use crate::kubelet::state::{Attempt, Ended, ImageState, Kind, Waiting, find_container, name, namespace, spec, uid};
 use crate::kubelet::volumes::{self, pod_directory};
 
 /// Why a container was not started: reason of the waiting state and sentence.
@@ -108,6 +108,9 @@ impl Worker {
         let qos = self.status.qos_class.clone().unwrap_or_else(|| "BestEffort".to_owned());
         let parts = Parts { id: &id, image, env: &env, mounts, directory: &directory, hostname: &hostname, qos: &qos };
         let mut made = container_spec(&self.pod, container, parts).map_err(Refused::config)?;
+        if let Some(target) = self.target_of(&container.name) {
+            made.pid = PidMode::Container(target);
+        }
         let record = Record {
             id: id.clone(),
             sandbox: sandbox.id.clone(),
@@ -125,7 +128,7 @@ impl Worker {
             log_path: logs.join(format!("{number}.log")),
             directory,
             termination_log,
-            stop_signal: stop_signal(image),
+            stop_signal: stop_signal(container, image),
             process: made.process.clone(),
             stdin_once: container.stdin_once == Some(true),
             ip: sandbox.ip,
@@ -134,6 +137,13 @@ impl Worker {
         let text = serde_json::to_string(&record).map_err(Refused::create)?;
         made.labels.insert(RECORD.to_owned(), text);
         Ok((record, made))
+    }
+
+    /// The container whose processes an ephemeral container sees (`targetContainerName`), while it runs.
+    fn target_of(&self, container_name: &str) -> Option<String> {
+        let mut debug = spec(&self.pod).ephemeral_containers.iter().flatten();
+        let target = debug.find(|debug| debug.name == container_name)?.target_container_name.clone()?;
+        self.state.slot(&target).running().map(|attempt| attempt.id.clone())
     }
 
     /// Fetch what the environment refers to.
@@ -176,7 +186,7 @@ impl Worker {
     }
 
     async fn run_container(&mut self, kind: Kind, container: &Container, mut record: Record, spec: ContainerSpec) {
-        self.tell_container(&container.name, Severity::Normal, "Created", format!("Created container: {}", container.name));
+        self.tell_container(&container.name, Severity::Normal, "Created", "Container created");
         // A record must exist before the process does: it may end at once.
         self.node.records.set(record.clone(), None);
         let sandbox = record.sandbox.clone();
@@ -197,7 +207,7 @@ impl Worker {
                 self.node.records.set(record.clone(), io);
                 self.push_attempt(&record, None);
                 self.state.slot_mut(&container.name).waiting = None;
-                self.tell_container(&container.name, Severity::Normal, "Started", format!("Started container {}", container.name));
+                self.tell_container(&container.name, Severity::Normal, "Started", "Container started");
                 self.watch_container(kind, container, &record);
                 if record.exit.is_some() {
                     self.node.tell(uid(&self.pod), super::Message::Exited { id: record.id.clone() });
