@@ -13,13 +13,19 @@
 mod cache;
 mod condition;
 mod deployment;
+mod endpoints;
 mod error;
+mod node_ipam;
+mod node_lifecycle;
 mod owner;
 mod pod;
+mod pod_gc;
 mod queue;
 mod recorder;
 mod replica_set;
+mod service_account;
 mod shared;
+mod taint_eviction;
 
 use std::sync::Arc;
 
@@ -40,6 +46,14 @@ pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(deployment::run(shared.controller("deployment-controller")));
     tasks.spawn(replica_set::run(shared.controller("replicaset-controller")));
+    tasks.spawn(endpoints::run_endpoints(shared.controller("endpoint-controller")));
+    tasks.spawn(endpoints::run_slices(shared.controller("endpointslice-controller")));
+    tasks.spawn(node_ipam::run(shared.controller("node-ipam-controller")));
+    tasks.spawn(node_lifecycle::run(shared.controller("node-controller")));
+    tasks.spawn(taint_eviction::run(shared.controller("taint-eviction-controller")));
+    tasks.spawn(pod_gc::run(shared.controller("pod-garbage-collector")));
+    tasks.spawn(service_account::run_accounts(shared.controller("service-account-controller")));
+    tasks.spawn(service_account::run_root_ca(shared.controller("root-ca-cert-publisher")));
     // Each constructor has registered its handlers, so that none misses the first list.
     shared.follow(&mut tasks);
     while let Some(ended) = tasks.join_next().await {
