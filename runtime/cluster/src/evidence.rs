@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 /// API group and version of every record.
-pub const API_VERSION: &str = "lab.drydock.internal/v1alpha1";
+pub(crate) const API_VERSION: &str = "lab.drydock.internal/v1alpha1";
 
 /// Events a slow watcher may lag behind before it has to list again.
 const BACKLOG: usize = 4096;
 
 /// A kind of record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A command typed in a terminal of the workstation.
     Command,
     /// An exec, attach, log, port-forward or watch.
@@ -37,10 +37,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Command, Kind::Stream, Kind::Read, Kind::NodeContainer];
+    pub(crate) const ALL: [Kind; 4] = [Kind::Command, Kind::Stream, Kind::Read, Kind::NodeContainer];
 
     /// As it appears in URLs.
-    pub fn plural(self) -> &'static str {
+    pub(crate) fn plural(self) -> &'static str {
         match self {
             Kind::Command => "commands",
             Kind::Stream => "streams",
@@ -50,7 +50,7 @@ impl Kind {
     }
 
     /// As it appears in objects.
-    pub fn kind(self) -> &'static str {
+    pub(crate) fn kind(self) -> &'static str {
         match self {
             Kind::Command => "Command",
             Kind::Stream => "Stream",
@@ -60,7 +60,7 @@ impl Kind {
     }
 
     /// The kind of a URL segment.
-    pub fn from_plural(plural: &str) -> Option<Kind> {
+    pub(crate) fn from_plural(plural: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.plural() == plural)
     }
 
@@ -71,7 +71,7 @@ impl Kind {
 
 /// How a record changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// It is new.
     Added,
     /// It says something else now.
@@ -82,7 +82,7 @@ pub enum Change {
 
 impl Change {
     /// As watch events spell it.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Change::Added => "ADDED",
             Change::Modified => "MODIFIED",
@@ -93,18 +93,18 @@ impl Change {
 
 /// One change of one record.
 #[derive(Debug, Clone)]
-pub struct Event {
+pub(crate) struct Event {
     /// Kind of the record.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// How it changed.
-    pub change: Change,
+    pub(crate) change: Change,
     /// The record after the change; for deletions, before it.
-    pub object: Arc<Value>,
+    pub(crate) object: Arc<Value>,
 }
 
 /// The log. Clones share it.
 #[derive(Clone)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     inner: Arc<Mutex<Inner>>,
     events: broadcast::Sender<Event>,
     revision: Arc<dyn Fn() -> u64 + Send + Sync>,
@@ -121,7 +121,7 @@ impl Evidence {
     ///
     /// # Errors
     /// When the file cannot be read or opened for appending.
-    pub fn open(path: &Path, revision: impl Fn() -> u64 + Send + Sync + 'static) -> io::Result<Evidence> {
+    pub(crate) fn open(path: &Path, revision: impl Fn() -> u64 + Send + Sync + 'static) -> io::Result<Evidence> {
         let mut records = BTreeMap::new();
         let mut next = 0;
         let mut good = 0;
@@ -145,7 +145,7 @@ impl Evidence {
     }
 
     /// Record something new; returns its name.
-    pub fn add(&self, kind: Kind, spec: Value, status: Value) -> String {
+    pub(crate) fn add(&self, kind: Kind, spec: Value, status: Value) -> String {
         let mut inner = self.lock();
         inner.next += 1;
         let name = format!("{}-{}", kind.kind().to_lowercase(), inner.next);
@@ -154,13 +154,13 @@ impl Evidence {
     }
 
     /// Record something under a name of the caller's.
-    pub fn set(&self, kind: Kind, name: &str, spec: Value, status: Value) {
+    pub(crate) fn set(&self, kind: Kind, name: &str, spec: Value, status: Value) {
         let mut inner = self.lock();
         self.put(&mut inner, kind, name, spec, status);
     }
 
     /// Change the status of a record.
-    pub fn update(&self, kind: Kind, name: &str, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn update(&self, kind: Kind, name: &str, change: impl FnOnce(&mut Value)) {
         let mut inner = self.lock();
         let Some(record) = inner.records.get(&(kind, name.to_owned())) else { return };
         let mut record = (**record).clone();
@@ -169,7 +169,7 @@ impl Evidence {
     }
 
     /// Forget a record.
-    pub fn remove(&self, kind: Kind, name: &str) {
+    pub(crate) fn remove(&self, kind: Kind, name: &str) {
         let mut inner = self.lock();
         if let Some(record) = inner.records.remove(&(kind, name.to_owned())) {
             self.publish(kind, Change::Deleted, record);
@@ -177,13 +177,13 @@ impl Evidence {
     }
 
     /// All records of a kind, oldest first, and every change from then on.
-    pub fn watch(&self, kind: Kind) -> (Vec<Arc<Value>>, broadcast::Receiver<Event>) {
+    pub(crate) fn watch(&self, kind: Kind) -> (Vec<Arc<Value>>, broadcast::Receiver<Event>) {
         let inner = self.lock();
         (list(&inner, kind), self.events.subscribe())
     }
 
     /// All records of a kind, oldest first.
-    pub fn list(&self, kind: Kind) -> Vec<Arc<Value>> {
+    pub(crate) fn list(&self, kind: Kind) -> Vec<Arc<Value>> {
         list(&self.lock(), kind)
     }
 

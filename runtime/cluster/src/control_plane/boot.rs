@@ -12,7 +12,7 @@ use drydock_api::registry::Registry;
 use drydock_apiserver::authenticate::{Authenticator, TokenKey};
 use drydock_apiserver::authorize::FixedPolicy;
 use drydock_apiserver::serve::tls_config;
-use drydock_apiserver::{ApiServer, Config, Identity};
+use drydock_apiserver::{ApiServer, Config};
 use drydock_image::Store as ImageStore;
 use drydock_network::Netns;
 use drydock_network::dns::{self, Server as DnsServer};

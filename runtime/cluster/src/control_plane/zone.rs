@@ -126,7 +126,7 @@ fn endpoints(namespace: &str, name: &str, slices: &[Arc<EndpointSlice>], all: bo
                 })
             })
             .collect();
-        for endpoint in &slice.endpoints {
+        for endpoint in slice.endpoints.iter().flatten() {
             let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
             if !ready && !all {
                 continue;

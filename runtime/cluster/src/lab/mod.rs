@@ -18,7 +18,7 @@ mod sockets;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use drydock_apiserver::body::{self, Body};
 use drydock_apiserver::{Extension, Identity};
 use futures::future::BoxFuture;
@@ -236,9 +236,16 @@ fn refuse(refusal: Refusal) -> Response<Body> {
 }
 
 async fn read_body(request: Request<Body>) -> Result<Bytes, Refusal> {
-    let limited = http_body_util::Limited::new(request.into_body(), MAX_FILE);
-    let collected = limited.collect().await.map_err(|error| Refusal::bad_request(format!("cannot read the body (limit {MAX_FILE} bytes): {error}")))?;
-    Ok(collected.to_bytes())
+    let mut body = request.into_body();
+    let mut contents = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::bad_request(format!("cannot read the body: {error}")))?;
+        contents.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        if contents.len() > MAX_FILE {
+            return Err(Refusal::bad_request(format!("the body is larger than {MAX_FILE} bytes")));
+        }
+    }
+    Ok(contents.freeze())
 }
 
 /// The query of a request, decoded.

@@ -46,6 +46,7 @@ impl Machines {
     ///
     /// # Errors
     /// When the descriptor cannot be made non-blocking or registered.
+    #[expect(deprecated, reason = "the descriptor is owned by what is registered, so it cannot be closed early")]
     pub fn new(socket: OwnedFd) -> io::Result<Machines> {
         fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let socket = Arc::new(AsyncFd::new(socket)?);

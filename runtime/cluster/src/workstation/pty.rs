@@ -13,6 +13,7 @@ pub(crate) struct Stream(AsyncFd<File>);
 
 impl Stream {
     /// Take over a descriptor. Must be called inside a tokio runtime.
+    #[expect(deprecated, reason = "the descriptor is owned by what is registered, so it cannot be closed early")]
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Stream> {
         drydock_container::stdio::set_nonblocking(fd.as_fd()).map_err(io::Error::other)?;
         Ok(Stream(AsyncFd::new(File::from(fd))?))
