@@ -157,7 +157,7 @@ pub fn article(outline: &Outline, chapter: &Chapter) -> String {
     if let Some(next) = next {
         out.push_str(&format!("<p class=\"next\"><a href=\"/{}\">Next: {}</a></p>", escape(&next.id), escape(&next.title)));
     }
-    out.push_str("</article>");
+    out.push_str("<div data-chapter-end></div></article>");
     out
 }
 
@@ -255,21 +255,24 @@ fn command(id: &str, session: &str, text: &str, typed: bool, inside: Option<&str
 fn ask(id: &str, say: &str, options: &[String], prediction: bool) -> String {
     let id = escape(id);
     let label = if prediction { "Predict" } else { "Answer" };
+    let submit = format!("<button type=\"submit\">{label}</button>");
     let mut fields = String::new();
-    if options.is_empty() {
-        fields.push_str("<input type=\"text\" name=\"answer\" autocomplete=\"off\" spellcheck=\"false\" aria-label=\"Your answer\">");
-    }
     for (index, option) in options.iter().enumerate() {
-        fields.push_str(&format!("<label class=\"option\"><input type=\"radio\" name=\"answer\" value=\"{value}\" id=\"ask-{id}-{index}\"><span>{text}</span></label>",
+        fields.push_str(&format!(
+            "<label class=\"option\"><input type=\"radio\" name=\"answer\" value=\"{value}\" id=\"ask-{id}-{index}\"><span>{text}</span></label>",
             value = escape(option),
             text = inline(option)
         ));
     }
-    let submit = if prediction { "Predict" } else { "Answer" };
-    fields.push_str(&format!("<button type=\"submit\">{submit}</button>"));
+    let after = if options.is_empty() {
+        fields = format!("<input type=\"text\" name=\"answer\" autocomplete=\"off\" spellcheck=\"false\" aria-label=\"Your answer\">{submit}");
+        String::new()
+    } else {
+        submit
+    };
     format!(
         "<form class=\"ask\" data-ask=\"{id}\" data-prediction=\"{prediction}\"><fieldset><legend><span class=\"label\">{label}</span> {}</legend>\
-         <div class=\"options\">{fields}</div></fieldset><p class=\"because\" data-because></p></form>",
+         <div class=\"options\">{fields}</div></fieldset><div class=\"ask-row\">{after}<p class=\"because\" data-because></p></div></form>",
         inline(say)
     )
 }

@@ -1,9 +1,9 @@
 // The contents: how far each section is, where the reader is, and the way back there after a reload.
 
-import { all, h, icon, one, settled } from './dom';
+import { all, announce, h, icon, one, settled } from './dom';
 import { call, world } from './net';
 import { counted, tally } from './checks';
-import { announce } from './dom';
+import { count } from './words';
 
 const chapter = document.documentElement.dataset['chapter'] ?? '';
 const SECTIONS = '#lesson section[id]';
@@ -40,7 +40,21 @@ function paintSections(first: boolean): void {
   const finished = all_.total > 0 && all_.passed === all_.total;
   const root = document.documentElement;
   if (finished && !first && root.dataset['finished'] !== 'true') announce('You have finished this chapter.');
+  const was = root.dataset['finished'];
   root.dataset['finished'] = String(finished);
+  if (was !== String(finished)) paintEnd(finished, !first);
+}
+
+/** The last thing in a chapter that is done: what it took, and nothing more. */
+function paintEnd(finished: boolean, fresh: boolean): void {
+  const place = one('[data-chapter-end]');
+  place.replaceChildren();
+  if (!finished) return;
+  const ids = all('#lesson .check[data-optional="false"]').map((line) => line.dataset['check'] ?? '');
+  const hints = ids.reduce((sum, id) => sum + (world.book.hints[id] ?? 0), 0);
+  const ship = one('.brand').querySelector('svg')?.cloneNode(true);
+  const says = `${count(ids.length, 'check')} passed${hints ? `, with ${count(hints, 'hint')}` : ', without a hint'}. The cluster is still yours: keep trying things.`;
+  place.append(h('aside', { class: 'finished', 'aria-label': 'Chapter finished', 'data-fresh': fresh }, ship, h('div', {}, h('h2', {}, 'Afloat'), h('p', {}, says))));
 }
 
 /** An exercise is done: the ship in the corner floats for a moment, and the card says so. Once, and quietly. */

@@ -88,13 +88,18 @@ export function openSearch(): void {
     if (item) input.setAttribute('aria-activedescendant', item.id);
     else input.removeAttribute('aria-activedescendant');
   };
+  const point = (index: number): void => {
+    if (at === index) return;
+    at = index;
+    mark();
+  };
   const paint = (): void => {
     hits = matches(input.value);
     at = 0;
     empty.hidden = hits.length > 0;
     list.replaceChildren(
       ...hits.map((hit, index) =>
-        h('li', { role: 'option', id: `hit-${index}`, 'data-kind': hit.kind, onclick: () => choose(hit) }, h('span', { class: 'hit' }, excerpt(hit.text, input.value)), h('span', { class: 'where' }, hit.where || hit.kind)),
+        h('li', { role: 'option', id: `hit-${index}`, 'data-kind': hit.kind, onclick: () => choose(hit), onpointermove: () => point(index) }, h('span', { class: 'hit' }, excerpt(hit.text, input.value)), h('span', { class: 'where' }, hit.where || hit.kind)),
       ),
     );
     mark();
