@@ -1,6 +1,7 @@
 //! What there is to judge in a chapter: its units (exercises, then labs) in the order of the book.
 
 use drydock_cel::Bindings;
+use drydock_course::chapter::{BlockKind, Chapter, Section, SectionKind};
 use drydock_course::check::Check;
 
 /// A chapter, as the grader sees it.
@@ -48,6 +49,19 @@ pub struct RunBlock {
 }
 
 impl Plan {
+    /// The plan of a chapter.
+    pub fn of(chapter: &Chapter) -> Plan {
+        let exercises = chapter.sections.iter().filter(|section| section.kind == SectionKind::Exercise).map(Unit::of);
+        let labs = chapter.labs.iter().map(|lab| Unit {
+            id: lab.id.clone(),
+            title: lab.title.clone(),
+            kind: UnitKind::Lab,
+            checks: lab.tasks.clone(),
+            blocks: Vec::new(),
+        });
+        Plan { chapter: chapter.id.clone(), names: Bindings::new(), units: exercises.chain(labs).collect() }
+    }
+
     /// Every check with its unit's place.
     pub fn checks(&self) -> impl Iterator<Item = (usize, &Check)> {
         self.units.iter().enumerate().flat_map(|(place, unit)| unit.checks.iter().map(move |check| (place, check)))
@@ -55,6 +69,20 @@ impl Plan {
 }
 
 impl Unit {
+    fn of(section: &Section) -> Unit {
+        let blocks = section.blocks.iter().filter_map(|block| match &block.kind {
+            BlockKind::Command(command) if command.inside.is_none() => Some(RunBlock { id: command.id.clone(), text: command.text.clone() }),
+            _ => None,
+        });
+        Unit {
+            id: section.id.clone(),
+            title: section.title.clone(),
+            kind: UnitKind::Exercise,
+            checks: section.checks().cloned().collect(),
+            blocks: blocks.collect(),
+        }
+    }
+
     /// Whether a typed line is one of this unit's commands: a whole block, or one of its lines, spaces apart.
     pub fn has_line(&self, typed: &str) -> bool {
         let typed = plain(typed);

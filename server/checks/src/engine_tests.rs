@@ -1,0 +1,200 @@
+//! Windows, baselines, latches: a chapter played move by move.
+
+use drydock_course::check::Check;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{Engine, Progress};
+use crate::plan::{Plan, RunBlock, Unit, UnitKind};
+use crate::probe::Probes;
+use crate::verdict::Outcome::{self, Fail, Pass, Waiting};
+use crate::world::{Point, World};
+
+fn check(yaml: &str) -> Check {
+    serde_yaml::from_str(yaml).unwrap()
+}
+
+fn unit(id: &str, kind: UnitKind, commands: &str, checks: &[&str]) -> Unit {
+    let blocks = vec![RunBlock { id: format!("{id}-run"), text: commands.into() }];
+    Unit { id: id.into(), title: id.to_uppercase(), kind, checks: checks.iter().map(|yaml| check(yaml)).collect(), blocks }
+}
+
+/// The chapter, and a clock that only moves when told to.
+struct Play {
+    engine: Engine,
+    world: World,
+    now: Timestamp,
+    revision: u64,
+}
+
+impl Play {
+    fn new(units: Vec<Unit>) -> Play {
+        let plan = Plan { chapter: "ch02".into(), units, ..Plan::default() };
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut engine = Engine::new(plan, Progress::default()).unwrap();
+        engine.open(Point { revision: 1, time: now });
+        Play { engine, world: World::default(), now, revision: 1 }
+    }
+
+    fn pass_time(&mut self, millis: i64) {
+        self.now += SignedDuration::from_millis(millis);
+    }
+
+    fn pod(&mut self, name: &str, labels: Value) {
+        self.revision += 1;
+        let pod = json!({"kind": "Pod", "metadata": {"namespace": "default", "name": name, "labels": labels, "resourceVersion": self.revision.to_string()}});
+        self.world.put("Pod", pod);
+    }
+
+    fn delete(&mut self, name: &str) {
+        self.revision += 1;
+        self.world.remove("Pod", &json!({"metadata": {"namespace": "default", "name": name, "resourceVersion": self.revision.to_string()}}));
+    }
+
+    fn command(&mut self, line: &str) {
+        self.pass_time(1000);
+        let name = format!("command-{}", self.now);
+        let record = json!({
+            "metadata": {"name": name, "resourceVersion": self.revision.to_string(), "creationTimestamp": self.now.to_string()},
+            "spec": {"line": line}, "status": {"exitCode": 0},
+        });
+        self.world.put_record("commands", record);
+    }
+
+    fn judge(&mut self) -> Vec<(String, Outcome)> {
+        self.pass_time(10);
+        self.engine.judge(&self.world, &Probes::new(), self.now);
+        self.engine.verdicts().map(|verdict| (verdict.check.clone(), verdict.verdict)).collect()
+    }
+
+    fn of(&mut self, id: &str) -> Outcome {
+        self.judge().into_iter().find(|(check, _)| check == id).unwrap().1
+    }
+}
+
+const MAKE: &str = "{id: made, say: s, expect: {object: {kind: Pod, name: a}}}";
+const LIST: &str = "{id: listed, say: s, expect: {saw: {matches: get pods}}}";
+
+fn two() -> Play {
+    Play::new(vec![
+        unit("one", UnitKind::Exercise, "kubectl run a\nkubectl get pods", &[MAKE]),
+        unit("two", UnitKind::Exercise, "kubectl describe pod a\nkubectl get pods", &[LIST]),
+    ])
+}
+
+#[test]
+fn what_was_done_for_one_exercise_does_not_count_for_the_next() {
+    let mut play = two();
+    assert_eq!(play.judge(), [("listed".into(), Waiting), ("made".into(), Fail)]);
+    play.command("kubectl get pods");
+    assert_eq!(play.of("listed"), Waiting, "that command belongs to the first exercise");
+    play.pod("a", json!({}));
+    assert_eq!(play.judge(), [("listed".into(), Fail), ("made".into(), Pass)]);
+    play.command("kubectl get pods");
+    assert_eq!(play.of("listed"), Pass);
+}
+
+#[test]
+fn who_runs_ahead_is_never_told_no() {
+    let mut play = two();
+    play.judge();
+    play.command("kubectl   describe pod a");
+    play.judge();
+    play.command("kubectl get pods -o wide");
+    assert_eq!(play.judge(), [("listed".into(), Pass), ("made".into(), Fail)]);
+    let mut play = two();
+    assert!(play.engine.ran("two-run", Point { revision: 1, time: play.now }));
+    assert!(!play.engine.ran("nothing", Point::START));
+    play.command("kubectl get pods -A");
+    assert_eq!(play.of("listed"), Pass);
+}
+
+#[test]
+fn a_latched_check_stays_green_and_says_what_was_lost() {
+    let mut play = two();
+    play.pod("a", json!({}));
+    play.judge();
+    let since = play.engine.verdict("made").unwrap().since_revision;
+    play.delete("a");
+    assert_eq!(play.of("made"), Pass);
+    assert!(play.engine.verdict("made").unwrap().lost);
+    assert_eq!(since, 2);
+}
+
+#[test]
+fn progress_survives_a_restart() {
+    let mut play = two();
+    play.pod("a", json!({}));
+    play.judge();
+    let kept: Progress = serde_json::from_str(&serde_json::to_string(play.engine.progress()).unwrap()).unwrap();
+    assert_eq!(&kept, play.engine.progress());
+    let mut again = Engine::new(play.engine.plan().clone(), kept).unwrap();
+    again.judge(&World::default(), &Probes::new(), play.now);
+    let verdict = again.verdict("made").unwrap();
+    assert_eq!((verdict.verdict, verdict.lost), (Pass, true));
+    assert_eq!(again.verdict("listed").unwrap().verdict, Fail, "the second exercise had begun");
+}
+
+#[test]
+fn modes() {
+    let lab = |checks: &[&str]| Play::new(vec![unit("lab", UnitKind::Lab, "", checks)]);
+    let mut level = lab(&["{id: c, say: s, mode: level, expect: {object: {kind: Pod, name: a}}}"]);
+    level.pod("a", json!({}));
+    assert_eq!(level.of("c"), Pass);
+    level.delete("a");
+    assert_eq!(level.of("c"), Fail);
+
+    let mut edge = lab(&["{id: c, say: s, mode: edge, expect: {object: {kind: Pod, name: a}}}"]);
+    edge.pod("a", json!({}));
+    assert_eq!(edge.of("c"), Fail, "it was so from the beginning");
+    edge.delete("a");
+    edge.judge();
+    edge.pod("a", json!({}));
+    assert_eq!(edge.of("c"), Pass);
+
+    let mut never = lab(&["{id: c, say: s, mode: never, expect: {history: {kind: Pod, name: a, where: 'type == \"DELETED\"'}}}"]);
+    never.pod("a", json!({}));
+    assert_eq!(never.of("c"), Pass);
+    never.delete("a");
+    assert_eq!(never.of("c"), Fail);
+
+    let mut stable = lab(&["{id: c, say: s, stable: 1s, expect: {object: {kind: Pod, name: a}}}"]);
+    stable.pod("a", json!({}));
+    assert_eq!(stable.of("c"), Waiting);
+    let round = stable.engine.judge(&stable.world, &Probes::new(), stable.now);
+    assert_eq!(round.deadline.unwrap().duration_since(stable.now), SignedDuration::from_secs(1));
+    stable.pass_time(1000);
+    assert_eq!(stable.of("c"), Pass);
+
+    let mut needs = lab(&[
+        "{id: first, say: the first, expect: {object: {kind: Pod, name: a}}}",
+        "{id: then, say: s, needs: [first], expect: {not: {object: {kind: Pod, name: b}}}}",
+    ]);
+    assert_eq!(needs.of("then"), Waiting);
+    assert_eq!(needs.engine.verdict("then").unwrap().why, ["First: the first."]);
+    needs.pod("a", json!({}));
+    assert_eq!(needs.of("then"), Pass);
+}
+
+#[test]
+fn names_reach_later_exercises() {
+    let bind = "{id: bind, say: s, let: {app: {object: {kind: Pod, name: a}, value: metadata.labels.app, scope: chapter}}, expect: {object: {kind: Pod, name: a}}}";
+    let used = "{id: used, say: s, expect: {object: {kind: Pod, name: '${app}'}}}";
+    let mut play = Play::new(vec![unit("one", UnitKind::Exercise, "x", &[bind]), unit("two", UnitKind::Exercise, "y", &[used])]);
+    play.pod("a", json!({"app": "web"}));
+    assert_eq!(play.of("used"), Fail);
+    play.delete("a");
+    play.pod("web", json!({}));
+    assert_eq!(play.of("used"), Pass);
+}
+
+#[test]
+fn a_reset_forgets() {
+    let mut play = two();
+    play.pod("a", json!({}));
+    play.judge();
+    play.delete("a");
+    let now = Point { revision: play.revision, time: play.now };
+    play.engine.reset(now);
+    assert_eq!(play.judge(), [("listed".into(), Waiting), ("made".into(), Fail)]);
+}
