@@ -69,10 +69,11 @@ async fn serve(state: &State, content: Content, listener: TcpListener, running: 
     let workbench = LabWorkbench::start(client.clone(), steps);
     let grader = Grader::start(client, content.plans(), &state.directory.join("grading"))?;
     workbench.judged_by(grader.clone());
+    let asks = content.asks();
     let config = WebConfig {
-        course: Arc::new(Lessons::new(content)),
+        course: Arc::new(Lessons::new(&content)),
         workbench,
-        verdicts: Arc::new(Judge::new(grader)),
+        verdicts: Arc::new(Judge::new(grader, asks)),
         progress_dir: state.directory.join("progress"),
     };
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -94,7 +95,7 @@ async fn serve(state: &State, content: Content, listener: TcpListener, running: 
 
 /// A client with the page's own credentials, whose requests are never evidence.
 pub(crate) async fn page_client(directory: &Path) -> anyhow::Result<kube::Client> {
-    let path = directory.join("kubeconfigs/page");
+    let path = directory.join("kubeconfigs/ui");
     let config = kube::config::Kubeconfig::read_from(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
     Ok(kube::Client::try_from(config)?)

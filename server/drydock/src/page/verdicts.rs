@@ -1,7 +1,10 @@
 //! The grader behind the page's seam.
 
+use std::collections::BTreeMap;
+
 use drydock_checks::grader::{Grader, GraderError};
 use drydock_checks::verdict::Verdict;
+use drydock_course::chapter::Ask;
 use drydock_web::Pending;
 use drydock_web::verdicts::{Answered, Verdict as Shown, Verdicts};
 use tokio::sync::broadcast;
@@ -9,12 +12,13 @@ use tokio::sync::broadcast;
 /// Verdicts of a grader.
 pub(crate) struct Judge {
     grader: Grader,
+    asks: BTreeMap<String, Ask>,
     news: broadcast::Sender<Shown>,
 }
 
 impl Judge {
     /// Show what this grader says.
-    pub(crate) fn new(grader: Grader) -> Judge {
+    pub(crate) fn new(grader: Grader, asks: BTreeMap<String, Ask>) -> Judge {
         let news = broadcast::Sender::new(1024);
         let (mut verdicts, forward, source) = (grader.subscribe(), news.clone(), grader.clone());
         tokio::spawn(async move {
@@ -31,7 +35,7 @@ impl Judge {
                 }
             }
         });
-        Judge { grader, news }
+        Judge { grader, asks, news }
     }
 }
 
@@ -70,7 +74,10 @@ impl Verdicts for Judge {
         let (ask, value) = (ask.to_owned(), value.to_owned());
         Box::pin(async move {
             let answered = self.grader.answer(&ask, &value).await.map_err(sentence)?;
-            Ok(Answered { correct: answered.correct, because: answered.because })
+            let Some(ask) = self.asks.get(&ask) else { return Ok(Answered { correct: answered.correct, because: answered.because }) };
+            let same = |wanted: &String| wanted.trim().eq_ignore_ascii_case(value.trim());
+            let correct = if ask.prediction { None } else { ask.answer.as_ref().map(same).or(answered.correct) };
+            Ok(Answered { correct, because: ask.because.clone().or(answered.because) })
         })
     }
 

@@ -1,0 +1,211 @@
+//! The course behind the page's seam, and what a cluster needs of it: nodes, files of the home, names on the lab's Internet.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::bail;
+use drydock_checks::plan::Plan;
+use drydock_course::chapter::{self, Ask, BlockKind, Keys};
+use drydock_course::course::{Course, Entry};
+use drydock_course::diagnostic::Diagnostic;
+use drydock_course::lab::Lab;
+use drydock_course::source::{self, Directory, Source};
+use drydock_web::course::{Block, Chapter, ChapterOutline, CourseSource, Outline, Section, SectionKind, SectionOutline, Solution};
+
+/// The track that is opened.
+const TRACK: &str = "lunches";
+
+/// A course with the files beside its lessons.
+pub(crate) struct Content {
+    course: Course,
+    internet: Vec<(String, String, String)>,
+}
+
+impl Content {
+    /// The course of a directory, or the one inside the program.
+    pub(crate) fn load(directory: Option<&Path>) -> anyhow::Result<Content> {
+        match directory {
+            Some(directory) => Content::read(&Directory::new(directory)),
+            None => Content::read(&source::embedded()),
+        }
+    }
+
+    fn read(source: &dyn Source) -> anyhow::Result<Content> {
+        let course = Course::load(source, TRACK).map_err(|problems| anyhow::anyhow!(sentences(&problems)))?;
+        let mut internet = Vec::new();
+        let root = format!("chapters/{TRACK}/internet/");
+        for path in source.list(root.trim_end_matches('/'))? {
+            let Some((host, below)) = path.trim_start_matches(&root).split_once('/') else {
+                bail!("{path}: a file of the lab's Internet stands below a directory with its host's name");
+            };
+            internet.push((host.to_owned(), format!("/{below}"), String::from_utf8_lossy(&source.read(&path)?).into_owned()));
+        }
+        Ok(Content { course, internet })
+    }
+
+    /// The course itself.
+    pub(crate) fn course(&self) -> &Course {
+        &self.course
+    }
+
+    /// Nodes the course asks for.
+    pub(crate) fn nodes(&self) -> u32 {
+        self.course.scene.nodes
+    }
+
+    /// Files of the learner's home: path and contents.
+    pub(crate) fn home_files(&self) -> Vec<(String, String)> {
+        self.course.home_files().into_iter().map(|file| (file.path, file.contents)).collect()
+    }
+
+    /// Pages of the lab's Internet: host, path and contents.
+    pub(crate) fn internet(&self) -> Vec<(String, String, String)> {
+        self.internet.clone()
+    }
+
+    /// Questions by id.
+    pub(crate) fn asks(&self) -> BTreeMap<String, Ask> {
+        let blocks = self.course.chapters().flat_map(|chapter| chapter.blocks().map(|(_, block)| &block.kind).collect::<Vec<_>>());
+        let asks = blocks.filter_map(|kind| match kind {
+            BlockKind::Ask(ask) => Some((ask.id.clone(), ask.clone())),
+            _ => None,
+        });
+        asks.collect()
+    }
+
+    /// What the grader judges.
+    pub(crate) fn plans(&self) -> Vec<Plan> {
+        self.course.chapters().map(|chapter| Plan::of(chapter)).collect()
+    }
+}
+
+fn sentences<'a>(problems: impl IntoIterator<Item = &'a Diagnostic>) -> String {
+    problems.into_iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Lessons for the page.
+pub(crate) struct Lessons {
+    outline: Arc<Outline>,
+    chapters: BTreeMap<String, Result<Arc<Chapter>, String>>,
+}
+
+impl Lessons {
+    /// Everything the page shows of a course.
+    pub(crate) fn new(content: &Content) -> Lessons {
+        let course = content.course();
+        let outline = Outline { id: course.id.clone(), title: course.title.clone(), chapters: course.entries.iter().map(outline_of).collect() };
+        let mut chapters = BTreeMap::new();
+        for entry in &course.entries {
+            match &entry.chapter {
+                Some(chapter) => chapters.insert(entry.id.clone(), Ok(Arc::new(page_of(chapter)))),
+                None if entry.directory.is_some() => chapters.insert(entry.id.clone(), Err(sentences(course.problems(entry)))),
+                None => None,
+            };
+        }
+        Lessons { outline: Arc::new(outline), chapters }
+    }
+}
+
+impl CourseSource for Lessons {
+    fn outline(&self) -> Arc<Outline> {
+        Arc::clone(&self.outline)
+    }
+
+    fn chapter(&self, id: &str) -> Option<Result<Arc<Chapter>, String>> {
+        self.chapters.get(id).cloned()
+    }
+}
+
+fn outline_of(entry: &Entry) -> ChapterOutline {
+    let mut sections = Vec::new();
+    if let Some(chapter) = &entry.chapter {
+        sections.extend(chapter.sections.iter().filter(|section| !section.title.is_empty()).map(|section| SectionOutline {
+            id: section.id.clone(),
+            title: section.title.clone(),
+            kind: kind(section),
+            level: section.level,
+            checks: section.checks().filter(|check| !check.optional).map(|check| check.id.clone()).collect(),
+        }));
+        sections.extend(chapter.labs.iter().map(|lab| SectionOutline {
+            id: lab.id.clone(),
+            title: lab.title.clone(),
+            kind: SectionKind::Lab,
+            level: 2,
+            checks: lab.tasks.iter().filter(|task| !task.optional).map(|task| task.id.clone()).collect(),
+        }));
+    }
+    ChapterOutline { id: entry.id.clone(), number: entry.number.clone(), title: entry.title.clone(), available: entry.directory.is_some(), sections }
+}
+
+fn kind(section: &chapter::Section) -> SectionKind {
+    match section.kind {
+        chapter::SectionKind::Exercise => SectionKind::Exercise,
+        chapter::SectionKind::Text => SectionKind::Text,
+    }
+}
+
+fn page_of(chapter: &chapter::Chapter) -> Chapter {
+    let mut sections: Vec<Section> = chapter
+        .sections
+        .iter()
+        .map(|section| Section {
+            id: section.id.clone(),
+            title: section.title.clone(),
+            level: section.level,
+            kind: kind(section),
+            minutes: section.minutes,
+            blocks: section.blocks.iter().filter_map(block).collect(),
+            debrief: None,
+            solutions: Vec::new(),
+        })
+        .collect();
+    sections.extend(chapter.labs.iter().map(lab_of));
+    Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), sections }
+}
+
+fn lab_of(lab: &Lab) -> Section {
+    let mut blocks: Vec<Block> = lab.brief.iter().filter_map(block).collect();
+    blocks.extend(lab.tasks.iter().map(check));
+    let solutions = lab.solutions.iter().map(|script| Solution { title: script.title.clone(), text: script.text.clone() });
+    Section {
+        id: lab.id.clone(),
+        title: lab.title.clone(),
+        level: 2,
+        kind: SectionKind::Lab,
+        minutes: lab.minutes,
+        blocks,
+        debrief: Some(lab.debrief.clone()),
+        solutions: solutions.collect(),
+    }
+}
+
+/// A block as the page shows it; `None` for those only tests run.
+fn block(block: &chapter::Block) -> Option<Block> {
+    Some(match &block.kind {
+        BlockKind::Prose { html, .. } => Block::Prose { html: html.clone() },
+        BlockKind::Command(command) if command.hidden => return None,
+        BlockKind::Command(command) => Block::Command {
+            id: command.id.clone(),
+            session: command.session.clone(),
+            text: command.text.clone(),
+            typed: command.typed,
+            inside: command.inside.clone(),
+        },
+        BlockKind::Press { keys, session, .. } => Block::Prose { html: press(*keys, session) },
+        BlockKind::Output { text, .. } => Block::Output { text: text.clone() },
+        BlockKind::Code { language, path, text } => Block::Code { language: language.clone(), path: path.clone(), text: text.clone() },
+        BlockKind::Ask(ask) => Block::Ask { id: ask.id.clone(), say: ask.say.clone(), options: ask.options.clone(), prediction: ask.prediction },
+        BlockKind::Check { check: wanted } => check(wanted),
+    })
+}
+
+fn press(keys: Keys, session: &str) -> String {
+    let keys: Vec<String> = keys.name().split('+').map(|key| format!("<kbd>{key}</kbd>")).collect();
+    let place = if session == "main" { String::new() } else { format!(" in the terminal <code>{session}</code>") };
+    format!("<p>Press {}{place}.</p>", keys.join("+"))
+}
+
+fn check(check: &drydock_course::check::Check) -> Block {
+    Block::Check { id: check.id.clone(), say: check.say.clone(), optional: check.optional, hints: check.hints.clone() }
+}
