@@ -18,6 +18,8 @@ pub struct Status {
     pub message: String,
     /// `details`, or null.
     pub details: Value,
+    /// `metadata.continue`, by which a list whose history is forgotten can go on; empty for none.
+    pub continuation: String,
 }
 
 impl std::error::Error for Status {}
@@ -45,6 +47,7 @@ impl Status {
             reason,
             message: message.into(),
             details: Value::Null,
+            continuation: String::new(),
         }
     }
 
@@ -167,6 +170,11 @@ impl Status {
     /// 422 of a patch that cannot be carried out.
     pub fn unprocessable(message: impl Into<String>) -> Status {
         Status::new(422, "Invalid", message).with_details(Map::new())
+    }
+
+    /// A 500 whose message is an error as it came, without a frame.
+    pub fn raw(message: impl Into<String>) -> Status {
+        Status::new(500, "", message)
     }
 
     /// 400.
@@ -311,6 +319,9 @@ impl Status {
         }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
+        }
+        if !self.continuation.is_empty() {
+            status["metadata"]["continue"] = Value::from(self.continuation.as_str());
         }
         status
     }

@@ -204,7 +204,7 @@ pub fn prepare_create(row: &Resource, context: &Context, new: &mut Value) -> Res
     check_namespace(row, context, new)?;
     check_name(context, new)?;
     if !meta::resource_version(new).is_empty() {
-        return Err(Status::bad_request(
+        return Err(Status::raw(
             "resourceVersion should not be set on objects to be created",
         ));
     }
@@ -229,7 +229,6 @@ pub fn prepare_create(row: &Resource, context: &Context, new: &mut Value) -> Res
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "selfLink",
-        "managedFields",
         "generation",
     ] {
         metadata.remove(field);
