@@ -79,7 +79,7 @@ fn deployment() -> Section {
             Block::Code {
                 language: "yaml".into(),
                 path: Some("ch02/deployment.yaml".into()),
-                text: "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: hello-kiamol-2\nspec:\n  replicas: 1 # one is enough to see it heal\n  selector:\n    matchLabels:\n      app: hello-kiamol-2\n  template:\n    metadata:\n      labels:\n        app: hello-kiamol-2\n    spec:\n      containers:\n        - name: web\n          image: kiamol/ch02-hello-kiamol\n".into(),
+                text: crate::shell::DEPLOYMENT.into(),
             },
             command("deploy", "kubectl create deployment hello-kiamol-2 \\\n  --image=kiamol/ch02-hello-kiamol"),
             check("deployment", "Deployment `hello-kiamol-2` has one ready Pod", &["Name the Deployment exactly `hello-kiamol-2`."]),

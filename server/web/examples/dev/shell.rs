@@ -39,6 +39,9 @@ case "$1 $2" in
 esac
 "#;
 
+/// The listing of the invented chapter.
+pub(crate) const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: hello-kiamol-2\nspec:\n  replicas: 1 # one is enough to see it heal\n  selector:\n    matchLabels:\n      app: hello-kiamol-2\n  template:\n    metadata:\n      labels:\n        app: hello-kiamol-2\n    spec:\n      containers:\n        - name: web\n          image: kiamol/ch02-hello-kiamol\n";
+
 /// Opens local shells.
 pub(crate) struct LocalShell {
     pub(crate) home: PathBuf,
@@ -52,6 +55,7 @@ impl LocalShell {
         let bin = state.join("bin");
         std::fs::create_dir_all(home.join("ch02"))?;
         std::fs::create_dir_all(&bin)?;
+        std::fs::write(home.join("ch02/deployment.yaml"), DEPLOYMENT)?;
         std::fs::write(state.join("bashrc"), RC)?;
         let kubectl = bin.join("kubectl");
         std::fs::write(&kubectl, KUBECTL)?;

@@ -24,7 +24,7 @@ export function onPanes(watcher: () => void): void {
 
 export function setPanes(wanted: Panes): void {
   root.dataset['layout'] = wanted;
-  world.arrange({ panes: wanted });
+  if (!single.matches) world.arrange({ panes: wanted });
   for (const watcher of watchers) watcher();
   if (wanted === 'bench') focusBench();
   announce({ split: 'Book and machine', read: 'Book only', bench: 'Machine only' }[wanted]);

@@ -1,0 +1,104 @@
+// Starts the page and a browser, and drives both. Nothing here waits for a time: only for what the page shows.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import puppeteer from 'puppeteer-core';
+
+/** The invented course is there: its blocks and checks are known by name. */
+export const invented = !process.env.DRYDOCK_URL;
+const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** A server of our own with an empty memory, or the one of DRYDOCK_URL. */
+export async function serve() {
+  if (!invented) return { url: process.env.DRYDOCK_URL, stop: async () => {} };
+  const state = await mkdtemp(join(tmpdir(), 'drydock-ui-'));
+  const run = ['run', '-q', '-p', 'drydock-web', '--example', 'dev', '--', '--port', '0', '--boot', '100', '--state', state];
+  const server = spawn('cargo', run, { cwd: new URL('../..', import.meta.url), stdio: ['ignore', 'pipe', 'inherit'] });
+  const [url] = await once(createInterface({ input: server.stdout }), 'line');
+  const stop = async () => {
+    server.kill('SIGKILL');
+    await once(server, 'exit');
+    await rm(state, { recursive: true, force: true });
+  };
+  return { url, stop };
+}
+
+export async function browse() {
+  return puppeteer.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
+}
+
+/** A page that remembers everything it should not have done. */
+export async function open(browser, url, { width = 1440, height = 900, dark = false, script = true } = {}) {
+  const page = await browser.newPage();
+  const trouble = [];
+  page.on('pageerror', (error) => trouble.push(`error: ${error.message}`));
+  page.on('console', (message) => {
+    // A refusal of the server (4xx) is an answer; the browser logs it all the same.
+    const refusal = /the server responded with a status of 4\d\d/.test(message.text());
+    if (message.type() === 'error' && !refusal) trouble.push(`console: ${message.text()}`);
+  });
+  const home = new URL(url).host;
+  page.on('request', (request) => {
+    const to = new URL(request.url());
+    if (!['data:', 'blob:'].includes(to.protocol) && to.host !== home) trouble.push(`request: ${to}`);
+  });
+  await page.evaluateOnNewDocument(() => {
+    window.violations = [];
+    document.addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+  });
+  await page.setViewport({ width, height });
+  await page.setJavaScriptEnabled(script);
+  await page.emulateMediaFeatures([
+    { name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' },
+    { name: 'prefers-reduced-motion', value: 'reduce' },
+  ]);
+  await page.goto(url);
+  if (script) await ready(page);
+  return Object.assign(page, { trouble });
+}
+
+/** The cluster is ready and the shell waits at its prompt. */
+export async function ready(page) {
+  await page.waitForSelector('.chip[data-state="ready"]');
+  await page.waitForSelector('.tab[data-mode="prompt"], .tab[data-mode="busy"]');
+}
+
+export const text = (page, session = 'main') => page.evaluate((name) => window.drydock.terminalText(name) ?? '', session);
+
+/** Until the terminal shows this. */
+export async function shows(page, wanted, session = 'main') {
+  const seen = (name, part) => (window.drydock.terminalText(name) ?? '').replaceAll('\n', '').includes(part);
+  await page.waitForFunction(seen, { timeout: 10_000 }, session, wanted).catch(async () => {
+    assert.fail(`the terminal does not show ${JSON.stringify(wanted)} but\n${await text(page, session)}`);
+  });
+}
+
+/** Type a line into the terminal that has a prompt. */
+export async function type(page, line) {
+  await page.focus('.panel:not([hidden]) .xterm-helper-textarea');
+  await page.keyboard.type(`${line}\r`);
+}
+
+export const state = (page, check, wanted) => page.waitForSelector(`#check-${check}[data-state="${wanted}"]`, { timeout: 10_000 });
+
+/** What axe has to say; nothing, if all is well. */
+export async function axe(page, name) {
+  await page.evaluate(AXE);
+  // Colors are measured where they are at rest.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))));
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+  const says = violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary.replaceAll('\n', ' ')}`));
+  assert.deepEqual(says, [], name);
+}
+
+/** Nothing was asked of another host, nothing was logged, nothing broke the content security policy. */
+export async function clean(page) {
+  assert.deepEqual(page.trouble, []);
+  assert.deepEqual(await page.evaluate(() => window.violations), []);
+}

@@ -1,0 +1,185 @@
+// A learner at work: run, see green, see why not, ask for a hint, answer, solve the lab; with the keyboard alone too.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { browse, clean, invented, open, ready, serve, shows, state, text, type } from './drive.mjs';
+
+const only = { skip: invented ? false : 'needs the invented course' };
+let server, browser, page;
+before(async () => {
+  browser = await browse();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+beforeEach(async () => {
+  await page?.close();
+  await server?.stop();
+  server = await serve();
+  page = await open(browser, server.url);
+  await page.evaluate(() => localStorage.clear());
+});
+
+test('a click runs a block, its check turns green by itself and stays so', only, async () => {
+  await page.click('#run-run-hello .run');
+  await shows(page, 'pod/hello-kiamol created');
+  await state(page, 'pod-runs', 'pass');
+  await page.waitForSelector('#run-run-hello[data-run="ok"]');
+  assert.equal(await page.$eval('[data-contents] li[data-chapter="ch02"] [data-tally]', (tally) => tally.textContent), '1/7');
+  await page.reload();
+  await ready(page);
+  await state(page, 'pod-runs', 'pass');
+  await shows(page, 'pod/hello-kiamol created');
+  await clean(page);
+});
+
+test('a block of several commands is typed one after the other', only, async () => {
+  await page.click('#run-look .run');
+  await page.waitForSelector('#run-look[data-run="ok"]');
+  const shown = await text(page);
+  assert.ok(shown.indexOf('kubectl get pods') < shown.indexOf('READY'), shown);
+  assert.ok(shown.indexOf('READY') < shown.indexOf('kubectl get nodes'), shown);
+});
+
+for (const program of ['cat', 'vi']) {
+  test(`nothing is typed into ${program}`, only, async (t) => {
+    await type(page, `command -v ${program} || echo no-such-program`);
+    await page.waitForSelector('.tab[data-mode="prompt"]');
+    await shows(page, program);
+    if ((await text(page)).split('\n').includes('no-such-program')) return t.skip(`there is no ${program} here`);
+    await type(page, program);
+    await page.waitForSelector('.tab[data-mode="busy"]');
+    await page.click('#run-run-hello .run');
+    await page.waitForSelector('dialog[open]');
+    assert.match(await page.$eval('dialog h2', (title) => title.textContent), new RegExp(program));
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog', { hidden: true });
+    assert.doesNotMatch(await text(page), /kubectl run/);
+    await page.click('#run-run-hello .run');
+    await page.waitForSelector('dialog[open] .main');
+    await page.click('dialog .main');
+    await shows(page, 'pod/hello-kiamol created', 't2');
+    await state(page, 'pod-runs', 'pass');
+    assert.doesNotMatch(await text(page), /kubectl run/);
+  });
+}
+
+test('a red check says what it saw and wanted, then where to look', only, async () => {
+  await type(page, 'kubectl run hello-web');
+  await state(page, 'pod-runs', 'fail');
+  assert.match(await page.$eval('#check-pod-runs [data-note]', (note) => note.textContent), /hello-web, not hello-kiamol/);
+  await page.click('#check-pod-runs .why');
+  assert.deepEqual(await page.$$eval('#check-pod-runs dd', (all) => all.map((dd) => dd.textContent)), ['pod/hello-web metadata.name', 'hello-web', 'hello-kiamol']);
+  await page.click('#check-pod-runs .why-panel .act');
+  assert.match(await page.$eval('#check-pod-runs .why-panel', (panel) => panel.textContent), /Compare the name/);
+  await page.click('#check-pod-runs .object-link');
+  await page.waitForSelector('.object[data-lit]');
+});
+
+test('hints come one by one and are remembered', only, async () => {
+  await page.click('#check-pod-runs .hint');
+  await page.waitForSelector('#check-pod-runs .hints li:nth-child(1)');
+  await page.click('#check-pod-runs .hint');
+  await page.waitForSelector('#check-pod-runs .hints li:nth-child(2)');
+  await page.reload();
+  await ready(page);
+  await page.waitForSelector('#check-pod-runs .hints li:nth-child(2)');
+  assert.equal(await page.$eval('#check-pod-runs .hint', (button) => button.textContent), 'Hint 3 of 3');
+});
+
+test('an answer is judged, explained and remembered', only, async () => {
+  const form = 'form[data-ask="predict-replace"]';
+  await page.click(`${form} .option:nth-child(2)`);
+  await page.click(`${form} button`);
+  await page.waitForSelector(`${form}[data-correct="true"]`);
+  await page.reload();
+  await ready(page);
+  await page.waitForSelector(`${form}[data-correct="true"]`);
+  assert.equal(await page.$eval(`${form} input:checked`, (input) => input.value), 'A new container in the same Pod');
+  await page.type('form[data-ask="which-ip"] input', '10.0.0.1\r');
+  await page.waitForSelector('form[data-ask="which-ip"][data-correct="false"]');
+});
+
+test('a solution is shown when asked for twice; a solved lab has its debrief; a reset asks first', only, async () => {
+  await page.click('#lab .lab-end .button');
+  await page.waitForSelector('dialog[open]');
+  await page.keyboard.press('Escape');
+  assert.equal(await page.$('#lab .solutions'), null);
+  for (const line of ['kubectl run hello-kiamol', 'kubectl create deployment whoami', 'kubectl delete pod hello-kiamol']) {
+    await type(page, line);
+    await shows(page, line);
+    await page.waitForSelector('.tab[data-mode="prompt"]');
+  }
+  await type(page, 'kubectl port-forward deploy/whoami 8080:80');
+  await state(page, 'lab-forward', 'pass');
+  await state(page, 'lab-deployment', 'pass');
+  await page.waitForSelector('#lab .debrief');
+  await page.click('#lab .lab-end .row .button');
+  await page.waitForSelector('#lab .solutions .listing');
+  await page.click('button[aria-label="Start this chapter again"]');
+  await page.waitForSelector('dialog[open] .danger');
+  await page.click('dialog .danger');
+  await state(page, 'lab-deployment', 'fail');
+  await page.waitForSelector('#lab .debrief', { hidden: true });
+  assert.equal(await page.$eval('[data-progress-text]', (tally) => tally.textContent), '0 of 7');
+});
+
+test('the editor and the terminal see the same file', only, async () => {
+  await page.click('.listing[data-path] .act');
+  await page.waitForSelector('.cm-content');
+  await page.click('.cm-content');
+  await page.keyboard.type('# mine\n');
+  await page.keyboard.down('Control');
+  await page.keyboard.press('s');
+  await page.keyboard.up('Control');
+  await page.waitForFunction(() => document.querySelector('.editor-says').textContent === 'Saved');
+  await page.click('.tab');
+  await type(page, 'grep -c mine ch02/deployment.yaml');
+  await shows(page, 'deployment.yaml1');
+  await clean(page);
+});
+
+test('everything by keyboard', only, async () => {
+  const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
+  const focused = (selector) => page.waitForFunction((wanted) => document.activeElement?.matches(wanted), { timeout: 5000 }, selector);
+  await press('Tab');
+  await focused('.skip');
+  await press('Enter');
+  await focused('#lesson');
+  await press('j');
+  await focused('#run-run-hello .run');
+  await press('Enter');
+  await state(page, 'pod-runs', 'pass');
+  await focused('#run-run-hello .run');
+  await press('j', 'j');
+  await focused('#run-look .run');
+  await press('j', 'j');
+  await focused('#check-looked-inside');
+  await press('h');
+  await page.waitForSelector('#check-looked-inside .hints li');
+  await press('F6');
+  await focused('.xterm-helper-textarea');
+  await page.keyboard.type('echo typed-$((1+1))\r');
+  await shows(page, 'typed-2');
+  await page.keyboard.down('Shift');
+  await press('F6');
+  await page.keyboard.up('Shift');
+  await focused('#check-looked-inside');
+  await press('?');
+  await page.waitForSelector('dialog[open] .keys');
+  await press('Escape', '/');
+  await page.waitForSelector('dialog.search[open]');
+  await page.keyboard.type('forward');
+  await press('ArrowDown', 'Enter');
+  await page.waitForSelector('dialog', { hidden: true });
+  await page.waitForFunction(() => document.activeElement !== document.body);
+  await press('1');
+  await page.waitForSelector('html[data-layout="read"]');
+  await press('2');
+  await page.waitForSelector('html[data-layout="split"]');
+  await page.focus('.split.row');
+  const before = await page.$eval('.split.row', (line) => Number(line.getAttribute('aria-valuenow')));
+  await press('ArrowUp');
+  assert.ok((await page.$eval('.split.row', (line) => Number(line.getAttribute('aria-valuenow')))) < before);
+});

@@ -1,0 +1,124 @@
+// What holds on every page: readable, safe, accessible, remembered.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { axe, browse, clean, invented, open, ready, serve, shows, type } from './drive.mjs';
+
+let server, browser;
+before(async () => {
+  server = await serve();
+  browser = await browse();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+test('without scripts the chapter is a readable page', async () => {
+  const page = await open(browser, server.url, { script: false });
+  const html = await (await fetch(page.url())).text();
+  assert.match(html, /<h1/);
+  assert.match(html, /class="command"/);
+  const height = await page.$eval('#lesson', (lesson) => lesson.getBoundingClientRect().height);
+  assert.ok(height > 900, 'the whole lesson is laid out');
+  await page.close();
+});
+
+test('nothing inline, nothing from elsewhere, nothing in the console', async () => {
+  const page = await open(browser, server.url);
+  const policy = (await fetch(page.url())).headers.get('content-security-policy');
+  assert.match(policy, /default-src 'none'/);
+  assert.doesNotMatch(policy, /unsafe/);
+  if (invented) {
+    await page.click('.listing[data-path] .act');
+    await page.waitForSelector('.cm-content');
+  }
+  await page.click('.tab');
+  await type(page, 'echo $((40+2))');
+  await shows(page, '42');
+  await clean(page);
+  await page.close();
+});
+
+for (const dark of [false, true]) {
+  const color = dark ? 'dark' : 'light';
+  test(`axe has nothing to say (${color})`, async () => {
+    const page = await open(browser, server.url, { dark });
+    await axe(page, 'as it opens');
+    if (invented) {
+      await type(page, 'kubectl run hello-web');
+      await page.waitForSelector('#check-pod-runs[data-state="fail"] .why:not([hidden])');
+      await page.click('#check-pod-runs .why');
+      await page.click('#check-pod-runs .hint');
+      await page.waitForSelector('#check-pod-runs .hints li');
+      await axe(page, 'a red check with its reasons');
+      await page.click('.listing[data-path] .act');
+      await page.waitForSelector('.cm-content');
+      await axe(page, 'the editor');
+      await page.click('button[aria-label="Close this tab"]');
+      await type(page, 'kubectl reset all');
+    }
+    await page.click('button[aria-label="Keys and help"]');
+    await axe(page, 'help');
+    await page.keyboard.press('Escape');
+    await page.click('.search-button');
+    await axe(page, 'search');
+    await page.keyboard.press('Escape');
+    await page.setViewport({ width: 390, height: 844 });
+    await page.click('[data-menu]');
+    await page.waitForSelector('.contents[data-open]');
+    await axe(page, 'contents on a phone');
+    await page.close();
+  });
+}
+
+test('a reload loses nothing: text, scroll, panes, colors', async () => {
+  const page = await open(browser, server.url);
+  await page.click('.tab');
+  await type(page, 'echo remember-$((6*7))');
+  await shows(page, 'remember-42');
+  await page.click('[data-panes="split"]');
+  await page.focus('.split:not(.row)');
+  for (let i = 0; i < 4; i++) await page.keyboard.press('ArrowLeft');
+  const divided = await page.$eval('.split:not(.row)', (line) => line.getAttribute('aria-valuenow'));
+  await page.$eval('#lesson', (lesson) => lesson.scrollTo(0, 700));
+  await page.click('button[aria-label^="Colors"]');
+  const theme = await page.evaluate(() => document.documentElement.dataset.theme);
+  // Kept by the server once things are quiet; the page says when.
+  await page.waitForResponse((response) => response.url().endsWith('/api/layout'));
+  await page.waitForFunction(() => JSON.parse(localStorage.getItem('drydock.layout')).scroll);
+  await page.reload();
+  await ready(page);
+  await shows(page, 'remember-42');
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), theme);
+  const now = await page.$eval('.split:not(.row)', (line) => line.getAttribute('aria-valuenow'));
+  assert.ok(Math.abs(Number(now) - Number(divided)) <= 1, `${now} is not ${divided}`);
+  const scrolled = await page.$eval('#lesson', (lesson) => lesson.scrollTop);
+  assert.ok(Math.abs(scrolled - 700) < 80, `scrolled to ${scrolled}`);
+  await page.evaluate(() => localStorage.clear());
+  await page.close();
+});
+
+for (const width of [320, 390, 768, 1024]) {
+  test(`nothing sticks out at ${width} pixels`, async () => {
+    const page = await open(browser, server.url, { width, height: 800 });
+    const wide = await page.evaluate(() => ({ page: document.documentElement.scrollWidth, lesson: document.querySelector('#lesson').scrollWidth - document.querySelector('#lesson').clientWidth }));
+    assert.equal(wide.page, width);
+    assert.equal(wide.lesson, 0);
+    await page.close();
+  });
+}
+
+test('a site under another name, or without the token, gets nothing', async () => {
+  const port = new URL(server.url).port;
+  const page = await open(browser, server.url);
+  const foreign = await page.evaluate(async () => (await fetch('/api/reset', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"scope":"chapter","chapter":"ch02"}' })).status);
+  assert.equal(foreign, 403);
+  const { request } = await import('node:http');
+  const status = await new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', port, path: '/', headers: { host: 'evil.example' } }, (answer) => resolve(answer.statusCode));
+    asked.on('error', reject).end();
+  });
+  assert.equal(status, 403);
+  await page.close();
+});
