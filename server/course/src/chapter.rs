@@ -220,8 +220,6 @@ pub struct Command {
     pub typed: bool,
     /// The program it belongs into when that is not the shell, as `kubectl` for a shell in a Pod.
     pub inside: Option<String>,
-    /// Directory it is run in, below the course's directory in the home; where the terminal is when absent.
-    pub cwd: Option<String>,
     /// It goes on until it is interrupted.
     pub stays: bool,
     /// How it must end.

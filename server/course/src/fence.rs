@@ -55,7 +55,7 @@ pub(crate) fn block(fence: &Fence<'_>, memory: &mut Memory, files: &[CourseFileP
 
 fn known(verb: Option<&str>) -> &'static [&'static str] {
     match verb {
-        Some("run" | "type") => &["id", "session", "cwd", "exit", "timeout", "inside", "stays", "hidden"],
+        Some("run" | "type") => &["id", "session", "exit", "timeout", "inside", "stays", "hidden"],
         Some("press") => &["id", "session"],
         Some("output") => &["of", "match"],
         Some("file") => &["path"],
@@ -88,10 +88,6 @@ fn command(fence: &Fence<'_>, info: &mut Info, memory: &mut Memory, typed: bool,
         }
         parsed
     });
-    let cwd = info.take("cwd", fence.at, report);
-    if cwd.as_deref().is_some_and(|cwd| cwd.starts_with('/') || cwd.starts_with('~') || cwd.split('/').any(|part| part == "..")) {
-        report.error_with_help(fence.at, "`cwd` leaves the course's directory", Some("write it relative to it, as cwd=ch02".into()));
-    }
     let text = fence.body.trim_end().to_owned();
     if text.trim().is_empty() {
         report.error_with_help(fence.at, "there is nothing to run", Some("write a command, or take the fence out".into()));
@@ -100,7 +96,7 @@ fn command(fence: &Fence<'_>, info: &mut Info, memory: &mut Memory, typed: bool,
     let inside = info.take("inside", fence.at, report);
     let (stays, hidden) = (info.take_flag("stays"), info.take_flag("hidden"));
     memory.last = Some(id.clone());
-    Some(BlockKind::Command(Command { id, session, text, typed, inside, cwd, stays, exit, timeout, hidden }))
+    Some(BlockKind::Command(Command { id, session, text, typed, inside, stays, exit, timeout, hidden }))
 }
 
 fn id_and_session(fence: &Fence<'_>, info: &mut Info, memory: &mut Memory, report: &mut Report<'_>) -> (String, String) {

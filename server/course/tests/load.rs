@@ -41,7 +41,7 @@ const LAB: &str = "id: ch02-lab\nchapter: ch02\ntitle: Web\nest: 20m\nlevel: med
 fn a_lesson_becomes_sections_of_blocks() {
     let lesson = format!(
         "{FRONT}Words with [a link](#run) and <kbd>Ctrl</kbd>.\n\n> [!NOTE]\n> An aside.\n\n![The parts](figures/pods.svg)\n{EXERCISE}\
-         ```sh run id=go session=left cwd=ch02 exit=any timeout=60 stays\nkubectl run a\nkubectl get pods\n```\n\n\
+         ```sh run id=go session=left exit=any timeout=60 stays\nkubectl run a\nkubectl get pods\n```\n\n\
          ```text output match=any-order\na\n```\n\n```text press session=left\nCtrl+C\n```\n\n```sh type inside=kubectl\nhostname\n```\n\n\
          ```yaml file path=pod.yaml\n```\n\n```yaml\nlisting: true\n```\n\n\
          ```yaml ask id=ch02-q\nsay: How many?\noptions: [0, 1]\nanswer: 1\n```\n{CHECK}"
@@ -61,7 +61,6 @@ fn a_lesson_becomes_sections_of_blocks() {
         id: "go".into(),
         session: "left".into(),
         text: "kubectl run a\nkubectl get pods".into(),
-        cwd: Some("ch02".into()),
         stays: true,
         exit: Exit::Any,
         timeout: Some(60),
@@ -105,7 +104,6 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     ("```sh run\n```\n", 6, "there is nothing to run"),
     ("```sh run id=A\nls\n```\n", 6, "id `A` is no name"),
     ("```sh run exit=no\nls\n```\n", 6, "`exit=no` is no exit code"),
-    ("```sh run cwd=../x\nls\n```\n", 6, "leaves the course's directory"),
     ("```sh run id=a\nls\n```\n\n```sh run id=a\nls\n```\n", 10, "taken by the fence in line 6"),
     ("```text output\nx\n```\n", 6, "output of what?"),
     ("```sh run id=apply\nls\n```\n\n```text output of=aply\nx\n```\n", 10, "did you mean `apply`?"),
