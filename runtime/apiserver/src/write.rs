@@ -66,12 +66,13 @@ pub(crate) fn create_object(call: &Call, row: &Arc<Resource>, name: Option<&str>
         let context = call.context(row.is_namespaced(), name, None);
         let mut new = decoded.object.clone();
         write::prepare_create(row, &context, &mut new)?;
-        let _allocation = admission::mutate(call, row, &context, Operation::Create, &mut new, None)?;
-        write::validate_create(row, &new)?;
-        admission::validate(call, row, Operation::Create, &new, None)?;
+        // Before admission: what the server adds (addresses, token volumes) is nobody's. upstream: handlers/create.go
         if ownership == Ownership::Record {
             managed::create(row, &context, &mut new);
         }
+        let _allocation = admission::mutate(call, row, &context, Operation::Create, &mut new, None)?;
+        write::validate_create(row, &new)?;
+        admission::validate(call, row, Operation::Create, &new, None)?;
         let new_name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let key = row.key(call.namespace(), &new_name);
         let mut warnings = decoded.warnings.clone();
@@ -189,7 +190,7 @@ pub(crate) fn patch(call: &Call, row: &Arc<Resource>, subresource: Option<Subres
     }
     modify(call, row, subresource, |old, _context| {
         let patched = patch::patched(row, old, body, kind)?;
-        Ok(Some((write::decode_value(row, patched, validation)?, Ownership::Record)))
+        Ok(Some((patch::decode(row, patched, body, kind, validation)?, Ownership::Record)))
     })
 }
 
