@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use crate::ApiServer;
 use crate::body::Body;
 use crate::identity::Identity;
+use crate::protobuf;
 use crate::request::RequestInfo;
 
 /// The longest request body. upstream: staging/src/k8s.io/apiserver/pkg/server/config.go MaxRequestBodyBytes
@@ -56,16 +57,16 @@ impl Call {
 
     /// The media type of the body, without parameters.
     pub(crate) fn content_type(&self) -> String {
-        let text = self.header(header::CONTENT_TYPE.as_str());
-        text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        media_type(&self.headers)
     }
 
     /// How the body is encoded. upstream: negotiation.NegotiateInputSerializer
     pub(crate) fn format(&self) -> Result<Format, Status> {
         match self.content_type().as_str() {
-            "" | "application/json" | "*/*" => Ok(Format::Json),
+            // `read_body` has turned protobuf into JSON.
+            "" | "application/json" | "*/*" | protobuf::MEDIA_TYPE => Ok(Format::Json),
             "application/yaml" => Ok(Format::Yaml),
-            _ => Err(Status::unsupported_media_type(&crate::respond::MEDIA_TYPES)),
+            _ => Err(Status::unsupported_media_type(&crate::respond::READABLE_TYPES)),
         }
     }
 
@@ -127,8 +128,15 @@ fn invalid_option(call: &Call, error: drydock_api::field_error::FieldError) -> S
     Status::invalid_as("meta.k8s.io", kind, "", &[error])
 }
 
-/// Reads a whole body.
+/// The media type of a Content-Type header, without parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Reads a whole body; one in protobuf is made JSON.
 pub(crate) async fn read_body(request: Request<Body>) -> Result<Bytes, Status> {
+    let is_protobuf = media_type(request.headers()) == protobuf::MEDIA_TYPE;
     let mut body = request.into_body();
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -138,6 +146,10 @@ pub(crate) async fn read_body(request: Request<Body>) -> Result<Bytes, Status> {
             return Err(Status::too_large(BODY_LIMIT));
         }
         bytes.extend_from_slice(&data);
+    }
+    if is_protobuf && !bytes.is_empty() {
+        let object = protobuf::decode(&bytes).map_err(|error| Status::bad_request(error.to_string()))?;
+        return Ok(serde_json::to_vec(&object).map_err(Status::internal)?.into());
     }
     Ok(bytes.freeze())
 }

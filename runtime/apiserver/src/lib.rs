@@ -30,6 +30,7 @@ pub mod config;
 mod dispatch;
 pub mod documents;
 pub mod identity;
+mod protobuf;
 mod read;
 mod remove;
 pub mod request;

@@ -241,13 +241,15 @@ fn snapshot(call: &Call, token: Option<&Continue>) -> Result<Snapshot, Status> {
 }
 
 fn expired_continue(token: &Continue) -> Status {
-    tracing::debug!(start = token.start, "continue token of forgotten history");
-    Status::expired(
+    let mut status = Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue \
          parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token \
          results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and \
          now may show up in the list.",
-    )
+    );
+    let start = &token.start;
+    status.continuation = URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": -1, "start": start}).to_string());
+    status
 }
 
 #[cfg(test)]

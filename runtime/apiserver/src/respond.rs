@@ -17,6 +17,9 @@ use crate::call::Call;
 /// The media types of objects.
 pub(crate) const MEDIA_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 
+/// The media types of objects in requests.
+pub(crate) const READABLE_TYPES: [&str; 3] = ["application/json", "application/yaml", crate::protobuf::MEDIA_TYPE];
+
 /// How bytes are made of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {

@@ -58,7 +58,7 @@ async fn refusals_have_upstreams_words() -> Result<()> {
             json!({"preconditions": {"uid": "other"}}),
             409,
             "Conflict",
-            "Operation cannot be fulfilled on pods \"taken\": the UID in the precondition",
+            "Operation cannot be fulfilled on Pod \"taken\": the UID in the precondition",
         ),
     ];
     for (method, path, body, code, reason, message) in cases {

@@ -119,9 +119,9 @@ async fn join_websockets(mut client: Socket, kubelet: Result<Socket, KubeletErro
         () = pass_up(&mut client_source, &mut kubelet_sink, &stream.counters) => None,
     };
     stream.set_code(code.unwrap_or(-1));
-    drop(client_sink.close().await);
+    websocket::close(&mut client_sink).await;
     // The client may have gone away: the kubelet learns it by the close.
-    drop(kubelet_sink.close().await);
+    websocket::close(&mut kubelet_sink).await;
     // Report the end before waiting for the client's half of the closing handshake.
     drop(stream);
     let rest = async { while let Some(Ok(_)) = client_source.next().await {} };
@@ -165,9 +165,10 @@ async fn pass_down(kubelet: &mut SplitStream<Socket>, client: &mut SplitSink<Soc
     code
 }
 
-async fn finish(mut socket: Socket) {
-    drop(socket.close(None).await);
-    let rest = async { while let Some(Ok(_)) = socket.next().await {} };
+async fn finish(socket: Socket) {
+    let (mut sink, mut source) = socket.split();
+    websocket::close(&mut sink).await;
+    let rest = async { while let Some(Ok(_)) = source.next().await {} };
     if tokio::time::timeout(PATIENCE, rest).await.is_err() {
         tracing::debug!("client did not close its WebSocket");
     }
@@ -296,7 +297,7 @@ async fn join_spdy(connection: Box<dyn Duplex>, expected: Expected, kubelet: Soc
     };
     stream.set_code(code);
     drop((stdout, stderr, error, kept, stream));
-    drop(kubelet_sink.close().await);
+    websocket::close(&mut kubelet_sink).await;
     session.drain(PATIENCE).await;
 }
 

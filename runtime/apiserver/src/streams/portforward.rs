@@ -235,7 +235,7 @@ async fn serve_channels(socket: Socket, ports: Vec<u16>, backend: Backend) {
         () = up => {}
         () = down => {}
     }
-    drop(sink.close().await);
+    websocket::close(&mut sink).await;
 }
 
 struct Channel {

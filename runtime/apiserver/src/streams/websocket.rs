@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use drydock_api::status::Status;
+use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
 use http::{Request, Response, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -10,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use crate::audit::Counters;
 use crate::body::{self, Body};
@@ -95,6 +97,13 @@ pub(crate) async fn socket(connection: Upgraded, role: Role) -> Socket {
     WebSocketStream::from_raw_socket(TokioIo::new(connection), role, Some(config)).await
 }
 
+/// Says that all is said. A close without a code is an error to Go's clients.
+pub(crate) async fn close(sink: &mut SplitSink<Socket, Message>) {
+    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    // The other side may be gone; then there is nobody to tell.
+    drop(sink.send(Message::Close(Some(normal))).await);
+}
+
 /// The payload of a data message.
 pub(crate) fn payload(message: Message) -> Option<Bytes> {
     match message {
@@ -131,7 +140,7 @@ pub(crate) fn byte_stream(socket: Socket) -> DuplexStream {
                     break;
                 }
             }
-            drop(sink.close().await);
+            close(&mut sink).await;
         };
         tokio::join!(to_stream, to_socket);
     });
