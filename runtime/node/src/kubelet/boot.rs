@@ -28,7 +28,7 @@ use super::recorder::{Recorder, Severity};
 use super::records::Records;
 use super::state::uid;
 use super::worker::{Message, spawn};
-use super::{adopt, machine, server, tls, volumes};
+use super::{adopt, engine, machine, server, tls, volumes};
 use crate::init::protocol::{Event, Netns as Of};
 use crate::init::{Client, Events};
 
@@ -49,6 +49,9 @@ pub async fn run(config: KubeletConfig) -> Result<(), KubeletError> {
     adopt::fill(&node, &inventory).await;
     let hearing = tokio::spawn(hear_init(Arc::clone(&node), told));
     server::start(&node).await?;
+    if let Some(socket) = node.config.engine_socket.clone() {
+        engine::start(&node, &socket);
+    }
     let mut work = pin!(serve(&node));
     let ended = tokio::select! {
         result = &mut work => result,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use drydock_container::ProcessSpec;
+use drydock_container::{Limits, Mount, ProcessSpec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
@@ -15,6 +15,7 @@ use super::logs::ContainerIo;
 
 /// What is known about one container, kept in node-init's labels too so that it survives the kubelet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Record {
     /// 64 hexadecimal digits.
     pub(crate) id: String,
@@ -62,6 +63,14 @@ pub(crate) struct Record {
     pub(crate) ip: String,
     /// The process as the node sees it.
     pub(crate) pid: i32,
+    /// Volumes it sees.
+    pub(crate) mounts: Vec<Mount>,
+    /// What it may use.
+    pub(crate) limits: Limits,
+    /// The Pod's host name.
+    pub(crate) hostname: String,
+    /// Why it could not be started.
+    pub(crate) error: String,
 }
 
 /// How a container ended.

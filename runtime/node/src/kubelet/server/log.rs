@@ -2,21 +2,20 @@
 
 // upstream: pkg/kubelet/kubelet.go (GetKubeletContainerLogs, validateContainerLogStatus)
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use futures::stream;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use super::log_options::{LogOptions, tail_start};
+use super::log_options::LogOptions;
 use super::{Query, Refusal, Shared};
-use crate::kubelet::logs::Progress;
+use crate::kubelet::log_reader::{Growth, LogReader};
 use crate::kubelet::node::Node;
 use crate::kubelet::records::Entry;
 use crate::kubelet::state::uid;
@@ -28,14 +27,33 @@ pub(super) async fn serve(
 ) -> Result<Response, Refusal> {
     let options = LogOptions::parse(&Query::parse(query.as_deref()), Timestamp::now())?;
     let (path, progress) = locate(&node, &namespace, &name, &container, options.previous).await?;
-    let reader = Reader::open(path, options).map_err(|error| Refusal::internal(format!("failed to open log file: {error}")))?;
-    let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(reader.send(sender, progress));
-    let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    let reader = LogReader::open(path).map_err(|error| Refusal::internal(format!("failed to open log file: {error}")))?;
+    let lines = reader.spawn(options.tail, options.follow, progress);
+    let body = Body::from_stream(stream::unfold((lines, options.limit), move |(lines, left)| next(lines, left, options.clone())));
     Ok(([("content-type", "text/plain")], body).into_response())
 }
 
-type Growth = Option<watch::Receiver<Progress>>;
+type Lines = mpsc::Receiver<io::Result<Vec<u8>>>;
+
+/// The next piece as it is shown, and how many bytes may follow it.
+async fn next(mut lines: Lines, left: Option<usize>, options: LogOptions) -> Option<(io::Result<Bytes>, (Lines, Option<usize>))> {
+    loop {
+        if left == Some(0) {
+            return None;
+        }
+        let piece = match lines.recv().await? {
+            Ok(piece) => piece,
+            Err(error) => return Some((Err(error), (lines, Some(0)))),
+        };
+        let mut shown: Vec<u8> = piece.split(|byte| *byte == b'\n').filter_map(|line| options.show(line)).flatten().collect();
+        if shown.is_empty() {
+            continue;
+        }
+        shown.truncate(left.unwrap_or(usize::MAX));
+        let left = left.map(|left| left - shown.len());
+        return Some((Ok(Bytes::from(shown)), (lines, left)));
+    }
+}
 
 async fn locate(node: &Node, namespace: &str, name: &str, container: &str, previous: bool) -> Result<(PathBuf, Growth), Refusal> {
     let entry = if previous { node.records.find_previous(namespace, name, container) } else { node.records.find(namespace, name, None, container) };
@@ -77,108 +95,9 @@ fn not_started(pod: &Pod, name: &str, container: &str) -> Refusal {
     })
 }
 
-/// Reads a log file to its end, and again as it grows, through rotations.
-struct Reader {
-    path: PathBuf,
-    file: File,
-    options: LogOptions,
-    rest: Vec<u8>,
-    left: Option<usize>,
-}
-
-impl Reader {
-    fn open(path: PathBuf, options: LogOptions) -> io::Result<Reader> {
-        let file = File::open(&path)?;
-        Ok(Reader { path, file, left: options.limit, options, rest: Vec::new() })
-    }
-
-    async fn send(mut self, sender: mpsc::Sender<io::Result<Bytes>>, mut growth: Growth) {
-        let mut first = true;
-        loop {
-            // What is complete now has been read after the next read.
-            let complete = match &mut growth {
-                Some(growth) => growth.borrow_and_update().complete,
-                None => true,
-            };
-            let read = self.read(std::mem::take(&mut first));
-            let shown = match read {
-                Ok(shown) => shown,
-                Err(error) => {
-                    drop(sender.send(Err(error)).await);
-                    return;
-                }
-            };
-            if !shown.is_empty() && sender.send(Ok(Bytes::from(shown))).await.is_err() {
-                return;
-            }
-            if self.left == Some(0) || !self.options.follow || complete {
-                return;
-            }
-            let Some(growth) = &mut growth else { return };
-            tokio::select! {
-                changed = growth.changed() => if changed.is_err() {
-                    return;
-                },
-                () = sender.closed() => return,
-            }
-        }
-    }
-
-    /// Everything new, as it is shown.
-    fn read(&mut self, first: bool) -> io::Result<Vec<u8>> {
-        let mut bytes = std::mem::take(&mut self.rest);
-        self.file.read_to_end(&mut bytes)?;
-        if !first && self.rotated() {
-            self.file = File::open(&self.path)?;
-            self.file.read_to_end(&mut bytes)?;
-        }
-        if first && let Some(lines) = self.options.tail {
-            bytes.drain(..tail_start(&bytes, lines));
-        }
-        let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.rest = bytes.split_off(complete);
-        let mut shown = Vec::new();
-        for line in bytes.split(|byte| *byte == b'\n') {
-            shown.extend(self.options.show(line).unwrap_or_default());
-        }
-        if let Some(left) = &mut self.left {
-            shown.truncate(*left);
-            *left -= shown.len();
-        }
-        Ok(shown)
-    }
-
-    fn rotated(&self) -> bool {
-        let inode = |metadata: io::Result<std::fs::Metadata>| metadata.map(|metadata| metadata.ino()).ok();
-        let now = inode(std::fs::metadata(&self.path));
-        now.is_some() && now != inode(self.file.metadata())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_followed_log_ends_with_its_container() {
-        let directory = std::env::temp_dir().join(format!("drydock-follow-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let path = directory.join("0.log");
-        std::fs::write(&path, "2026-01-01T00:00:00Z stdout F one\n").unwrap();
-        let (grown, growth) = watch::channel(Progress::default());
-        let options = LogOptions { follow: true, ..LogOptions::default() };
-        let (sender, mut receiver) = mpsc::channel(4);
-        let task = tokio::spawn(Reader::open(path.clone(), options).unwrap().send(sender, Some(growth)));
-        assert_eq!(receiver.recv().await.unwrap().unwrap(), "one\n");
-        std::fs::rename(&path, directory.join("0.log.old")).unwrap();
-        std::fs::write(&path, "2026-01-01T00:00:01Z stdout F two\n").unwrap();
-        grown.send_replace(Progress { chunks: 1, complete: true });
-        assert_eq!(receiver.recv().await.unwrap().unwrap(), "two\n");
-        assert!(receiver.recv().await.is_none());
-        task.await.unwrap();
-        assert_eq!(newest(&directory).unwrap(), path);
-        std::fs::remove_dir_all(directory).unwrap();
-    }
 
     #[test]
     fn a_container_that_waits_says_for_what() {

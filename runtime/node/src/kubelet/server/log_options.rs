@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Query, Refusal};
+use crate::kubelet::log_reader::{LogLine, parse_line};
 
 /// The options of `kubectl logs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,17 +51,14 @@ impl LogOptions {
 
     /// A line of the file (without its end) as it is shown, `None` when it is not wanted.
     pub(super) fn show(&self, line: &[u8]) -> Option<Vec<u8>> {
-        let mut parts = line.splitn(4, |byte| *byte == b' ');
-        let (time, stream, tag) = (parts.next()?, parts.next()?, parts.next()?);
-        let text = parts.next().unwrap_or_default();
-        let time = std::str::from_utf8(time).ok()?;
+        let LogLine { time, stream, complete, text } = parse_line(line)?;
         if let Some(since) = self.since
             && time.parse::<Timestamp>().ok()? < since
         {
             return None;
         }
         if let Some(wanted) = &self.stream
-            && !wanted.as_bytes().eq_ignore_ascii_case(stream)
+            && !wanted.eq_ignore_ascii_case(stream)
         {
             return None;
         }
@@ -70,21 +68,11 @@ impl LogOptions {
             shown.push(b' ');
         }
         shown.extend_from_slice(text);
-        if tag == b"F" {
+        if complete {
             shown.push(b'\n');
         }
         Some(shown)
     }
-}
-
-/// Where the last `lines` lines of a text begin.
-pub(super) fn tail_start(text: &[u8], lines: usize) -> usize {
-    if lines == 0 {
-        return text.len();
-    }
-    let body = text.strip_suffix(b"\n").unwrap_or(text);
-    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-    ends.map(|(index, _)| index + 1).nth(lines - 1).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -111,14 +99,5 @@ mod tests {
         let partial = options("").show(b"2026-01-01T00:00:00.000000001Z stdout P prompt$ ").unwrap();
         assert_eq!(partial, b"prompt$ ");
         assert_eq!(options("").show(b"nonsense"), None);
-    }
-
-    #[test]
-    fn the_tail_begins_where_its_first_line_does() {
-        for (text, lines, expected) in
-            [("a\nb\nc\n", 1, "c\n"), ("a\nb\nc\n", 2, "b\nc\n"), ("a\nb\nc\n", 9, "a\nb\nc\n"), ("a\nb", 1, "b"), ("", 3, ""), ("a\n", 0, "")]
-        {
-            assert_eq!(&text[tail_start(text.as_bytes(), lines)..], expected, "{text:?} {lines}");
-        }
     }
 }

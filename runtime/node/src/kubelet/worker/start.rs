@@ -102,6 +102,7 @@ impl Worker {
         let directory = config.containers.join(&id);
         let termination_log = pod_directory(&config.pods, uid(&self.pod)).join("containers").join(&container.name).join(&id[..8]);
         let mut mounts = volumes::mounts(container, &self.volumes, &env).map_err(Refused::config)?;
+        let shown_mounts = mounts.clone();
         mounts.extend(self.system_mounts(container, &mounts, &termination_log).map_err(Refused::create)?);
         fs::create_dir_all(&directory).map_err(|error| Refused::create(format!("mkdir {}: {error}", directory.display())))?;
         let hostname = self.hostname();
@@ -130,6 +131,9 @@ impl Worker {
             termination_log,
             stop_signal: stop_signal(container, image),
             process: made.process.clone(),
+            mounts: shown_mounts,
+            limits: made.cgroup.as_ref().map(|cgroup| cgroup.limits.clone()).unwrap_or_default(),
+            hostname,
             stdin_once: container.stdin_once == Some(true),
             ip: sandbox.ip,
             ..Record::default()
@@ -228,6 +232,7 @@ impl Worker {
         let at = Timestamp::now();
         let exit = RecordExit { code: 128, reason: "StartError".into(), at };
         record.exit = Some(exit);
+        record.error.clone_from(&message);
         if let Err(error) = fs::create_dir_all(record.log_path.parent().unwrap_or(Path::new("/"))).and_then(|()| fs::write(&record.log_path, "")) {
             tracing::debug!(%error, "the log of a container that never ran");
         }
