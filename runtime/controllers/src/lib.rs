@@ -15,6 +15,8 @@ mod condition;
 mod deployment;
 mod endpoints;
 mod error;
+mod garbage;
+mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod owner;
@@ -54,6 +56,9 @@ pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock
     tasks.spawn(pod_gc::run(shared.controller("pod-garbage-collector")));
     tasks.spawn(service_account::run_accounts(shared.controller("service-account-controller")));
     tasks.spawn(service_account::run_root_ca(shared.controller("root-ca-cert-publisher")));
+    let world = garbage::World::new(shared.controller("generic-garbage-collector"));
+    tasks.spawn(namespace::run(shared.controller("namespace-controller"), world.clone()));
+    tasks.spawn(garbage::run(world));
     // Each constructor has registered its handlers, so that none misses the first list.
     shared.follow(&mut tasks);
     while let Some(ended) = tasks.join_next().await {

@@ -35,18 +35,18 @@ pub(crate) fn decide(pod: &PodInfo, snapshot: &Snapshot) -> Decision {
     }
 }
 
-/// `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: …`
+/// `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. no new claims to deallocate, preemption: …`
 // upstream: pkg/scheduler/framework/types.go FitError.Error, preemption/preemption.go
 fn explain(pod: &PodInfo, rejections: &[Rejection]) -> String {
     let fit = histogram(rejections.len(), rejections.iter().flat_map(|rejection| &rejection.reasons).map(String::as_str));
     if pod.spec().preemption_policy.as_deref() == Some("Never") {
-        return format!("{fit} preemption: not eligible due to preemptionPolicy=Never.");
+        return format!("{fit} no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.");
     }
     let attempts = rejections.iter().map(|rejection| match rejection.resolvable {
         true => "No preemption victims found for incoming pod",
         false => "Preemption is not helpful for scheduling",
     });
-    format!("{fit} preemption: {}", histogram(rejections.len(), attempts))
+    format!("{fit} no new claims to deallocate, preemption: {}", histogram(rejections.len(), attempts))
 }
 
 fn histogram<'a>(nodes: usize, reasons: impl Iterator<Item = &'a str>) -> String {
@@ -77,15 +77,15 @@ mod tests {
                 "too big",
                 cluster(vec![(node("a", &json!({})), vec![])]),
                 busy("p", "100"),
-                Decision::Nowhere("0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.".into()),
+                Decision::Nowhere("0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.".into()),
             ),
             (
                 "two reasons",
                 cluster(vec![full.clone(), full, (node("b", &tainted), vec![])]),
                 busy("p", "1"),
                 Decision::Nowhere(
-                    "0/3 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }, 2 Insufficient cpu. \
-                     preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."
+                    "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. \
+                     no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."
                         .into(),
                 ),
             ),
@@ -93,7 +93,7 @@ mod tests {
                 "never preempts",
                 cluster(vec![(node("a", &json!({})), vec![])]),
                 pod("p", &json!({"spec": {"nodeSelector": {"a": "b"}, "preemptionPolicy": "Never"}})),
-                Decision::Nowhere("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption: not eligible due to preemptionPolicy=Never.".into()),
+                Decision::Nowhere("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.".into()),
             ),
         ] {
             assert_eq!(decide(&new, &snapshot), expected, "{name}");

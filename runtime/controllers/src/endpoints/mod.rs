@@ -153,6 +153,7 @@ async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Durat
 fn labels(service: &Service) -> BTreeMap<String, String> {
     let mut labels = service.labels().clone();
     labels.remove(HEADLESS);
+    labels.insert("endpoints.kubernetes.io/managed-by".into(), "endpoint-controller".into());
     if is_headless(service) {
         labels.insert(HEADLESS.into(), String::new());
     }
