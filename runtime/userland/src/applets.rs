@@ -1,7 +1,7 @@
 //! The table of commands, and how they read their options.
 
 use crate::{
-    archive, digests, dns, files, process, servers, shell, text, transfer,
+    archive, digests, dns, editor, files, process, servers, shell, text, transfer,
 };
 
 /// A command: arguments with the name first, exit status back.
@@ -46,6 +46,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/bin", "mktemp", files::mktemp),
     ("/bin", "mount", files::mount),
     ("/bin", "mv", files::mv),
+    ("/usr/bin", "nano", editor::nano),
     ("/usr/bin", "nl", text::nl),
     ("/usr/bin", "nproc", process::nproc),
     ("/usr/bin", "nslookup", dns::nslookup),
@@ -58,6 +59,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/bin", "rm", files::rm),
     ("/bin", "rmdir", files::rmdir),
     ("/usr/bin", "seq", text::seq),
+    ("/usr/bin", "setsid", process::setsid),
     ("/bin", "sh", shell::main),
     ("/usr/bin", "sha256sum", digests::sha256sum),
     ("/bin", "sleep", process::sleep),
@@ -78,6 +80,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/bin", "uname", process::uname),
     ("/usr/bin", "uniq", text::uniq),
     ("/usr/bin", "uptime", process::uptime),
+    ("/bin", "vi", editor::vi),
     ("/usr/bin", "watch", process::watch),
     ("/usr/bin", "wc", text::wc),
     ("/usr/bin", "wget", transfer::wget),

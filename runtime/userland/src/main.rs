@@ -14,6 +14,7 @@ mod applets;
 mod archive;
 mod digests;
 mod dns;
+mod editor;
 mod files;
 mod http;
 mod process;

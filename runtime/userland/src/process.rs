@@ -217,6 +217,33 @@ pub(crate) fn env(words: &[String]) -> i32 {
     become_command("env", command)
 }
 
+/// `setsid [-c] COMMAND...`: in a session of its own; `-c` with standard input as its terminal.
+pub(crate) fn setsid(words: &[String]) -> i32 {
+    let terminal = words.get(1).is_some_and(|word| word == "-c");
+    let Some((program, arguments)) = words[1 + usize::from(terminal)..].split_first() else {
+        complain("setsid", "usage: setsid [-c] COMMAND...");
+        return 1;
+    };
+    if nix::unistd::getpgrp() == nix::unistd::getpid() {
+        match sys::fork() {
+            Ok(nix::unistd::ForkResult::Parent { .. }) => return 0,
+            Ok(nix::unistd::ForkResult::Child) => {}
+            Err(error) => {
+                complain("setsid", error.desc());
+                return 1;
+            }
+        }
+    }
+    let settled = nix::unistd::setsid().map_err(std::io::Error::from).and_then(|_| if terminal { sys::take_terminal() } else { Ok(()) });
+    if let Err(error) = settled {
+        complain("setsid", sys::reason(&error));
+        return 1;
+    }
+    let mut command = Command::new(program);
+    command.args(arguments);
+    become_command("setsid", command)
+}
+
 /// `which NAME...`
 pub(crate) fn which(words: &[String]) -> i32 {
     let path = std::env::var("PATH").unwrap_or_else(|_| crate::DEFAULT_PATH.to_owned());

@@ -141,6 +141,12 @@ pub(crate) fn window_size(fd: RawFd) -> (usize, usize) {
     (usize::from(size.ws_col), usize::from(size.ws_row))
 }
 
+/// Makes standard input the terminal of a session that has none.
+pub(crate) fn take_terminal() -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes a number, no pointer.
+    if unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// True when the descriptor is a terminal.
 pub(crate) fn is_terminal(fd: RawFd) -> bool {
     nix::unistd::isatty(borrow(fd)).unwrap_or(false)

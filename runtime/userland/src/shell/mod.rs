@@ -392,4 +392,4 @@ pub(crate) fn leave_key() -> bool {
     matches!(keys::key(), None | Some(keys::Key::Char('q') | keys::Key::Control('c')))
 }
 
-pub(crate) use keys::{Key, char_width, key, pasted};
+pub(crate) use keys::{Key, Raw as RawTerminal, char_width, key, pasted};

@@ -1,0 +1,342 @@
+//! Shell and editors at a terminal: keys in, screen out.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::{fd::AsFd as _, unix::fs::symlink},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    pty::{Winsize, openpty},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_drydock-userland");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program at a terminal of its own.
+struct Terminal {
+    directory: tempfile::TempDir,
+    master: File,
+    child: Child,
+    screen: vt100::Parser,
+    bytes: Vec<u8>,
+}
+
+impl Terminal {
+    fn open(files: &[(&str, &str)], columns: u16, words: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let bin = directory.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        let links = Command::new(BINARY).arg("--links").output().unwrap();
+        for path in String::from_utf8(links.stdout).unwrap().lines() {
+            symlink(BINARY, bin.join(path.rsplit('/').next().unwrap())).unwrap();
+        }
+        let home = directory.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        for (name, text) in files {
+            std::fs::write(home.join(name), text).unwrap();
+        }
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
+        let child = Command::new(bin.join("setsid"))
+            .arg("-c")
+            .args(words)
+            .env_clear()
+            .env("PATH", &bin)
+            .env("HOME", &home)
+            .env("TERM", "xterm-256color")
+            .env("DRYDOCK_SHELL_MARKS", "1")
+            .env("PS1", "$ ")
+            .current_dir(&home)
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .unwrap();
+        Self { directory, master: File::from(pty.master), child, screen: vt100::Parser::new(24, columns, 0), bytes: Vec::new() }
+    }
+
+    fn shell(files: &[(&str, &str)]) -> Self {
+        let mut terminal = Self::open(files, 80, &["sh"]);
+        terminal.wait_for("\x1b]133;B");
+        terminal
+    }
+
+    fn home(&self, name: &str) -> PathBuf {
+        self.directory.path().join("home").join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home(name)).unwrap_or_default()
+    }
+
+    fn send(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Takes output until `done`; panics with the screen when it does not come.
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !done(self) {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {what:?}; screen:\n{}\nbytes: {:?}", self.screen.screen().contents(), String::from_utf8_lossy(&self.bytes));
+            let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::try_from(left).unwrap()).unwrap();
+            let mut buffer = [0; 4096];
+            match self.master.read(&mut buffer) {
+                Ok(count) if count > 0 => {
+                    self.screen.process(&buffer[..count]);
+                    self.bytes.extend_from_slice(&buffer[..count]);
+                }
+                _ => {
+                    assert!(done(self), "the end before {what:?}; screen:\n{}", self.screen.screen().contents());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits for a text in the bytes since the last wait, and forgets what came up to it.
+    fn wait_for(&mut self, text: &str) {
+        self.until(text, |terminal| find(&terminal.bytes, text.as_bytes()).is_some());
+        let end = find(&self.bytes, text.as_bytes()).unwrap() + text.len();
+        self.bytes.drain(..end);
+    }
+
+    /// Waits for a text on the screen.
+    fn see(&mut self, text: &str) {
+        self.until(text, |terminal| terminal.screen.screen().contents().contains(text));
+    }
+
+    /// Runs a line and waits for the next prompt.
+    fn line(&mut self, text: &str) {
+        self.send(&format!("{text}\r"));
+        self.wait_for("\x1b]133;D;");
+        self.wait_for("\x1b]133;B\x07");
+    }
+
+    fn ends(mut self) -> i32 {
+        let mut rest = Vec::new();
+        // A terminal without a program gives an error, not an end.
+        if let Err(error) = self.master.read_to_end(&mut rest) {
+            assert_eq!(error.raw_os_error(), Some(nix::libc::EIO));
+        }
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[test]
+fn marks_tell_prompt_command_and_status() {
+    let mut terminal = Terminal::open(&[], 80, &["sh"]);
+    terminal.wait_for("\x1b]133;A\x07");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("echo 'a;b' | cat; cd /tmp\r");
+    terminal.wait_for("\x1b]133;C;cmdline=echo%20%27a%3Bb%27%20%7C%20cat%3B%20cd%20/tmp;cwd=");
+    terminal.wait_for("/home\x07");
+    terminal.wait_for("a;b");
+    terminal.wait_for("\x1b]133;D;0\x07");
+    terminal.wait_for("\x1b]133;A\x07");
+    terminal.send("false\r");
+    terminal.wait_for("cwd=/tmp\x07");
+    terminal.wait_for("\x1b]133;D;1\x07");
+    // A shell inside keeps silent: its commands are not the outer shell's.
+    terminal.send("sh\r");
+    terminal.wait_for("\x1b]133;C;cmdline=sh");
+    terminal.wait_for("$ ");
+    terminal.send("echo in$((1))ner\r");
+    terminal.wait_for("in1ner");
+    assert!(find(&terminal.bytes, b"133;").is_none());
+    terminal.send("exit 3\r");
+    terminal.wait_for("\x1b]133;D;3\x07");
+    terminal.send("exit 4\r");
+    assert_eq!(terminal.ends(), 4);
+}
+
+#[test]
+fn keys_edit_the_line_and_recall_earlier_ones() {
+    let mut terminal = Terminal::shell(&[]);
+    // Left, home, delete, words: every way of getting at a mistake.
+    terminal.send("eco one two\x1b[H\x1b[C\x1b[Ch\x05 three\x17four\r");
+    terminal.wait_for("\x1b]133;C;cmdline=echo%20one%20two%20four;");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("nonsense\x03");
+    terminal.wait_for("^C");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("\x1b[A\x7f\x7f\x7f\x7ffive\r");
+    terminal.wait_for("\x1b]133;C;cmdline=echo%20one%20two%20five;");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("\x12one two f\x12\r");
+    terminal.wait_for("\x1b]133;C;cmdline=echo%20one%20two%20four;");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("\x15echo \u{65e5}\u{672c}e\x7f\x1b[D\x7f\r");
+    terminal.wait_for("\x1b]133;C;cmdline=echo%20%E6%9C%AC;");
+    terminal.wait_for("\x1b]133;B\x07");
+    assert!(terminal.read(".sh_history").starts_with("echo one two four\necho one two five\n"));
+    terminal.send("\x04");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_line_longer_than_the_window_wraps_and_survives_a_resize() {
+    let mut terminal = Terminal::open(&[], 20, &["sh"]);
+    terminal.wait_for("\x1b]133;B");
+    terminal.send("echo aaaaaaaaaaaaaaaaaaaaaaaaabbbbbb\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~printf");
+    terminal.see("$ printf aaaaaaaaaaa\naaaaaaaaaaaaaabbbbbb");
+    terminal.send("\x05\r");
+    terminal.wait_for("\x1b]133;D;0\x07");
+    terminal.wait_for("\x1b]133;B");
+    terminal.see("bbbbbb$ ");
+}
+
+#[test]
+fn unfinished_commands_go_on_in_the_next_line() {
+    let mut terminal = Terminal::shell(&[]);
+    terminal.send("for i in 1 2; do\recho n$i\rdone\r");
+    terminal.wait_for("\x1b]133;C;cmdline=for%20i%20in%201%202%3B%20do%0Aecho%20n%24i%0Adone;");
+    terminal.wait_for("n2");
+    terminal.wait_for("\x1b]133;D;0\x07");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("\x1b[A\r");
+    terminal.wait_for("n2\r\n\x1b]133;D;0\x07");
+    terminal.wait_for("\x1b]133;B\x07");
+    // A paste of several lines is one command, and waits for Enter.
+    terminal.send("\x1b[200~cat <<END > out\r\nkind: Pod\n\tx\nEND\x1b[201~");
+    terminal.see("> END");
+    assert!(!terminal.home("out").exists());
+    terminal.send("\r");
+    terminal.wait_for("\x1b]133;D;0\x07");
+    assert_eq!(terminal.read("out"), "kind: Pod\n\tx\n");
+}
+
+#[test]
+fn tab_completes_commands_and_files() {
+    let mut terminal = Terminal::shell(&[("pod.yaml", "yes"), ("pods.txt", ""), ("with blank", "blank")]);
+    std::fs::create_dir(terminal.home("chapter")).unwrap();
+    terminal.send("hostn\t\x15");
+    terminal.see("hostname ");
+    terminal.send("cat po\t.\t\r");
+    terminal.wait_for("cmdline=cat%20pod.yaml%20;");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("cat wi\t\r");
+    terminal.wait_for("cmdline=cat%20with%5C%20blank%20;");
+    terminal.wait_for("\x1b]133;D;0\x07");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("ls ch\t\x15cat pod\t\t");
+    terminal.see("pods.txt");
+    terminal.see("pod.yaml");
+}
+
+#[test]
+fn jobs_stop_go_on_and_end() {
+    let mut terminal = Terminal::shell(&[]);
+    terminal.send("cat\r");
+    terminal.wait_for("\x1b]133;C");
+    terminal.send("here\r");
+    terminal.wait_for("here\r\nhere\r\n");
+    terminal.send("\x1a");
+    terminal.wait_for("Stopped");
+    terminal.wait_for("\x1b]133;D;148\x07");
+    terminal.send("fg\r");
+    terminal.wait_for("\x1b]133;C");
+    terminal.send("again\r");
+    terminal.wait_for("again\r\nagain\r\n");
+    terminal.send("\x04");
+    terminal.wait_for("\x1b]133;D;0\x07");
+    terminal.send("sleep 1000\r");
+    terminal.wait_for("\x1b]133;C");
+    terminal.until("sleep in front", |terminal| {
+        let group = nix::unistd::tcgetpgrp(&terminal.master).unwrap();
+        std::fs::read_to_string(format!("/proc/{group}/stat")).is_ok_and(|stat| stat.contains("(sleep)"))
+    });
+    terminal.send("\x03");
+    terminal.wait_for("\x1b]133;D;130\x07");
+    terminal.line("sleep 1000 & jobs");
+    terminal.see("Running");
+    terminal.line("kill %1; wait; jobs");
+    terminal.line("true");
+}
+
+#[test]
+fn a_mistyped_command_gets_a_hint() {
+    let mut terminal = Terminal::shell(&[]);
+    terminal.line("ehco hi");
+    terminal.see("sh: ehco: not found");
+    terminal.see("did you mean `echo`?");
+    terminal.line("vim x");
+    terminal.see("the editors here are `nano` and `vi`");
+}
+
+#[test]
+fn nano_writes_a_file_and_says_what_its_keys_do() {
+    let mut terminal = Terminal::open(&[("pod.yaml", "kind: Pod\nspec:\n  x: 1\n")], 80, &["nano", "pod.yaml"]);
+    terminal.see("[ Read 3 lines ]");
+    terminal.see("^X Exit");
+    terminal.send("\x1b[B\x05\rreplicas: 2");
+    terminal.see("Modified");
+    terminal.send("\x18");
+    terminal.see("Save modified buffer?");
+    terminal.send("y");
+    terminal.see("File Name to Write: pod.yaml");
+    terminal.send("\r");
+    terminal.until("the file", |terminal| terminal.read("pod.yaml") == "kind: Pod\nspec:\nreplicas: 2\n  x: 1\n");
+    assert_eq!(terminal.ends(), 0);
+}
+
+/// Keys for vi, and what the file is then.
+const VI_CASES: &[(&str, &str, &str)] = &[
+    ("a b\n", "iX\x1b:wq\r", "Xa b\n"),
+    ("one two three\n", "wcwTWO\x1b:x\r", "one TWO three\n"),
+    ("one two three\n", "dw.ZZ", "three\n"),
+    ("1\n2\n3\n4\n", "jddp:wq\r", "1\n3\n2\n4\n"),
+    ("1\n2\n3\n4\n", "2ddGoend\x1bZZ", "3\n4\nend\n"),
+    ("1\n2\n", "yyPjdduuxu:wq\r", "1\n2\n"),
+    ("a: 1\nb: 1\n", ":%s/1/2/g\r:wq\r", "a: 2\nb: 2\n"),
+    ("replicas: 1\n", "/1\rr3:wq\r", "replicas: 3\n"),
+    ("image: \"nginx:1\"\n", "f\"ci\"web\x1b:wq\r", "image: \"web\"\n"),
+    ("  a\n  b\n", ">>j<<:wq\r", "    a\nb\n"),
+    ("abc def\n", "wvlx:wq\r", "abc f\n"),
+    ("1\n2\n3\n", "Vjd:wq\r", "3\n"),
+    ("a\nb\n", "JA!\x1b:wq\r", "a b!\n"),
+    ("keep\n", "xxx:q!\r", "keep\n"),
+    ("x y z\n", "$bD:wq\r", "x y \n"),
+    ("  a: b\n", "A,\x1bocont\x1b:wq\r", "  a: b,\n  cont\n"),
+    ("a\nb\nc\n", "GkOnew\x1b3G.:wq\r", "a\nnew\nnew\nb\nc\n"),
+    ("foo(bar) baz\n", "f(di(:wq\r", "foo() baz\n"),
+    ("a b c d\n", "2wd$:wq\r", "a b \n"),
+    ("one\ntwo\n", "yyjp:wq\r", "one\ntwo\none\n"),
+    ("abc\n", "~~:wq\r", "ABc\n"),
+];
+
+#[test]
+fn vi_does_what_fingers_know() {
+    for (before, keys, after) in VI_CASES {
+        let mut terminal = Terminal::open(&[("file", before)], 80, &["vi", "file"]);
+        terminal.see("\"file\"");
+        terminal.send(keys);
+        let file = terminal.home("file");
+        // Keeps the directory until the file is read.
+        let mut rest = Vec::new();
+        if let Err(error) = terminal.master.read_to_end(&mut rest) {
+            assert_eq!(error.raw_os_error(), Some(nix::libc::EIO));
+        }
+        assert_eq!(std::fs::read_to_string(file).unwrap(), *after, "keys: {keys:?}");
+    }
+}
