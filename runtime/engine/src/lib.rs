@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod runtime;
 
+mod humanize;
 mod server;
 
 pub use runtime::{Container, ContainerState, Image, Info, LogLine, LogQuery, MountPoint, Runtime, RuntimeError, RuntimeFuture, Source};
