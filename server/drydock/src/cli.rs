@@ -150,6 +150,9 @@ pub(crate) enum Author {
         /// How often.
         #[arg(long, default_value_t = 1, value_name = "N")]
         runs: u32,
+        /// Write the results there, as JUnit XML.
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
     },
 }
 

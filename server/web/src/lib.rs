@@ -12,7 +12,6 @@
 //! * What the learner has done is on disk before the answer leaves (one atomic rename per change, in order).
 
 pub mod course;
-pub mod lessons;
 pub mod page;
 pub mod progress;
 pub mod verdicts;

@@ -167,7 +167,13 @@ fn page_of(chapter: &chapter::Chapter) -> Chapter {
 fn lab_of(lab: &Lab) -> Section {
     let mut blocks: Vec<Block> = lab.brief.iter().filter_map(block).collect();
     blocks.extend(lab.tasks.iter().map(check));
-    let solutions = lab.solutions.iter().map(|script| Solution { title: script.title.clone(), text: script.text.clone() });
+    let solutions = lab.solutions.iter().map(|script| Solution {
+        title: script.title.clone(),
+        text: match &script.background {
+            Some(background) => format!("{}\n# in a second terminal:\n{background}", script.text),
+            None => script.text.clone(),
+        },
+    });
     Section {
         id: lab.id.clone(),
         title: lab.title.clone(),
