@@ -19,7 +19,7 @@ pub(crate) fn draw(world: &World, phase: Phase, steps: Vec<Step>) -> Status {
         let all = world.objects(kind).values();
         objects.extend(all.filter(|object| shown(kind, object)).map(|found| object(kind, found, world)));
     }
-    Status { phase, steps, nodes: nodes.collect(), objects }
+    Status { phase, steps, nodes: nodes.collect(), objects, ..Status::default() }
 }
 
 /// What the cluster keeps for itself stays out, and so do ReplicaSets of earlier revisions.
