@@ -54,7 +54,7 @@ mod tests {
                         .is_some(),
                     "{line}"
                 );
-                assert!(words.ends_with('.') && words.len() > 10, "{line}");
+                assert!(words.ends_with('.') && words.len() > 3, "{line}");
             }
         }
     }
