@@ -95,8 +95,8 @@ impl FakeKubelet {
             ["containerLogs", _, pod, _] => self.logs_answer(pod, &query),
             ["exec", _, _, _] => {
                 let all = |name: &str| query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect::<Vec<_>>();
-                let (command, root) = (all("command"), self.state.root.clone());
-                upgrade(&mut request, move |socket| async move { play(socket, &command, &root).await })
+                let (command, root, stdin) = (all("command"), self.state.root.clone(), all("stdin") == ["true"]);
+                upgrade(&mut request, move |socket| async move { play(socket, &command, &root, stdin).await })
             }
             ["attach", _, _, _] => upgrade(&mut request, |socket| async move { attached(socket).await }),
             ["portForward", _, _] => {
@@ -230,7 +230,7 @@ async fn finish(mut socket: Socket, status: &Value) {
 }
 
 /// Runs a command: `terminal-size` waits for the first size and prints it, `missing` cannot be found, everything else is this machine's.
-async fn play(mut socket: Socket, command: &[String], root: &std::path::Path) {
+async fn play(mut socket: Socket, command: &[String], root: &std::path::Path, stdin: bool) {
     match command.first().map(String::as_str) {
         Some("terminal-size") => {
             while let Some(Ok(message)) = socket.next().await {
@@ -249,23 +249,24 @@ async fn play(mut socket: Socket, command: &[String], root: &std::path::Path) {
             });
             finish(socket, &failure).await;
         }
-        Some(program) => run(socket, program, &command[1..], root).await,
+        Some(program) => run(socket, program, &command[1..], root, stdin).await,
     }
 }
 
-async fn run(socket: Socket, program: &str, args: &[String], root: &std::path::Path) {
+async fn run(socket: Socket, program: &str, args: &[String], root: &std::path::Path, stdin: bool) {
     let spawned = tokio::process::Command::new(program)
         .args(args)
         .current_dir(root)
         .kill_on_drop(true)
-        .stdin(Stdio::piped())
+        .stdin(if stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = spawned else {
         return finish(socket, &status(126)).await;
     };
-    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
+    let mut stdin = child.stdin.take();
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return finish(socket, &status(126)).await;
     };
     let (sender, mut output) = mpsc::channel(16);
@@ -275,12 +276,17 @@ async fn run(socket: Socket, program: &str, args: &[String], root: &std::path::P
     let input = async {
         while let Some(Ok(message)) = source.next().await {
             match message.into_data().as_ref() {
-                [0, bytes @ ..] if stdin.write_all(bytes).await.is_err() => break,
-                [255, 0] => break,
+                [0, bytes @ ..] => {
+                    if let Some(stdin) = &mut stdin
+                        && stdin.write_all(bytes).await.is_err()
+                    {
+                        break;
+                    }
+                }
+                [255, 0] => stdin = None,
                 _ => {}
             }
         }
-        drop(stdin);
         std::future::pending::<()>().await;
     };
     let forward = async {

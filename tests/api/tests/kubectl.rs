@@ -38,14 +38,14 @@ spec:
       image: kiamol/ch02-hello-kiamol
 ";
 
-/// A command, and what its output (stdout when it succeeds, stderr when it fails) must contain.
+/// A command, its exit code, and what its output (stdout when it succeeds, both when it fails) must contain.
 struct Case(&'static str, i32, &'static [&'static str]);
 
 async fn check(cluster: &Cluster, cases: &[Case]) -> Result<()> {
     for Case(line, code, expected) in cases {
         let ran = cluster.kubectl(line).await?;
         assert_eq!(ran.code, *code, "{}\nstdout: {}\nstderr: {}", ran.line, ran.stdout, ran.stderr);
-        let output = if *code == 0 { &ran.stdout } else { &ran.stderr };
+        let output = if *code == 0 { ran.stdout.clone() } else { format!("{}{}", ran.stdout, ran.stderr) };
         for words in *expected {
             assert!(output.contains(words), "{}: no {words:?} in\n{output}\nstderr: {}", ran.line, ran.stderr);
         }
@@ -123,10 +123,10 @@ async fn writing() -> Result<()> {
             Case("apply -f manifests", 0, &["deployment.apps/hello created", "pod/hello-2 created"]),
             Case("apply -f manifests/deployment.yaml", 0, &["deployment.apps/hello unchanged"]),
             Case("apply -f changed.yaml", 0, &["deployment.apps/hello configured"]),
+            Case("diff -f manifests/deployment.yaml", 1, &["-    extra: yes-please"]),
             Case("apply -f manifests/deployment.yaml", 0, &["deployment.apps/hello configured"]),
             Case("get deploy hello -o jsonpath={.metadata.labels}", 0, &["{\"kiamol\":\"ch02\"}"]),
             Case("apply --server-side -f changed.yaml --force-conflicts", 0, &["deployment.apps/hello serverside-applied"]),
-            Case("diff -f manifests/deployment.yaml", 1, &[]),
             Case("apply -f broken.yaml", 1, &["error parsing broken.yaml"]),
             Case("apply -f unknown.yaml", 1, &["strict decoding error: unknown field \"metadata.lables\""]),
             Case("apply -f wrong.yaml", 1, &["no matches for kind \"Pud\" in version \"v1\""]),

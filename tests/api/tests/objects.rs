@@ -157,7 +157,7 @@ async fn every_patch_type_patches() -> Result<()> {
             "application/strategic-merge-patch+json",
             json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx:2"}, {"name": "side", "image": "envoy"}]}}}}),
             "/spec/template/spec/containers/1/image",
-            json!("nginx:2"),
+            json!("envoy"),
         ),
         (
             "application/strategic-merge-patch+json",
