@@ -18,8 +18,7 @@ const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 export async function serve() {
   if (!invented) return { url: process.env.DRYDOCK_URL, stop: async () => {} };
   const state = await mkdtemp(join(tmpdir(), 'drydock-ui-'));
-  const run = ['run', '-q', '-p', 'drydock-web', '--example', 'dev', '--', '--port', '0', '--boot', '100', '--state', state];
-  const server = spawn('cargo', run, { cwd: new URL('../..', import.meta.url), stdio: ['ignore', 'pipe', 'inherit'] });
+  const server = spawn(process.env.DRYDOCK_DEV, ['--port', '0', '--boot', '100', '--state', state], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [url] = await once(createInterface({ input: server.stdout }), 'line');
   const stop = async () => {
     server.kill('SIGKILL');
