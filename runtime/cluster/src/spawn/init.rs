@@ -359,18 +359,17 @@ fn carry_out(request: MachineRequest, machines: &mut BTreeMap<String, Machine>) 
 fn create_machine(name: &str) -> io::Result<(Machine, OwnedFd, OwnedFd)> {
     let (read, write) = pipe()?;
     let (socket, inherited) = pair()?;
-    // The child must not exec before its namespace is open here: in the middle of an exec, its /proc entries are closed to everybody.
-    let (namespace_known, announce) = pipe()?;
+    // Until it execs, the child has a copy of our memory, which belongs to the user namespace we were executed in: its /proc entries are
+    // closed to us. The exec closes its end of this pipe, and what it executes belongs to our own user namespace.
+    let (executed, announce) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and with a null stack this is fork with namespaces; this process has one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0, 0, 0, 0) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            drop((write, announce));
+            drop(write);
             let outcome = sethostname(name).map_err(io::Error::from).and_then(|()| {
-                // End of file: our creator has closed its end.
-                nix::unistd::read(&namespace_known, &mut [0])?;
                 dup2_stdin(&read)?;
                 exec_role("role:node-init", &[inherited.as_fd()])
             });
@@ -380,8 +379,9 @@ fn create_machine(name: &str) -> io::Result<(Machine, OwnedFd, OwnedFd)> {
         }
         pid => {
             let pid = Pid::from_raw(pid as i32);
-            let namespace = fs::File::open(format!("/proc/{pid}/ns/net"))?.into();
             drop(announce);
+            nix::unistd::read(&executed, &mut [0])?;
+            let namespace = fs::File::open(format!("/proc/{pid}/ns/net"))?.into();
             Ok((Machine { pid, start: Some(write) }, namespace, socket))
         }
     }
