@@ -138,7 +138,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
     if plant_cell.set(Arc::clone(&plant)).is_err() {
         return Err(BootError { step: "boot".into(), reason: "twice".into() });
     }
-    bootstrap::apply(&plant.client("system:apiserver")).await.step("make the cluster's first objects")?;
+    bootstrap::apply(&plant.client("system:apiserver"), plant.authority.certificate()).await.step("make the cluster's first objects")?;
     start_components(&plant);
     let pages = Pages::new(&plant.begin.settings.internet);
     let names = plant_dns(&plant, &pages).await?;

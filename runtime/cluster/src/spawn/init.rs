@@ -189,8 +189,6 @@ fn enter_root() -> Result<(), BootError> {
 
 fn pid1(host: &OwnedFd, listener: Option<OwnedFd>, begin: &Begin) -> Result<ExitCode, BootError> {
     sethostname("drydock").step("set the host name")?;
-    // man 2 prctl: changing ids made us undumpable, and nobody may open the namespaces of an undumpable process.
-    nix::sys::prctl::set_dumpable(true).step("become inspectable by ourselves")?;
     enter_root()?;
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGCHLD);
