@@ -87,7 +87,7 @@ pub(super) async fn info(context: Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn templated(context: Context<'_>, format: &str, value: &Value, error: Option<String>) -> Result<(), Failure> {
+fn templated(out: &mut dyn Write, format: &str, value: &Value, error: Option<String>) -> Result<(), Failure> {
     let format = if format == "json" { "{{json .}}" } else { format };
     let problem = |error: super::template::TemplateError| Failure::Message(error.to_string());
     let text = Template::parse(format).map_err(problem)?.render(value);
