@@ -39,6 +39,8 @@ pub(super) struct Vi {
     queue: VecDeque<Key>,
     /// The keys of the command at hand, and of the last one that changed the text.
     record: Vec<Key>,
+    /// The second half of two keys that came as one: Esc and a letter typed fast are the same bytes as Alt and it.
+    ahead: Option<Key>,
     last_change: Vec<Key>,
     replaying: bool,
     pub(super) sought: String,
@@ -65,6 +67,7 @@ impl Vi {
             register: Register::default(),
             queue: VecDeque::new(),
             record: Vec::new(),
+            ahead: None,
             last_change: Vec::new(),
             replaying: false,
             sought: String::new(),
@@ -110,12 +113,16 @@ impl Vi {
 
     /// The next key: of a replay, or of the terminal.
     pub(super) fn next(&mut self) -> Option<Key> {
-        if let Some(key) = self.queue.pop_front() {
+        if let Some(key) = self.queue.pop_front().or_else(|| self.ahead.take()) {
             return Some(key);
         }
         loop {
             match key()? {
                 Key::Resize => self.draw(None),
+                Key::Alt(next) => {
+                    self.ahead = Some(Key::Char(next));
+                    return Some(Key::Escape);
+                }
                 key => return Some(key),
             }
         }

@@ -408,13 +408,17 @@ impl Shell {
     }
 
     fn kill_builtin(&mut self, arguments: &[String]) -> Outcome {
-        let groups: Vec<String> = arguments
+        let mut groups: Vec<String> = arguments
             .iter()
             .map(|word| match word.strip_prefix('%').and_then(|_| self.job_group(word)) {
                 Some(group) => format!("-{group}"),
                 None => word.clone(),
             })
             .collect();
+        if arguments.get(1).is_some_and(|word| word.starts_with('%')) {
+            // A group's number looks like an option.
+            groups.insert(1, "--".to_owned());
+        }
         Ok(crate::process::kill(&groups))
     }
 

@@ -40,6 +40,9 @@ impl Shell {
         }
         loop {
             self.report_jobs();
+            if editing {
+                emit(&fresh_line());
+            }
             if marks {
                 emit("\x1b]133;A\x07");
             }
@@ -373,6 +376,13 @@ impl Shell {
 
 fn emit(text: &str) {
     drop(sys::write_all(1, text.as_bytes()));
+}
+
+/// Goes to a new row if the last output did not end one, and says so with a mark where it stopped: a row of blanks
+/// after the mark wraps only when the cursor was not in the first column.
+fn fresh_line() -> String {
+    let width = sys::window_size(0).0;
+    format!("\x1b[2m\u{23ce}\x1b[0m{}\r\x1b[K", " ".repeat(width.saturating_sub(1)))
 }
 
 /// Percent-encodes all that is not plainly harmless.

@@ -101,7 +101,10 @@ impl<'a> Editor<'a> {
                         continue;
                     }
                     self.draw();
-                    write("\r\n");
+                    // A full last row has put the cursor on a new one already.
+                    if self.line.is_empty() || self.place(self.cursor).1 > 0 {
+                        write("\r\n");
+                    }
                     return Edited::Line(text);
                 }
                 Key::Paste => {
