@@ -13,6 +13,7 @@ use crate::ApiServer;
 use crate::authenticate::ISSUER;
 use crate::body::{self, Body};
 use crate::call::Call;
+use crate::protobuf::gnostic;
 use crate::respond::{self, Transformable};
 
 /// What `/version` says. The mark after the plus says who we are; the numbers say what we behave like.
@@ -148,48 +149,55 @@ fn etag(bytes: &[u8]) -> String {
 pub(crate) struct Document {
     bytes: Bytes,
     etag: String,
+    media_type: &'static str,
 }
 
 impl Document {
     fn of(value: &Value) -> Result<Document, Status> {
         let bytes = serde_json::to_vec(value).map_err(Status::internal)?;
-        Ok(Document { etag: etag(&bytes), bytes: bytes.into() })
+        Ok(Document::new(bytes.into(), "application/json"))
+    }
+
+    fn new(bytes: Bytes, media_type: &'static str) -> Document {
+        Document { etag: etag(&bytes), bytes, media_type }
     }
 }
 
 fn open_api_v2(call: &Call) -> Result<Response<Body>, Status> {
     let accept = call.header(header::ACCEPT.as_str());
-    let json = accept.is_empty() || accept.split(',').any(|clause| matches!(clause.split(';').next().unwrap_or_default().trim(), "application/json" | "*/*" | "application/*"));
-    if !json {
-        return Err(Status::not_acceptable(&["application/json"]));
+    let clauses = || accept.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
+    if accept.is_empty() || clauses().any(|clause| matches!(clause, "application/json" | "*/*" | "application/*")) {
+        let document = cached(&call.server, "v2", || Document::of(&openapi::v2(&call.server.registry())).map(Some));
+        return send(call, &*document?.ok_or_else(Status::page_not_found)?);
     }
-    let document = cached(&call.server, "v2", || Some(openapi::v2(&call.server.registry())));
-    send(call, document.ok_or_else(Status::page_not_found)??)
+    if clauses().any(|clause| [gnostic::MEDIA_TYPE, gnostic::OLD_MEDIA_TYPE].contains(&clause)) {
+        let make = || Ok(Some(Document::new(gnostic::encode(&openapi::v2(&call.server.registry())).into(), gnostic::MEDIA_TYPE)));
+        return send(call, &*cached(&call.server, "v2 gnostic", make)?.ok_or_else(Status::page_not_found)?);
+    }
+    Err(Status::not_acceptable(&["application/json", gnostic::MEDIA_TYPE]))
 }
 
 fn open_api_v3(call: &Call, group: &str, version: &str) -> Option<Result<Response<Body>, Status>> {
-    let document = cached(&call.server, &format!("v3/{group}/{version}"), || openapi::v3(&call.server.registry(), group, version))?;
-    Some(document.and_then(|document| send(call, document)))
+    let make = || openapi::v3(&call.server.registry(), group, version).map(|document| Document::of(&document)).transpose();
+    let document = cached(&call.server, &format!("v3/{group}/{version}"), make).transpose()?;
+    Some(document.and_then(|document| send(call, &document)))
 }
 
-fn cached(server: &ApiServer, key: &str, make: impl FnOnce() -> Option<Value>) -> Option<Result<Arc<Document>, Status>> {
+fn cached(server: &ApiServer, key: &str, make: impl FnOnce() -> Result<Option<Document>, Status>) -> Result<Option<Arc<Document>>, Status> {
     let lock = || server.inner.documents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(document) = lock().get(key) {
-        return Some(Ok(Arc::clone(document)));
+        return Ok(Some(Arc::clone(document)));
     }
-    let document = match Document::of(&make()?) {
-        Ok(document) => Arc::new(document),
-        Err(status) => return Some(Err(status)),
-    };
+    let Some(document) = make()?.map(Arc::new) else { return Ok(None) };
     lock().insert(key.to_owned(), Arc::clone(&document));
-    Some(Ok(document))
+    Ok(Some(document))
 }
 
-fn send(call: &Call, document: Arc<Document>) -> Result<Response<Body>, Status> {
+fn send(call: &Call, document: &Document) -> Result<Response<Body>, Status> {
     let known = call.header(header::IF_NONE_MATCH.as_str()) == document.etag;
     let response = Response::builder()
         .status(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK })
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, document.media_type)
         .header(header::ETAG, &document.etag)
         .header(header::VARY, "Accept");
     let bytes = if known { Bytes::new() } else { document.bytes.clone() };

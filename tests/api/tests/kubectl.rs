@@ -84,6 +84,7 @@ async fn reading() -> Result<()> {
             Case("explain pods", 0, &["KIND:       Pod", "VERSION:    v1", "FIELDS:", "spec"]),
             Case("explain deploy.spec.replicas", 0, &["GROUP:      apps", "FIELD: replicas <integer>"]),
             Case("explain pod.spec.containers.image", 0, &["FIELD: image <string>"]),
+            Case("explain deploy.spec.replicas --output plaintext-openapiv2", 0, &["FIELD:    replicas <integer>"]),
             Case("api-resources", 0, &["pods", "po", "deployments", "apps/v1", "endpointslices"]),
             Case("api-resources --namespaced=false -o name", 0, &["nodes", "namespaces"]),
             Case("api-versions", 0, &["apps/v1", "coordination.k8s.io/v1", "discovery.k8s.io/v1", "events.k8s.io/v1", "v1"]),

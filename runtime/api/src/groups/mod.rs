@@ -9,6 +9,7 @@ mod configuration;
 mod coordination;
 mod endpoints;
 mod events;
+mod extensions;
 mod namespaces;
 mod nodes;
 mod pod_spec;
@@ -28,6 +29,7 @@ pub fn rows() -> Vec<Resource> {
         coordination::rows,
         endpoints::rows,
         events::rows,
+        extensions::rows,
         namespaces::rows,
         nodes::rows,
         pods::rows,

@@ -5,6 +5,8 @@
 //! (`fields.txt`) drives one small reader; nothing here knows a kind.
 //! upstream: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/protobuf/protobuf.go
 
+pub(crate) mod gnostic;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
