@@ -45,9 +45,9 @@ test('a block of several commands is typed one after the other', only, async () 
 for (const program of ['cat', 'vi']) {
   test(`nothing is typed into ${program}`, only, async (t) => {
     await type(page, `command -v ${program} || echo no-such-program`);
-    await page.waitForSelector('.tab[data-mode="prompt"]');
-    await shows(page, program);
+    await page.waitForFunction(() => /^(\/|no-such)/m.test(window.drydock.terminalText('main')));
     if ((await text(page)).split('\n').includes('no-such-program')) return t.skip(`there is no ${program} here`);
+    await page.waitForSelector('.tab[data-mode="prompt"]');
     await type(page, program);
     await page.waitForSelector('.tab[data-mode="busy"]');
     await page.click('#run-run-hello .run');

@@ -196,7 +196,11 @@ impl Session {
         let gate = match (&mode, &request.inside) {
             (Mode::Starting { .. }, _) => return Err(Refusal::Starting),
             (Mode::Ended { .. }, _) => return Err(Refusal::Ended),
-            (Mode::Prompt, None) => Gate::Prompt,
+            // The marks say so, but a program can print marks too: whoever reads the keyboard has the last word.
+            (Mode::Prompt, None) => match self.shell.foreground(&self.name).await {
+                Foreground::Program(program) => return Err(Refusal::Busy { program }),
+                Foreground::Shell | Foreground::Unknown => Gate::Prompt,
+            },
             (Mode::Prompt, Some(inside)) => {
                 return Err(Refusal::Busy { program: format!("the shell (this block is for {inside})") });
             }

@@ -68,7 +68,7 @@ pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::s
 <body>
 <a class="skip" href="#lesson">Skip to the lesson</a>
 <header class="top">
-<a class="brand" href="/"><svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="M3 5v11a4 4 0 0 0 4 4h10a4 4 0 0 0 4-4V5"/><path d="M7 9h10l-1.6 5.2a1 1 0 0 1-1 .8H9.6a1 1 0 0 1-1-.8z" class="hull"/><path d="M12 9V4"/></svg><span>Drydock</span></a>
+<a class="brand" href="/" aria-label="Drydock"><svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="M3 5v11a4 4 0 0 0 4 4h10a4 4 0 0 0 4-4V5"/><path d="M7 9h10l-1.6 5.2a1 1 0 0 1-1 .8H9.6a1 1 0 0 1-1-.8z" class="hull"/><path d="M12 9V4"/></svg><span>Drydock</span></a>
 <p class="crumbs"><span class="crumb-book">{book}</span><span class="crumb-chapter">{number}</span><span class="crumb-section" data-crumb></span></p>
 <div class="tools" data-tools></div>
 </header>

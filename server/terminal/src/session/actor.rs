@@ -65,6 +65,8 @@ pub(super) struct Actor {
     run: Option<Run>,
     /// The learner has typed something at the current prompt.
     touched: bool,
+    /// The learner has pressed Enter at the current prompt: the shell has the line, although it has not said so yet.
+    entered: bool,
     exit: Option<i32>,
 }
 
@@ -93,6 +95,7 @@ impl Actor {
             input: BytesMut::new(),
             run: None,
             touched: false,
+            entered: false,
             exit: None,
         }
     }
@@ -247,6 +250,7 @@ impl Actor {
             self.stop_run();
         }
         self.touched = true;
+        self.entered |= bytes.iter().any(|b| matches!(b, b'\r' | b'\n'));
         self.input.extend_from_slice(bytes);
     }
 
@@ -262,6 +266,7 @@ impl Actor {
         self.link = Link::Open(connection);
         self.pause = FIRST_PAUSE;
         self.touched = false;
+        self.entered = false;
         self.set_mode(Mode::Unmarked);
     }
 
@@ -329,6 +334,7 @@ impl Actor {
             Mark::PromptStart => {}
             Mark::PromptEnd => {
                 self.touched = false;
+                self.entered = false;
                 self.set_mode(Mode::Prompt);
                 self.next_command();
             }
@@ -350,10 +356,10 @@ impl Actor {
         let mode = self.mode.borrow().clone();
         let free = self.run.is_none()
             && match gate {
-                Gate::Prompt => mode == Mode::Prompt,
+                Gate::Prompt => mode == Mode::Prompt && !self.entered,
                 Gate::Unchanged(before) => mode == *before,
             };
-        let answer = if free { Ok(()) } else { Err(refusal(&mode, self.run.as_ref())) };
+        let answer = if free { Ok(()) } else { Err(refusal(&mode, self.run.as_ref(), self.entered)) };
         let typed = answer.is_ok();
         if reply.send(answer).is_err() || !typed {
             return;
@@ -428,13 +434,14 @@ impl Actor {
     }
 }
 
-fn refusal(mode: &Mode, run: Option<&Run>) -> Refusal {
+fn refusal(mode: &Mode, run: Option<&Run>, entered: bool) -> Refusal {
     match mode {
         Mode::Busy { program, .. } => Refusal::Busy { program: program.clone() },
         Mode::Starting { .. } => Refusal::Starting,
         Mode::Ended { .. } => Refusal::Ended,
         Mode::Prompt | Mode::Unmarked => match run {
             Some(_) => Refusal::Busy { program: "another block".into() },
+            None if entered => Refusal::Busy { program: "what you typed last".into() },
             None => Refusal::Unsure,
         },
     }

@@ -127,6 +127,21 @@ export async function openFile(path: string): Promise<void> {
   await select(`file:${path}`, true);
 }
 
+/** Until a terminal that was opened a moment ago has its prompt, or it is clear that it will not. */
+export function prompted(session: string): Promise<void> {
+  const young = (): boolean => ['starting', 'unmarked', undefined].includes(tabs.get(session)?.mode?.mode);
+  if (!young()) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearInterval(look);
+      clearTimeout(late);
+      resolve();
+    };
+    const look = setInterval(() => young() || done(), 20);
+    const late = setTimeout(done, 4000);
+  });
+}
+
 export async function newTerminal(): Promise<string> {
   const taken = new Set([...tabs.keys(), ...(await call<string[]>('GET', '/api/terminals').catch(() => []))]);
   let number = 2;
@@ -215,13 +230,13 @@ function paintBoot(boot: HTMLElement): void {
   boot.replaceChildren(h('div', {}, heading, h('ol', {}, ...list)));
 }
 
-export function startBench(picture: HTMLElement, between: HTMLElement): void {
+export function startBench(picture: HTMLElement, beside: HTMLElement, between: HTMLElement): void {
   const add = iconButton('plus', 'New terminal', () => void newTerminal());
   const edit = h('button', { type: 'button', class: 'tool worded', title: 'Open a file in the editor', onclick: askForFile }, icon('edit'), h('span', {}, 'Editor'));
   const cluster = h('button', { type: 'button', class: 'tool worded', 'aria-pressed': String(pictureShown()), title: 'Show the cluster', onclick: () => cluster.setAttribute('aria-pressed', String(togglePicture())) }, icon('graph'), h('span', {}, 'Cluster'));
   const boot = h('div', { class: 'boot', role: 'status', hidden: true });
   tablist.addEventListener('keydown', tabKeys);
-  bench.append(h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, cluster)), panels, between, picture);
+  bench.append(beside, h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, cluster)), panels, between, picture);
   panels.append(boot);
   document.querySelector('[data-desk]')?.append(bench);
   let phase = '';

@@ -4,7 +4,7 @@ import { all, announce, h, icon, one } from './dom';
 import type { Icon } from './dom';
 import { Refused, call, world } from './net';
 import { refusedRun, toast } from './dialogs';
-import { openFile, reveal } from './bench';
+import { openFile, prompted, reveal } from './bench';
 import { sentence } from './words';
 import type { Given, RunPhase } from './types';
 
@@ -42,6 +42,7 @@ export async function run(figure: HTMLElement, byKeyboard: boolean, session?: st
   const name = session ?? figure.dataset['session'] ?? 'main';
   mark(figure, { phase: 'running' });
   await reveal(name, !byKeyboard);
+  await prompted(name);
   try {
     await call('POST', '/api/runs', { chapter, block, session });
   } catch (error) {

@@ -118,7 +118,7 @@ export function splitter(of: Splitter): HTMLElement {
 }
 
 /** The line between the book and the machine. */
-export function startPanes(): void {
+export function startPanes(): HTMLElement {
   const lesson = one('#lesson');
   lesson.addEventListener('focusin', (event) => {
     if (event.target instanceof HTMLElement && event.target !== lesson) lastInLesson = event.target;
@@ -143,6 +143,5 @@ export function startPanes(): void {
     const least = (stacked.matches ? 140 : 320) / Math.max(1, to - from);
     return [Math.min(0.5, least), Math.max(0.5, 1 - least)];
   };
-  const line = splitter({ label: 'Between the book and the machine', row: () => stacked.matches, read, write, span, limits, reset: () => write(stacked.matches ? 0.5 : 0.52) });
-  one('[data-desk]').append(line);
+  return splitter({ label: 'Between the book and the machine', row: () => stacked.matches, read, write, span, limits, reset: () => write(stacked.matches ? 0.5 : 0.52) });
 }

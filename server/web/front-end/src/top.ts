@@ -86,7 +86,7 @@ export function resetChapter(): void {
 }
 
 export function startTop(): void {
-  const search = h('button', { type: 'button', class: 'search-button', onclick: () => openSearch() }, icon('search'), h('span', {}, 'Search'), h('kbd', { 'aria-hidden': 'true' }, '/'));
+  const search = h('button', { type: 'button', class: 'search-button', 'aria-label': 'Search', 'aria-keyshortcuts': '/', onclick: () => openSearch() }, icon('search'), h('span', {}, 'Search'), h('kbd', { 'aria-hidden': 'true' }, '/'));
   one('[data-tools]').append(
     search,
     statusChip(),
