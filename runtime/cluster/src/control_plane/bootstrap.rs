@@ -16,9 +16,6 @@ pub(super) async fn apply(client: &Client, authority: &str) -> kube::Result<()> 
     // A controller copies it to every other namespace.
     let root = json!({"metadata": {"name": "kube-root-ca.crt", "namespace": "kube-system"}, "data": {"ca.crt": authority}});
     ensure(client, "", "v1", "ConfigMap", &root).await?;
-    // The controllers publish it in every other namespace.
-    let trusted = json!({"metadata": {"name": "kube-root-ca.crt", "namespace": "kube-system"}, "data": {"ca.crt": certificate}});
-    ensure(client, "", "v1", "ConfigMap", &trusted).await?;
     let api = service("kubernetes", "default", KUBERNETES_SERVICE, &json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]), &json!({"component": "apiserver", "provider": "kubernetes"}));
     let dns_ports = json!([
         {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
