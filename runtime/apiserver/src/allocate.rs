@@ -92,7 +92,7 @@ fn keep_old(new: &mut Value, old: &Value) {
     let old_ports: Vec<Value> = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
     let (wants, had) = (needs_ports(new) || new["spec"]["type"] == "LoadBalancer", needs_ports(old));
     let new_type = new["spec"]["type"].clone();
-    let Some(ports) = new["spec"]["ports"].as_array_mut() else { return };
+    let Some(ports) = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut) else { return };
     if wants && had {
         let used: BTreeSet<u64> = ports.iter().filter_map(|port| port["nodePort"].as_u64()).collect();
         for port in ports.iter_mut().filter(|port| port["nodePort"].as_u64().unwrap_or(0) == 0) {
@@ -170,7 +170,7 @@ fn draw_address(taken: &BTreeSet<u32>) -> Option<Ipv4Addr> {
 fn ports(new: &mut Value, taken: &Taken, errors: &mut Vec<FieldError>) {
     let wants = needs_ports(new);
     let mut own: Vec<(u64, u16)> = Vec::new();
-    let ports = new["spec"]["ports"].as_array_mut();
+    let ports = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
     for (index, port) in ports.into_iter().flatten().enumerate() {
         let asked = port["nodePort"].as_u64().unwrap_or(0);
         let number = port["port"].as_u64().unwrap_or(0);

@@ -62,9 +62,15 @@ struct EndpointsRules;
 
 impl Rules for EndpointsRules {
     fn set_defaults(&self, new: &mut Value) {
-        for subset in new["subsets"].as_array_mut().into_iter().flatten() {
-            for port in subset["ports"]
-                .as_array_mut()
+        for subset in new
+            .get_mut("subsets")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            for port in subset
+                .get_mut("ports")
+                .and_then(Value::as_array_mut)
                 .into_iter()
                 .flatten()
                 .filter_map(Value::as_object_mut)
@@ -170,8 +176,9 @@ struct EndpointSliceRules;
 
 impl Rules for EndpointSliceRules {
     fn set_defaults(&self, new: &mut Value) {
-        for port in new["ports"]
-            .as_array_mut()
+        for port in new
+            .get_mut("ports")
+            .and_then(Value::as_array_mut)
             .into_iter()
             .flatten()
             .filter_map(Value::as_object_mut)

@@ -190,8 +190,9 @@ fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
             .flatten()
             .map(|c| c["image"].clone())
             .collect();
-        for (container, image) in munged[list]
-            .as_array_mut()
+        for (container, image) in munged
+            .get_mut(list)
+            .and_then(Value::as_array_mut)
             .into_iter()
             .flatten()
             .zip(images)

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use drydock_primitives::names;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::pod_spec::{
     defaults::default,
@@ -15,7 +15,7 @@ use super::pod_spec::{
 };
 use crate::{
     field_error::FieldError,
-    meta,
+    go_print, meta,
     registry::{Column, NamePrefix, Resource, Rules, Subresource},
     table,
 };
@@ -157,11 +157,9 @@ impl Rules for ServiceRules {
         let (new_ip, old_ip) = (text(new, "clusterIP"), text(old, "clusterIP"));
         let was_set = has_cluster_ip(old) && !old_ip.is_empty() && has_cluster_ip(new);
         if was_set && new_ip != old_ip {
-            return vec![FieldError::invalid(
-                "spec.clusterIPs[0]",
-                new["clusterIPs"].clone(),
-                "may not change once set",
-            )];
+            let error =
+                FieldError::invalid("spec.clusterIPs[0]", Value::Null, "may not change once set");
+            return vec![error.showing(go_print::string_list(&new["clusterIPs"]))];
         }
         Vec::new()
     }
@@ -217,7 +215,12 @@ fn keep_allocated(new: &mut Value, old: &Value) {
     }
     if has_node_ports(new) && has_node_ports(old) {
         let used: Vec<i64> = node_ports(new);
-        for port in new["ports"].as_array_mut().into_iter().flatten() {
+        for port in new
+            .get_mut("ports")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             if port.get("nodePort").is_some() {
                 continue;
             }
@@ -259,7 +262,12 @@ fn drop_unused(new: &mut Value, old: &Value) {
         }
     }
     if has_node_ports(old) && !has_node_ports(new) && node_ports(new) == node_ports(old) {
-        for port in new["ports"].as_array_mut().into_iter().flatten() {
+        for port in new
+            .get_mut("ports")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             if let Some(port) = port.as_object_mut() {
                 port.remove("nodePort");
             }
@@ -401,12 +409,9 @@ fn duplicate_ports(ports: &[(String, &Value)], errors: &mut Vec<FieldError>) {
             text(port, "protocol").to_owned(),
             port["port"].as_i64().unwrap_or(0),
         );
-        if !seen.insert(key) {
-            let mut shown = Map::new();
-            for field in ["port", "protocol"] {
-                shown.insert(field.to_owned(), port[field].clone());
-            }
-            errors.push(FieldError::duplicate(path, Value::Object(shown)));
+        if !seen.insert(key.clone()) {
+            let error = FieldError::duplicate(path, Value::Null);
+            errors.push(error.showing(go_print::service_port(&key.0, key.1)));
         }
     }
 }
