@@ -10,7 +10,7 @@ use drydock_apiserver::audit::Silent;
 use drydock_apiserver::authenticate::{Authenticator, TokenKey};
 use drydock_apiserver::authorize::FixedPolicy;
 use drydock_apiserver::{ApiServer, Config, Dial, Duplex, Identity, Target};
-use drydock_primitives::clock::{Clock, ManualClock};
+use drydock_primitives::clock::{Clock, Sleep, after};
 use drydock_store::Store;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -24,10 +24,41 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Long enough for a busy machine; nothing waits that long when all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The machine's clock, some time ahead: back-offs of milliseconds pass by themselves, minutes when the test says so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ShiftedClock {
+    ahead: Arc<watch::Sender<Duration>>,
+}
+
+impl ShiftedClock {
+    pub(crate) fn advance(&self, step: Duration) {
+        self.ahead.send_modify(|ahead| *ahead += step);
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        after(Timestamp::now(), *self.ahead.borrow())
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        let (clock, mut ahead) = (self.clone(), self.ahead.subscribe());
+        Box::pin(async move {
+            while let Ok(wait) = Duration::try_from(deadline.duration_since(clock.now())) {
+                if wait.is_zero() {
+                    return;
+                }
+                drop(tokio::time::timeout(wait, ahead.changed()).await);
+            }
+        })
+    }
+}
 
 struct NoStreams;
 
@@ -40,7 +71,7 @@ impl Dial for NoStreams {
 /// The control plane; it ends when this is dropped.
 pub(crate) struct Stage {
     pub(crate) client: Client,
-    pub(crate) clock: ManualClock,
+    pub(crate) clock: ShiftedClock,
     _directory: tempfile::TempDir,
     _end: DropGuard,
 }
@@ -48,8 +79,10 @@ pub(crate) struct Stage {
 impl Stage {
     /// A control plane with the usual namespaces and these nodes.
     pub(crate) async fn new(nodes: &[&str]) -> Self {
+        // Another test of the same process may have been faster; `RUST_LOG` chooses what is shown.
+        drop(tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init());
         let directory = tempfile::tempdir().expect("a directory");
-        let clock = ManualClock::new(Timestamp::now());
+        let clock = ShiftedClock::default();
         let shared = Arc::new(clock.clone());
         let store = Store::open(directory.path(), shared.clone()).expect("a store");
         let (key, _) = TokenKey::generate().expect("a key");
