@@ -106,6 +106,7 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
     for (_, path) in &fence.cgroups {
         remove_tree(path);
     }
+    open_up(&directory);
     if let Err(error) = fs::remove_dir_all(&directory) {
         println!("left behind: {}: {error}", directory.display());
         return ExitCode::FAILURE;
@@ -181,6 +182,17 @@ fn delegate() -> Vec<(String, PathBuf)> {
         delegated.push((controller.to_owned(), path));
     }
     delegated
+}
+
+/// The kernel closes the work directories of overlays to everybody but root.
+fn open_up(path: &Path) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    if !metadata.is_dir() || fs::set_permissions(path, fs::Permissions::from_mode(0o700)).is_err() {
+        return;
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        open_up(&entry.path());
+    }
 }
 
 fn remove_tree(path: &Path) {
