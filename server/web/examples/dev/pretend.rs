@@ -92,6 +92,13 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
                 }
             }
             "reset" => world.reset(),
+            "break" => world.edit(|status| {
+                status.phase = Phase::Failed {
+                    what: "The cluster has stopped".into(),
+                    why: "Its first process was killed: the machine ran out of memory.".into(),
+                    next: "close what takes the most memory, then start Drydock again; your progress is kept.".into(),
+                };
+            }),
             _ => world.judge(),
         }
     }

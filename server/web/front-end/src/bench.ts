@@ -243,6 +243,7 @@ export function startBench(picture: HTMLElement, beside: HTMLElement, between: H
   world.on('status', () => {
     paintBoot(boot);
     const name = world.status.phase.name;
+    bench.dataset['phase'] = name;
     if (phase && phase !== name && name === 'ready') announce('The cluster is ready');
     phase = name;
   });

@@ -124,11 +124,15 @@ function paint(): void {
 /** Lines from owners to what they own, and from Services to what they select. */
 function drawLinks(): void {
   if (picture.offsetParent === null) return;
-  const frame = picture.getBoundingClientRect();
+  // By layout, not by what is painted: something that arrives is smaller for a moment.
   const at = (box: HTMLElement): { x: number; top: number; bottom: number; left: number; right: number; y: number } => {
-    const r = box.getBoundingClientRect();
-    const [left, top] = [r.left - frame.left + picture.scrollLeft, r.top - frame.top + picture.scrollTop];
-    return { left, right: left + r.width, x: left + r.width / 2, y: top + r.height / 2, top, bottom: top + r.height };
+    let [left, top] = [0, 0];
+    for (let part: HTMLElement | null = box; part && part !== picture; part = part.offsetParent as HTMLElement | null) {
+      left += part.offsetLeft + (part === box ? 0 : part.clientLeft);
+      top += part.offsetTop + (part === box ? 0 : part.clientTop);
+    }
+    const [width, height] = [box.offsetWidth, box.offsetHeight];
+    return { left, right: left + width, x: left + width / 2, y: top + height / 2, top, bottom: top + height };
   };
   const paths: SVGPathElement[] = [];
   const join = (from: HTMLElement, to: HTMLElement, kind: string): void => {
