@@ -39,7 +39,7 @@ pub(super) async fn fill(node: &Node, inventory: &Inventory) {
         record.pid = container.pid;
         record.exit = container.exit.as_ref().map(record_exit);
         let io = match node.init.stdio(id).await {
-            Ok(stdio) => logs::pump(stdio, &record.log_path).inspect_err(|error| tracing::warn!(id, %error, "cannot go on reading")).ok(),
+            Ok(stdio) => logs::pump(stdio, &record.log_path, false).inspect_err(|error| tracing::warn!(id, %error, "cannot go on reading")).ok(),
             Err(error) => {
                 tracing::debug!(id, %error, "no streams left");
                 None

@@ -26,6 +26,7 @@ use super::stream::Stream;
 const MAX_LINE: usize = 16 * 1024;
 const ROTATE_AT: u64 = 10 * 1024 * 1024;
 const KEEP_FILES: usize = 5;
+const MAX_UNSEEN: usize = 64 * 1024;
 
 /// Which stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,9 @@ pub(crate) struct ContainerIo {
     /// Whether all three are one terminal.
     pub(super) tty: bool,
     /// Output as it comes.
-    pub(super) output: broadcast::Sender<(Source, Bytes)>,
+    output: broadcast::Sender<(Source, Bytes)>,
+    /// The first output of a container that waits for somebody to attach; `None` once somebody did, or when there is too much of it.
+    unseen: std::sync::Mutex<Option<Vec<(Source, Bytes)>>>,
     /// Counts appended chunks; closed once all output is in the file.
     grown: watch::Sender<Progress>,
 }
@@ -69,6 +72,29 @@ pub(crate) struct Progress {
 }
 
 impl ContainerIo {
+    /// Attach: what was written before anybody did, and what is written from now on.
+    pub(super) fn attach(&self) -> (Vec<(Source, Bytes)>, broadcast::Receiver<(Source, Bytes)>) {
+        let mut unseen = self.unseen();
+        (unseen.take().unwrap_or_default(), self.output.subscribe())
+    }
+
+    fn unseen(&self) -> std::sync::MutexGuard<'_, Option<Vec<(Source, Bytes)>>> {
+        self.unseen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn show(&self, source: Source, chunk: Bytes) {
+        let mut unseen = self.unseen();
+        if let Some(chunks) = unseen.as_mut() {
+            chunks.push((source, chunk.clone()));
+            if chunks.iter().map(|(_, chunk)| chunk.len()).sum::<usize>() > MAX_UNSEEN {
+                *unseen = None;
+            }
+        }
+        if self.output.send((source, chunk)).is_err() {
+            tracing::trace!("nobody is attached");
+        }
+    }
+
     /// News of the log file.
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.grown.subscribe()
@@ -86,7 +112,8 @@ impl ContainerIo {
 }
 
 /// Start reading a container's output into `path`. The task ends with the output; the streams are shared.
-pub(crate) fn pump(stdio: Stdio, path: &Path) -> io::Result<Arc<ContainerIo>> {
+/// With `keep`, the first output is kept for whoever attaches first.
+pub(crate) fn pump(stdio: Stdio, path: &Path, keep: bool) -> io::Result<Arc<ContainerIo>> {
     let (output, _) = broadcast::channel(256);
     let (tty, stdin, sources) = match stdio {
         Stdio::Terminal(master) => {
@@ -99,7 +126,8 @@ pub(crate) fn pump(stdio: Stdio, path: &Path) -> io::Result<Arc<ContainerIo>> {
             (false, stdin, vec![stdout, (Source::Stderr, Arc::new(Stream::new(stderr)?))])
         }
     };
-    let io = Arc::new(ContainerIo { stdin: Mutex::new(stdin), tty, output, grown: watch::channel(Progress::default()).0 });
+    let unseen = std::sync::Mutex::new(keep.then(Vec::new));
+    let io = Arc::new(ContainerIo { stdin: Mutex::new(stdin), tty, output, unseen, grown: watch::channel(Progress::default()).0 });
     let writer = Arc::new(std::sync::Mutex::new(LogFile::open(path)?));
     let shared = Arc::clone(&io);
     tokio::spawn(async move {
@@ -134,9 +162,7 @@ async fn read(source: Source, stream: Arc<Stream>, io: Arc<ContainerIo>, writer:
             Ok(count) => {
                 let chunk = Bytes::copy_from_slice(&buffer[..count]);
                 append(&io, &writer, source, lines.push(&chunk));
-                if io.output.send((source, chunk)).is_err() {
-                    tracing::trace!("nobody is attached");
-                }
+                io.show(source, chunk);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot read a container's output");

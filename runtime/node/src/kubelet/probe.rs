@@ -46,13 +46,18 @@ impl ProbeKind {
 /// The probes of one running container; they end when it is dropped.
 pub(super) struct Probes {
     started: watch::Sender<bool>,
-    _tasks: Vec<AbortOnDropHandle<()>>,
+    tasks: Vec<(ProbeKind, AbortOnDropHandle<()>)>,
 }
 
 impl Probes {
     /// The startup probe succeeded: the others may begin.
     pub(super) fn started(&self) {
         self.started.send_replace(true);
+    }
+
+    /// The container is being stopped: only its readiness still matters.
+    pub(super) fn stopping(&mut self) {
+        self.tasks.retain(|(kind, _)| *kind == ProbeKind::Readiness);
     }
 }
 
@@ -84,10 +89,10 @@ pub(super) fn start(node: &Arc<Node>, pod: &Arc<Pod>, container: &Container, rec
             probe: probe.clone()?,
             field: field.to_owned(),
         };
-        Some(AbortOnDropHandle::new(tokio::spawn(asker.run(started.subscribe()))))
+        Some((kind, AbortOnDropHandle::new(tokio::spawn(asker.run(started.subscribe())))))
     });
     let tasks = tasks.collect();
-    Probes { started, _tasks: tasks }
+    Probes { started, tasks }
 }
 
 fn seconds(value: Option<i32>, default: u64) -> Duration {
@@ -125,7 +130,8 @@ impl Asker {
             verdict = Some(success);
             let (container, id, kind) = (self.container.name.clone(), self.record.id.clone(), self.kind);
             self.node.tell(&self.record.uid, Message::Probe { container, id, kind, success });
-            if kind == ProbeKind::Startup {
+            // A container that failed is restarted, and then probed anew.
+            if kind == ProbeKind::Startup || (kind == ProbeKind::Liveness && !success) {
                 return;
             }
         }

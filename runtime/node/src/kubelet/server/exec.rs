@@ -255,14 +255,17 @@ struct Shown {
 }
 
 async fn join(node: Arc<Node>, record: Record, io: Arc<ContainerIo>, shown: Shown, socket: WebSocket) {
-    let mut output = io.output.subscribe();
+    // What a program says before anybody can attach is what most one-off Pods are run for; container engines lose it.
+    let (before, mut output) = io.attach();
     let mut progress = io.progress();
     let (mut sink, mut source) = socket.split();
     let input = if shown.stdin { io.stdin.lock().await.clone() } else { None };
     let mut client = Box::pin(listen(&mut source, input));
+    let mut before = before.into_iter();
     let stays = loop {
         let next = tokio::select! {
             biased;
+            next = async { before.next() }, if before.len() > 0 => next.ok_or(broadcast::error::RecvError::Lagged(0)),
             next = output.recv() => next,
             // The container has ended and all it wrote was received before.
             _ = progress.wait_for(|progress| progress.complete) => break true,

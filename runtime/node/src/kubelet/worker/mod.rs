@@ -347,6 +347,9 @@ impl Worker {
         slot.stopping = true;
         let Some(id) = slot.running().map(|current| current.id.clone()) else { return };
         self.tell_container(container, Severity::Normal, "Killing", message);
+        if let Some(probes) = self.probes.get_mut(container) {
+            probes.stopping();
+        }
         let hook = find_container(&self.pod, container).and_then(|(_, container)| {
             let hook = container.lifecycle.clone()?.pre_stop?;
             Some((container, hook))

@@ -198,7 +198,7 @@ impl Worker {
             Ok((started, stdio)) => {
                 record.started = Some(started.at);
                 record.pid = started.pid;
-                let io = match logs::pump(stdio, &record.log_path) {
+                let io = match logs::pump(stdio, &record.log_path, record.stdin_once) {
                     Ok(io) => Some(io),
                     Err(error) => {
                         tracing::error!(path = %record.log_path.display(), %error, "cannot keep a container's log");
