@@ -115,3 +115,42 @@ pub(crate) fn policy(nonce: &str) -> String {
          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    #[test]
+    fn only_our_own_names_and_pages_are_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let guard = Guard::new(4747, directory.path()).unwrap();
+        let cases = [
+            ("127.0.0.1:4747", None, true, Origin::Absent),
+            ("localhost:4747", Some("http://localhost:4747"), true, Origin::Ours),
+            ("drydock.localhost:4747", Some("https://localhost:4747"), true, Origin::Foreign),
+            ("127.0.0.1:80", Some("null"), false, Origin::Foreign),
+            ("evil.example:4747", Some("http://evil.example:4747"), false, Origin::Foreign),
+        ];
+        for (host, from, known, origin) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(from) = from {
+                headers.insert(header::ORIGIN, from.parse().unwrap());
+            }
+            assert_eq!(guard.knows_host(&headers), known, "{host}");
+            assert!(guard.origin(&headers) == origin, "{from:?}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_kept_and_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let guard = Guard::new(4747, directory.path()).unwrap();
+        assert_eq!(guard.token, Guard::new(4747, directory.path()).unwrap().token);
+        let request = |uri: &str| Request::get(uri).body(Body::empty()).unwrap();
+        assert!(guard.knows_token(&request(&format!("/ws/events?a=b&token={}", guard.token))));
+        assert!(!guard.knows_token(&request("/ws/events?token=")));
+        assert!(!guard.knows_token(&request("/ws/events")));
+    }
+}

@@ -73,8 +73,8 @@ export function toast(text: string): void {
 /** Put the chapter back, once the learner is sure. */
 export function confirmReset(chapter: string, title: string): void {
   const body = [
-    h('p', {}, `Everything you made for “${title}” goes: the objects in the cluster, the files of this chapter, its checks, hints and answers. Other chapters stay as they are.`),
-    h('p', {}, 'Terminals keep their text.'),
+    h('p', {}, `“${title}” begins anew: everything in the cluster goes, terminals are opened again, and the checks, hints and answers of this chapter start from nothing.`),
+    h('p', {}, 'Your progress in other chapters stays.'),
   ];
   const act = (): void => {
     call('POST', '/api/reset', { scope: 'chapter', chapter }).catch((error: unknown) => toast(error instanceof Refused ? error.message : String(error)));

@@ -1,0 +1,163 @@
+//! Sessions at their seam: a shell that is played by the test, viewers, click-to-run.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use drydock_terminal::{Attachment, Connection, Foreground, Frame, Pending, Refusal, RunRequest, Session, Shell, ShellError, Size, Terminals};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::{mpsc, watch};
+
+const PROMPT: &[u8] = b"\x1b]133;A\x07$ \x1b]133;B\x07";
+
+/// The other ends of what a session opened, and who is said to read the keyboard.
+struct Played {
+    opened: mpsc::UnboundedSender<(DuplexStream, DuplexStream)>,
+    front: Mutex<Foreground>,
+}
+
+impl Shell for Played {
+    fn open(&self, _session: &str, _size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
+        let (reader, printed) = tokio::io::duplex(4096);
+        let (writer, typed) = tokio::io::duplex(4096);
+        self.opened.send((printed, typed)).unwrap();
+        Box::pin(async move { Ok(Connection { reader: Box::new(reader), writer: Box::new(writer) }) })
+    }
+
+    fn foreground(&self, _session: &str) -> Pending<'_, Foreground> {
+        let front = self.front.lock().unwrap().clone();
+        Box::pin(async move { front })
+    }
+
+    fn close(&self, _session: &str) -> Pending<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+struct Stage {
+    terminals: Terminals,
+    shell: Arc<Played>,
+    session: Session,
+    viewer: Attachment,
+    printed: DuplexStream,
+    typed: DuplexStream,
+}
+
+impl Stage {
+    /// A session whose shell waits at its prompt.
+    async fn at_prompt() -> Stage {
+        let (opened, mut connections) = mpsc::unbounded_channel();
+        let shell = Arc::new(Played { opened, front: Mutex::new(Foreground::Shell) });
+        let terminals = Terminals::new(shell.clone(), 100);
+        let session = terminals.session("main").unwrap();
+        let viewer = session.attach(Some(Size { cols: 80, rows: 24 })).await.unwrap();
+        let (printed, typed) = connections.recv().await.unwrap();
+        let mut stage = Stage { terminals, shell, session, viewer, printed, typed };
+        stage.print(PROMPT).await;
+        stage.sees(r#""mode":"prompt""#).await;
+        stage
+    }
+
+    async fn print(&mut self, bytes: &[u8]) {
+        self.printed.write_all(bytes).await.unwrap();
+    }
+
+    /// Until the viewer is told this.
+    async fn sees(&mut self, part: &str) {
+        sees(&mut self.viewer, part).await;
+    }
+
+    async fn run(&self, text: &str) -> Result<(), Refusal> {
+        self.session.run(RunRequest { id: "block".into(), text: text.into(), inside: None }).await
+    }
+
+    /// Exactly this is typed next.
+    async fn gets(&mut self, wanted: &str) {
+        let mut bytes = vec![0; wanted.len()];
+        self.typed.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&bytes), wanted);
+    }
+}
+
+async fn sees(viewer: &mut Attachment, part: &str) {
+    loop {
+        let text = match viewer.next().await.expect("the session goes on") {
+            Frame::Text(text) => text,
+            Frame::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        };
+        if text.contains(part) {
+            return;
+        }
+    }
+}
+
+fn busy(program: &str) -> Result<(), Refusal> {
+    Err(Refusal::Busy { program: program.into() })
+}
+
+#[tokio::test]
+async fn a_block_is_typed_command_by_command() {
+    let mut stage = Stage::at_prompt().await;
+    stage.run("one\n# what it does\ntwo").await.unwrap();
+    stage.gets("one\r").await;
+    assert_eq!(stage.run("three").await, busy("one"));
+    stage.print(b"\x1b]133;C;cmdline=one\x07").await;
+    stage.print(b"\x1b]133;D;0\x07").await;
+    stage.print(PROMPT).await;
+    stage.gets("two\r").await;
+    stage.print(b"\x1b]133;D;3\x07").await;
+    stage.print(PROMPT).await;
+    stage.sees(r#""phase":"finished","exit":3"#).await;
+}
+
+#[tokio::test]
+async fn nothing_is_typed_into_a_program() {
+    let mut stage = Stage::at_prompt().await;
+    stage.print(b"\x1b]133;C;cmdline=sudo%20/usr/bin/vi%20a\x07").await;
+    stage.sees(r#""mode":"busy""#).await;
+    assert_eq!(stage.run("kubectl get pods").await, busy("vi"));
+}
+
+#[tokio::test]
+async fn a_program_that_prints_the_marks_of_a_prompt_gets_nothing() {
+    let stage = Stage::at_prompt().await;
+    *stage.shell.front.lock().unwrap() = Foreground::Program("cat".into());
+    assert_eq!(stage.run("kubectl get pods").await, busy("cat"));
+}
+
+#[tokio::test]
+async fn a_line_the_shell_has_not_begun_yet_counts_as_a_program() {
+    let mut stage = Stage::at_prompt().await;
+    stage.viewer.receive(Frame::Binary(Bytes::from_static(b"cat\r"))).await.unwrap();
+    assert_eq!(stage.run("kubectl get pods").await, busy("what you typed last"));
+    stage.gets("cat\r").await;
+    stage.print(PROMPT).await;
+    stage.sees(r#""mode":"prompt""#).await;
+    assert_eq!(stage.run("kubectl get pods").await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_half_typed_is_not_part_of_the_command() {
+    let mut stage = Stage::at_prompt().await;
+    stage.viewer.receive(Frame::Binary(Bytes::from_static(b"rm -r"))).await.unwrap();
+    stage.run("ls").await.unwrap();
+    stage.gets("rm -r\x05\x15ls\r").await;
+}
+
+#[tokio::test]
+async fn a_new_viewer_sees_what_there_was() {
+    let mut stage = Stage::at_prompt().await;
+    stage.print(b"remember me\r\n").await;
+    stage.sees("remember me").await;
+    let mut second = stage.terminals.session("main").unwrap().attach(None).await.unwrap();
+    sees(&mut second, "remember me").await;
+}
+
+#[tokio::test]
+async fn a_shell_that_ended_is_started_again_by_enter() {
+    let mut stage = Stage::at_prompt().await;
+    drop(std::mem::replace(&mut stage.printed, tokio::io::duplex(1).0));
+    stage.sees(r#""mode":"ended""#).await;
+    assert_eq!(stage.run("ls").await, Err(Refusal::Ended));
+    stage.viewer.receive(Frame::Binary(Bytes::from_static(b"\r"))).await.unwrap();
+    stage.sees(r#""mode":"starting""#).await;
+}
