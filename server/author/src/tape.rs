@@ -77,6 +77,11 @@ impl Tape {
         self.marks.len()
     }
 
+    /// The place of what comes next, among bytes and among marks.
+    pub fn here(&self) -> (usize, usize) {
+        (self.bytes.len(), self.marks.len())
+    }
+
     /// Commands that began at or after a mark: what each printed so far, and how it ended if it did.
     pub fn commands_since(&self, mark: usize) -> Vec<(String, Option<Option<i32>>)> {
         let mut commands = Vec::new();

@@ -213,7 +213,7 @@ impl Driver {
         let prompt = self.tape().last_line().trim_end().to_owned();
         let mut ran = Ran::default();
         for command in script::commands(text) {
-            let (at, mark) = (self.tape().len(), self.tape().marks());
+            let (at, mark) = self.tape().here();
             self.start(id, &command, Some(program)).await?;
             let back = |tape: &Tape| {
                 let typed = tape.since(at);

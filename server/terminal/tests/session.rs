@@ -125,6 +125,21 @@ async fn a_program_that_prints_the_marks_of_a_prompt_gets_nothing() {
 }
 
 #[tokio::test]
+async fn a_block_goes_into_the_program_the_block_before_it_started() {
+    let mut stage = Stage::at_prompt().await;
+    stage.run("kubectl exec -it web -- sh").await.unwrap();
+    stage.gets("kubectl exec -it web -- sh\r").await;
+    stage.print(b"\x1b]133;C;cmdline=kubectl%20exec%20-it%20web%20--%20sh\x07/ # ").await;
+    stage.sees("/ # ").await;
+    let inside = RunRequest { id: "in".into(), text: "hostname -i".into(), inside: Some("kubectl".into()) };
+    assert_eq!(stage.session.run(inside).await, Ok(()));
+    stage.gets("hostname -i\r").await;
+    stage.print(b"\x1b]133;D;0\x07").await;
+    stage.print(PROMPT).await;
+    stage.sees(r#""id":"block","phase":"finished","exit":0"#).await;
+}
+
+#[tokio::test]
 async fn a_line_the_shell_has_not_begun_yet_counts_as_a_program() {
     let mut stage = Stage::at_prompt().await;
     stage.viewer.receive(Frame::Binary(Bytes::from_static(b"cat\r"))).await.unwrap();

@@ -173,7 +173,7 @@ impl Actor {
             Request::Attach { size, frames, id } => self.attach(size, frames, id),
             Request::Detach { id } => self.viewers.retain(|v| v.id != id),
             Request::Input { bytes, id } => self.typed(&bytes, id),
-            Request::Viewer { id, message } => self.viewer(id, message),
+            Request::Viewer { id, message } => self.viewer(id, &message),
             Request::Run { commands, id, gate, reply } => self.start_run(commands, id, &gate, reply),
             Request::Interrupt => {
                 self.stop_run();
@@ -199,8 +199,8 @@ impl Actor {
         self.viewers.push(viewer);
     }
 
-    fn viewer(&mut self, id: u64, message: FromViewer) {
-        match message {
+    fn viewer(&mut self, id: u64, message: &FromViewer) {
+        match *message {
             FromViewer::Resize { cols, rows } => self.resize(Size { cols, rows }.clamped(), id),
             FromViewer::Reopen => {
                 if matches!(&*self.mode.borrow(), Mode::Ended { .. }) {
@@ -354,22 +354,23 @@ impl Actor {
 
     fn start_run(&mut self, commands: Vec<String>, id: String, gate: &Gate, reply: oneshot::Sender<Result<(), Refusal>>) {
         let mode = self.mode.borrow().clone();
-        let free = self.run.is_none()
-            && match gate {
-                Gate::Prompt => mode == Mode::Prompt && !self.entered,
-                Gate::Unchanged(before) => mode == *before,
-            };
+        let free = match gate {
+            Gate::Prompt => mode == Mode::Prompt && !self.entered && self.run.is_none(),
+            // The program in front may be the last command of a run, as a shell in a Pod is.
+            Gate::Unchanged(before) => mode == *before && self.run.as_ref().is_none_or(|run| run.commands.is_empty()),
+        };
         let answer = if free { Ok(()) } else { Err(refusal(&mode, self.run.as_ref(), self.entered)) };
         let typed = answer.is_ok();
         if reply.send(answer).is_err() || !typed {
             return;
         }
         self.tell(&ToViewer::Run { id: id.clone(), phase: RunPhase::Running });
-        self.run = Some(Run { id, commands: commands.into(), exit: None, typed: false });
-        if mode == Mode::Prompt {
-            self.next_command();
-        } else {
-            self.type_everything();
+        match gate {
+            Gate::Prompt => {
+                self.run = Some(Run { id, commands: commands.into(), exit: None, typed: false });
+                self.next_command();
+            }
+            Gate::Unchanged(_) => self.type_everything(&commands, id),
         }
     }
 
@@ -393,12 +394,11 @@ impl Actor {
     }
 
     /// Where no marks come there is no prompt to wait for.
-    fn type_everything(&mut self) {
-        let Some(run) = self.run.take() else { return };
-        for command in &run.commands {
+    fn type_everything(&mut self, commands: &[String], id: String) {
+        for command in commands {
             self.type_command(command);
         }
-        self.tell(&ToViewer::Run { id: run.id, phase: RunPhase::Finished { exit: None } });
+        self.tell(&ToViewer::Run { id, phase: RunPhase::Finished { exit: None } });
     }
 
     fn type_command(&mut self, command: &str) {
