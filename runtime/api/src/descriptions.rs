@@ -42,9 +42,13 @@ mod tests {
         for line in TEXT.lines() {
             if let Some(rest) = line.strip_prefix("# ") {
                 let short = rest.split(' ').next().unwrap();
-                definition = ["io.k8s.api.", "io.k8s.apimachinery.pkg.apis."]
-                    .iter()
-                    .find_map(|prefix| schema::json_definition(&format!("{prefix}{short}")));
+                definition = [
+                    "io.k8s.api.",
+                    "io.k8s.apimachinery.pkg.apis.",
+                    "io.k8s.apimachinery.pkg.",
+                ]
+                .iter()
+                .find_map(|prefix| schema::json_definition(&format!("{prefix}{short}")));
             } else if let (Some((field, words)), Some(definition)) =
                 (line.split_once(": "), &definition)
             {

@@ -71,6 +71,8 @@ pub struct FieldError {
     pub value: Option<Value>,
     /// The rest of the message.
     pub detail: String,
+    /// Whether the value is text to be shown as it is.
+    verbatim: bool,
 }
 
 impl FieldError {
@@ -85,7 +87,15 @@ impl FieldError {
             field: field.into(),
             value,
             detail: detail.into(),
+            verbatim: false,
         }
+    }
+
+    /// The same error, showing its value as `go`: what Go prints of a value that is neither text nor a number.
+    pub(crate) fn showing(mut self, go: String) -> FieldError {
+        self.value = Some(Value::String(go));
+        self.verbatim = true;
+        self
     }
 
     /// The field must be there.
@@ -158,7 +168,10 @@ impl FieldError {
                     FieldErrorKind::Required | FieldErrorKind::Forbidden | FieldErrorKind::TooLong
                 ) =>
             {
-                format!("{words}: {}", shown(value))
+                match value.as_str().filter(|_| self.verbatim) {
+                    Some(go) => format!("{words}: {go}"),
+                    None => format!("{words}: {}", shown(value)),
+                }
             }
             _ => words.to_owned(),
         };

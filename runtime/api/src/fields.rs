@@ -19,21 +19,12 @@ pub fn check(row: &Resource, label: &str) -> Result<(), Status> {
 
 fn refusal(row: &Resource, label: &str) -> String {
     if row.selectable_fields.is_empty() {
-        let why = format!(
-            "{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
-        );
         format!(
-            "Unable to find {:?} that match label selector \"\", field selector {:?}: {why}",
-            display(row),
-            format!("{label}=")
+            "{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
         )
     } else {
         format!("field label not supported: {label}")
     }
-}
-
-fn display(row: &Resource) -> String {
-    format!("{}, Resource={}", row.api_version(), row.plural)
 }
 
 /// The value of a label (`metadata.name`, `spec.nodeName`, ...), empty if unset.

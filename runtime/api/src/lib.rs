@@ -26,6 +26,7 @@ pub mod field_error;
 mod field_set;
 pub mod field_validation;
 pub mod fields;
+mod go_print;
 pub mod groups;
 pub mod managed;
 mod merge_order;

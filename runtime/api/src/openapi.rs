@@ -249,6 +249,7 @@ fn definition(dialect: Dialect, name: &str, wanted: &mut BTreeSet<String>) -> Op
 fn short_name(name: &str) -> &str {
     name.strip_prefix("io.k8s.api.")
         .or_else(|| name.strip_prefix("io.k8s.apimachinery.pkg.apis."))
+        .or_else(|| name.strip_prefix("io.k8s.apimachinery.pkg."))
         .unwrap_or(name)
 }
 
@@ -304,7 +305,11 @@ fn converted(dialect: Dialect, schema: &Value, wanted: &mut BTreeSet<String>) ->
                 .map(|(name, property)| (name.clone(), converted(dialect, property, wanted)))
                 .collect::<Map<String, Value>>()
                 .into(),
-            ("items" | "additionalProperties", inner) => converted(dialect, inner, wanted),
+            ("items" | "additionalProperties" | "not", inner) => converted(dialect, inner, wanted),
+            ("oneOf" | "anyOf" | "allOf", Value::Array(inner)) => inner
+                .iter()
+                .map(|i| converted(dialect, i, wanted))
+                .collect(),
             (_, other) => other.clone(),
         };
         out.insert(key.clone(), value);

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use crate::schema_overlay::OVERLAY;
+use crate::schema_overlay::{LATER, OVERLAY};
 
 /// The shape of a kind.
 #[derive(Debug)]
@@ -211,8 +211,10 @@ fn library() -> std::sync::MutexGuard<'static, Library> {
 
 impl Library {
     fn compile(&mut self, name: &str) -> Arc<Definition> {
-        let raw = self.generator.definitions().clone();
-        self.definition(name, &raw, &mut Vec::new())
+        let raw = std::mem::take(self.generator.definitions_mut());
+        let definition = self.definition(name, &raw, &mut Vec::new());
+        *self.generator.definitions_mut() = raw;
+        definition
     }
 
     fn definition(
@@ -240,7 +242,7 @@ impl Library {
             .collect();
         let overlay = overlay(name);
         let mut fields = BTreeMap::new();
-        for (field, schema) in properties {
+        for (field, schema) in properties.iter().filter(|(f, _)| !is_later(name, f)) {
             let attributes = overlay
                 .and_then(|o| o.get(field.as_str()))
                 .cloned()
@@ -433,7 +435,32 @@ impl Attributes {
     }
 }
 
+/// Whether a field is newer than the Kubernetes we behave like.
+fn is_later(name: &str, field: &str) -> bool {
+    LATER
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(definition, _)| name.strip_prefix("io.k8s.api.") == Some(definition))
+        .any(|(_, fields)| fields.split(' ').any(|f| f == field))
+}
+
 fn decorate(name: &str, definition: &mut Value) {
+    let properties = definition
+        .get_mut("properties")
+        .and_then(Value::as_object_mut);
+    if let Some(properties) = properties {
+        properties.retain(|field, _| !is_later(name, field));
+    }
+    // k8s-openapi has metadata in every kind and says so; upstream requires it of Events alone.
+    if name != "io.k8s.api.core.v1.Event"
+        && let Some(map) = definition.as_object_mut()
+        && let Some(required) = map.get_mut("required").and_then(Value::as_array_mut)
+    {
+        required.retain(|field| field != "metadata");
+        if required.is_empty() {
+            map.remove("required");
+        }
+    }
     let Some(overlay) = overlay(name) else { return };
     for (field, attributes) in overlay {
         let target = if *field == "*" {
@@ -500,6 +527,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_unknown() {
+        let registry = crate::registry::Registry::builtin();
+        assert!(registry.rows().count() > 15);
+        let library = library().generator.definitions().clone();
+        for line in LATER.lines().filter(|l| !l.is_empty()) {
+            let mut words = line.split(' ');
+            let name = format!("io.k8s.api.{}", words.next().unwrap());
+            for field in words {
+                assert!(
+                    library[&name]
+                        .pointer(&format!("/properties/{field}"))
+                        .is_some(),
+                    "{name} {field}"
+                );
+            }
+        }
+        let shown = json_definition("io.k8s.api.core.v1.Container").unwrap();
+        assert!(shown.pointer("/properties/restartPolicyRules").is_none());
     }
 
     #[test]

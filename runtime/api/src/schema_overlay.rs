@@ -21,7 +21,6 @@ core.v1.LocalObjectReference *[atomic]
 core.v1.ObjectReference *[atomic]
 core.v1.SecretKeySelector *[atomic]
 core.v1.ConfigMapKeySelector *[atomic]
-core.v1.FileKeySelector *[atomic]
 core.v1.ObjectFieldSelector *[atomic]
 core.v1.ResourceFieldSelector *[atomic]
 core.v1.TypedLocalObjectReference *[atomic] apiGroup[ptr]
@@ -35,9 +34,9 @@ core.v1.NodeAffinity preferredDuringSchedulingIgnoredDuringExecution[atomic]
 core.v1.PodAffinity preferredDuringSchedulingIgnoredDuringExecution[atomic] requiredDuringSchedulingIgnoredDuringExecution[atomic]
 core.v1.PodAntiAffinity preferredDuringSchedulingIgnoredDuringExecution[atomic] requiredDuringSchedulingIgnoredDuringExecution[atomic]
 core.v1.PodAffinityTerm namespaces[atomic] matchLabelKeys[atomic] mismatchLabelKeys[atomic]
-core.v1.PodSpec containers[map=name;merge=name] initContainers[map=name;merge=name] ephemeralContainers[map=name;merge=name] volumes[map=name;merge=name;retain] imagePullSecrets[map=name;merge=name] hostAliases[map=ip;merge=ip] tolerations[atomic] readinessGates[atomic] topologySpreadConstraints[map=topologyKey,whenUnsatisfiable;merge=topologyKey] schedulingGates[map=name;merge=name] resourceClaims[map=name;merge=name;retain] nodeSelector[atomic] hostNetwork[value] hostPID[value] hostIPC[value] restartPolicy[enum=RestartPolicy:Always,Never,OnFailure] dnsPolicy[enum=DNSPolicy:ClusterFirst,ClusterFirstWithHostNet,Default,None] preemptionPolicy[enum=PreemptionPolicy:Never,PreemptLowerPriority] runtimeClassName[ptr] hostnameOverride[ptr]
-core.v1.Container *[] args[atomic] command[atomic] env[map=name;merge=name] envFrom[atomic] ports[map=containerPort,protocol;merge=containerPort] resizePolicy[atomic] restartPolicyRules[atomic] volumeMounts[map=mountPath;merge=mountPath] volumeDevices[map=devicePath;merge=devicePath] stdin[value] stdinOnce[value] tty[value] resources[struct] imagePullPolicy[enum=PullPolicy:Always,IfNotPresent,Never] terminationMessagePolicy[enum=TerminationMessagePolicy:FallbackToLogsOnError,File] restartPolicy[ptr]
-core.v1.EphemeralContainer args[atomic] command[atomic] env[map=name;merge=name] envFrom[atomic] ports[map=containerPort,protocol;merge=containerPort] resizePolicy[atomic] restartPolicyRules[atomic] volumeMounts[map=mountPath;merge=mountPath] volumeDevices[map=devicePath;merge=devicePath] stdin[value] stdinOnce[value] tty[value] resources[struct] imagePullPolicy[enum=PullPolicy:Always,IfNotPresent,Never] terminationMessagePolicy[enum=TerminationMessagePolicy:FallbackToLogsOnError,File] restartPolicy[ptr]
+core.v1.PodSpec containers[map=name;merge=name] initContainers[map=name;merge=name] ephemeralContainers[map=name;merge=name] volumes[map=name;merge=name;retain] imagePullSecrets[map=name;merge=name] hostAliases[map=ip;merge=ip] tolerations[atomic] readinessGates[atomic] topologySpreadConstraints[map=topologyKey,whenUnsatisfiable;merge=topologyKey] schedulingGates[map=name;merge=name] resourceClaims[map=name;merge=name;retain] nodeSelector[atomic] hostNetwork[value] hostPID[value] hostIPC[value] restartPolicy[enum=RestartPolicy:Always,Never,OnFailure] dnsPolicy[enum=DNSPolicy:ClusterFirst,ClusterFirstWithHostNet,Default,None] preemptionPolicy[enum=PreemptionPolicy:Never,PreemptLowerPriority] runtimeClassName[ptr]
+core.v1.Container *[] args[atomic] command[atomic] env[map=name;merge=name] envFrom[atomic] ports[map=containerPort,protocol;merge=containerPort] resizePolicy[atomic] volumeMounts[map=mountPath;merge=mountPath] volumeDevices[map=devicePath;merge=devicePath] stdin[value] stdinOnce[value] tty[value] resources[struct] imagePullPolicy[enum=PullPolicy:Always,IfNotPresent,Never] terminationMessagePolicy[enum=TerminationMessagePolicy:FallbackToLogsOnError,File] restartPolicy[ptr]
+core.v1.EphemeralContainer args[atomic] command[atomic] env[map=name;merge=name] envFrom[atomic] ports[map=containerPort,protocol;merge=containerPort] resizePolicy[atomic] volumeMounts[map=mountPath;merge=mountPath] volumeDevices[map=devicePath;merge=devicePath] stdin[value] stdinOnce[value] tty[value] resources[struct] imagePullPolicy[enum=PullPolicy:Always,IfNotPresent,Never] terminationMessagePolicy[enum=TerminationMessagePolicy:FallbackToLogsOnError,File] restartPolicy[ptr]
 core.v1.ContainerPort hostPort[value] protocol[default=TCP;enum=Protocol:SCTP,TCP,UDP]
 core.v1.ContainerResizePolicy *[]
 core.v1.ResourceRequirements claims[map=name]
@@ -55,7 +54,7 @@ core.v1.ExecAction command[atomic]
 core.v1.PodDNSConfig nameservers[atomic] searches[atomic] options[atomic]
 core.v1.PodDNSConfigOption value[ptr]
 core.v1.HostAlias hostnames[atomic]
-core.v1.Toleration effect[enum=TaintEffect:NoExecute,NoSchedule,PreferNoSchedule] operator[enum=TolerationOperator:Equal,Exists,Gt,Lt]
+core.v1.Toleration effect[enum=TaintEffect:NoExecute,NoSchedule,PreferNoSchedule] operator[enum=TolerationOperator:Equal,Exists]
 core.v1.Taint effect[enum=TaintEffect:NoExecute,NoSchedule,PreferNoSchedule]
 core.v1.TopologySpreadConstraint matchLabelKeys[atomic] whenUnsatisfiable[enum=UnsatisfiableConstraintAction:DoNotSchedule,ScheduleAnyway] nodeAffinityPolicy[ptr] nodeTaintsPolicy[ptr]
 core.v1.SecretVolumeSource items[atomic]
@@ -77,9 +76,8 @@ core.v1.PersistentVolumeClaimStatus accessModes[atomic] conditions[map=type;merg
 core.v1.PersistentVolumeSpec accessModes[atomic] mountOptions[atomic]
 core.v1.Pod metadata[struct] spec[struct] status[struct]
 core.v1.PodTemplateSpec metadata[struct] spec[struct]
-core.v1.PodStatus conditions[map=type;merge=type] hostIPs[atomic;merge=ip] podIPs[map=ip;merge=ip] initContainerStatuses[atomic] containerStatuses[atomic] ephemeralContainerStatuses[atomic] resourceClaimStatuses[map=name;merge=name;retain] observedGeneration[value] phase[enum=PodPhase:Failed,Pending,Running,Succeeded,Unknown]
-core.v1.PodCondition observedGeneration[value]
-core.v1.ContainerStatus volumeMounts[map=mountPath;merge=mountPath] allocatedResourcesStatus[map=name;merge=name] state[struct] lastState[struct] stopSignal[ptr]
+core.v1.PodStatus conditions[map=type;merge=type] hostIPs[atomic;merge=ip] podIPs[map=ip;merge=ip] initContainerStatuses[atomic] containerStatuses[atomic] ephemeralContainerStatuses[atomic] resourceClaimStatuses[map=name;merge=name;retain] phase[enum=PodPhase:Failed,Pending,Running,Succeeded,Unknown]
+core.v1.ContainerStatus volumeMounts[map=mountPath;merge=mountPath] allocatedResourcesStatus[map=name;merge=name] state[struct] lastState[struct]
 core.v1.ContainerStateTerminated signal[value]
 core.v1.VolumeMountStatus readOnly[value] recursiveReadOnly[ptr]
 core.v1.ServiceSpec ports[map=port,protocol;merge=port] selector[atomic] clusterIPs[atomic] externalIPs[atomic] loadBalancerSourceRanges[atomic] ipFamilies[atomic] publishNotReadyAddresses[value] healthCheckNodePort[value] type[enum=ServiceType:ClusterIP,ExternalName,LoadBalancer,NodePort] sessionAffinity[enum=ServiceAffinity:ClientIP,None] externalTrafficPolicy[enum=ServiceExternalTrafficPolicy:Cluster,Local] internalTrafficPolicy[ptr;enum=ServiceInternalTrafficPolicy:Cluster,Local] ipFamilyPolicy[ptr;enum=IPFamilyPolicy:PreferDualStack,RequireDualStack,SingleStack] loadBalancerClass[ptr] trafficDistribution[ptr]
@@ -95,7 +93,7 @@ core.v1.EndpointPort *[atomic] appProtocol[ptr]
 discovery.v1.EndpointSlice endpoints[atomic] ports[atomic]
 discovery.v1.Endpoint addresses[set] conditions[struct] nodeName[ptr] zone[ptr] hostname[ptr]
 discovery.v1.EndpointPort *[atomic] name[ptr] protocol[ptr] appProtocol[ptr]
-discovery.v1.EndpointHints forZones[atomic] forNodes[atomic]
+discovery.v1.EndpointHints forZones[atomic]
 core.v1.Node metadata[struct] spec[struct] status[struct]
 core.v1.NodeSpec podCIDRs[set;merge] taints[atomic] unschedulable[value]
 core.v1.NodeStatus conditions[map=type;merge=type] addresses[map=type;merge=type] images[atomic] volumesInUse[atomic] volumesAttached[atomic] runtimeHandlers[atomic] daemonEndpoints[struct] nodeInfo[struct]
@@ -141,3 +139,21 @@ coordination.v1.LeaseSpec holderIdentity[ptr] strategy[ptr] preferredHolder[ptr]
 authorization.v1.SubjectAccessReviewStatus denied[value]
 authentication.v1.TokenReviewStatus authenticated[value]
 "#;
+
+/// Fields that k8s-openapi knows and Kubernetes 1.32 does not: one line per definition. They are as unknown as any other.
+pub(crate) const LATER: &str = "
+core.v1.Container restartPolicyRules
+core.v1.EphemeralContainer restartPolicyRules
+core.v1.PodSpec hostnameOverride schedulingGroup
+core.v1.PodStatus allocatedResources extendedResourceClaimStatus nodeAllocatableResourceClaimStatuses observedGeneration resources
+core.v1.PodCondition observedGeneration
+core.v1.ContainerStatus stopSignal
+core.v1.EnvVarSource fileKeyRef
+core.v1.Lifecycle stopSignal
+core.v1.NodeStatus declaredFeatures
+core.v1.NodeSystemInfo swap
+core.v1.VolumeProjection podCertificate
+apps.v1.DeploymentStatus terminatingReplicas
+apps.v1.ReplicaSetStatus terminatingReplicas
+discovery.v1.EndpointHints forNodes
+";

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::pod_spec::{defaults, validation};
 use crate::{
     field_error::FieldError,
-    meta,
+    go_print, meta,
     registry::{Column, Resource, Rules, Subresource},
     scale, table,
     write::IMMUTABLE,
@@ -229,46 +229,27 @@ fn workload(new: &Value, kind_words: &str) -> Vec<FieldError> {
 }
 
 fn selector(spec: &Value, kind_words: &str, errors: &mut Vec<FieldError>) {
-    let Some(selector) = spec.get("selector") else {
-        errors.push(FieldError::required("spec.selector", ""));
-        let labels = &spec["template"]["metadata"]["labels"];
-        let shown = if labels.is_null() {
-            json!({})
-        } else {
-            labels.clone()
-        };
-        errors.push(FieldError::invalid(
-            "spec.template.metadata.labels",
-            shown,
-            "`selector` does not match template `labels`",
-        ));
-        return;
-    };
+    let selector = &spec["selector"];
     let empty = |field: &str| crate::decode::is_empty(&selector[field]);
-    if empty("matchLabels") && empty("matchExpressions") {
-        errors.push(FieldError::invalid(
-            "spec.selector",
-            selector.clone(),
-            format!("empty selector is invalid for {kind_words}"),
+    if selector.is_null() {
+        errors.push(FieldError::required("spec.selector", ""));
+    } else {
+        errors.extend(meta::labels(
+            &selector["matchLabels"],
+            "spec.selector.matchLabels",
         ));
-        return;
+        if empty("matchLabels") && empty("matchExpressions") {
+            let detail = format!("empty selector is invalid for {kind_words}");
+            let error = FieldError::invalid("spec.selector", Value::Null, detail);
+            errors.push(error.showing(go_print::label_selector(selector)));
+            return;
+        }
     }
-    errors.extend(meta::labels(
-        &selector["matchLabels"],
-        "spec.selector.matchLabels",
-    ));
     let labels = &spec["template"]["metadata"]["labels"];
     if !scale::selector_matches(selector, labels) {
-        let shown = if labels.is_null() {
-            json!({})
-        } else {
-            labels.clone()
-        };
-        errors.push(FieldError::invalid(
-            "spec.template.metadata.labels",
-            shown,
-            "`selector` does not match template `labels`",
-        ));
+        let detail = "`selector` does not match template `labels`";
+        let error = FieldError::invalid("spec.template.metadata.labels", Value::Null, detail);
+        errors.push(error.showing(go_print::string_map(labels)));
     }
 }
 
@@ -277,7 +258,8 @@ fn selector_unchanged(new: &Value, old: &Value) -> Vec<FieldError> {
     if new == old {
         Vec::new()
     } else {
-        vec![FieldError::invalid("spec.selector", new.clone(), IMMUTABLE)]
+        let error = FieldError::invalid("spec.selector", Value::Null, IMMUTABLE);
+        vec![error.showing(go_print::label_selector(new))]
     }
 }
 
@@ -306,12 +288,12 @@ fn strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
             }
             let zero = |v: &Value| v.as_i64() == Some(0) || v.as_str() == Some("0%");
             if zero(&rolling["maxUnavailable"]) && zero(&rolling["maxSurge"]) {
-                let value = rolling["maxUnavailable"].clone();
-                errors.push(FieldError::invalid(
+                let error = FieldError::invalid(
                     format!("{path}.maxUnavailable"),
-                    value,
+                    Value::Null,
                     "may not be 0 when `maxSurge` is 0",
-                ));
+                );
+                errors.push(error.showing(go_print::int_or_string(&rolling["maxUnavailable"])));
             }
         }
         _ => {}
@@ -319,32 +301,35 @@ fn strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn share(value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let mut refuse = |detail: &str| {
+        let error = FieldError::invalid(path, Value::Null, detail);
+        errors.push(error.showing(go_print::int_or_string(value)));
+    };
     match value {
-        Value::Number(number) if number.as_i64().unwrap_or(0) < 0 => {
-            errors.push(FieldError::invalid(
-                path,
-                value.clone(),
-                "must be greater than or equal to 0",
-            ));
+        Value::Number(number) => {
+            let number = number.as_i64().unwrap_or(0);
+            if number < 0 {
+                // A plain number is shown as one.
+                errors.push(FieldError::invalid(
+                    path,
+                    number,
+                    "must be greater than or equal to 0",
+                ));
+            }
         }
         Value::String(text) => {
             let digits = text
                 .strip_suffix('%')
                 .filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
             match digits {
-                None => {
-                    let detail = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-                    errors.push(FieldError::invalid(path, value.clone(), detail));
-                }
+                None => refuse(
+                    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+                ),
                 Some(digits)
                     if path.ends_with("maxUnavailable")
                         && digits.parse::<u32>().unwrap_or(u32::MAX) > 100 =>
                 {
-                    errors.push(FieldError::invalid(
-                        path,
-                        value.clone(),
-                        "must not be greater than 100%",
-                    ));
+                    refuse("must not be greater than 100%");
                 }
                 Some(_) => {}
             }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::pod_spec::validation::{items, join, text};
 use crate::{
     field_error::FieldError,
-    meta,
+    go_print, meta,
     registry::{Column, Resource, Rules, Subresource},
     table,
 };
@@ -43,7 +43,9 @@ struct NodeRules;
 
 impl Rules for NodeRules {
     fn set_defaults(&self, new: &mut Value) {
-        let status = &mut new["status"];
+        let Some(status) = new.get_mut("status") else {
+            return;
+        };
         if status.get("allocatable").is_none()
             && let Some(capacity) = status.get("capacity").cloned()
         {
@@ -81,7 +83,8 @@ impl Rules for NodeRules {
                 ));
             }
             if !seen.insert((key.to_owned(), effect.to_owned())) {
-                errors.push(FieldError::duplicate(path, taint.clone()));
+                errors
+                    .push(FieldError::duplicate(path, Value::Null).showing(go_print::taint(taint)));
             }
         }
         for list in ["capacity", "allocatable"] {

@@ -32,7 +32,6 @@ pub(super) fn rows() -> Vec<Resource> {
                 Subresource::Status,
             ])
             .graceful()
-            .with_generation()
             .fields(&[
                 "spec.nodeName",
                 "spec.restartPolicy",
