@@ -163,5 +163,18 @@ fn tools_do_what_scripts_expect() {
         ("echo 1 > z; tar -czf z.tgz z; rm z; tar -tf z.tgz; tar xzf z.tgz; cat z", "z\n1\n", 0),
         ("date -d @0 +%F", "1970-01-01\n", 0),
         ("env -i A=1 printenv A; printenv NOPE", "1\n", 1),
+        ("printf 'a1\nb2\nA3\n' | grep -in a; printf 'x\n' | grep -q y; echo $?", "1:a1\n3:A3\n1\n", 0),
+        ("printf '\\n** no\nName: x\n' | grep '^[^*]'", "Name: x\n", 0),
+        ("printf 'a.b\naxb\n' | grep -F a.b; printf 'ab\n' | grep -oE '[ab]'", "a.b\na\nb\n", 0),
+        ("printf '1\n2\n3\n4\n' | grep -A1 2; printf '1\n2\n' | grep -c .", "2\n3\n2\n", 0),
+        ("printf 'a b\n' | sed 's/\\(a\\) \\(b\\)/\\2 \\1/; s/^/> /'", "> b a\n", 0),
+        ("echo x > s; sed -i 's/x/y/' s; cat s", "y\n", 0),
+        ("mkdir -p q/w; touch q/w/a.yaml q/b.txt; find q -name '*.yaml'; find q -type d | wc -l", "q/w/a.yaml\n2\n", 0),
+        ("printf 'a b\nc\n' | xargs -n 1 echo -; printf '1\n2\n' | xargs -I{} echo {}!", "- a\n- b\n- c\n1!\n2!\n", 0),
+        ("find q -name '*.txt' -exec echo got {} \\;; find q -name '*.txt' -delete; ls q", "got q/b.txt\nw\n", 0),
+        ("expr 2 + 3; echo abc | rev", "5\ncba\n", 0),
+        ("printf 'a\nb\n' > l; printf 'a\nc\n' > r; diff -u l r | tail -n 3; cmp -s l r; echo $?", " a\n-b\n+c\n1\n", 0),
+        ("echo hi | less; printf AB | hexdump -C | head -n 1", "hi\n00000000  41 42                                             |AB|\n", 0),
+        ("apk add --no-cache curl > /dev/null && echo installed", "installed\n", 0),
     ]);
 }
