@@ -194,7 +194,8 @@ fn extract(plan: &Plan, archive: Option<&Path>) -> io::Result<i32> {
     let target = plan.directory.clone().unwrap_or_else(|| ".".to_owned());
     let mut archive = tar::Archive::new(input);
     archive.set_preserve_permissions(plan.keep_mode || nix::unistd::geteuid().is_root());
-    archive.set_preserve_ownerships(nix::unistd::geteuid().is_root() && !plan.no_same_owner);
+    archive.set_preserve_ownerships(false);
+    let owners = nix::unistd::geteuid().is_root() && !plan.no_same_owner;
     let mut status = 0;
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -224,6 +225,7 @@ fn extract(plan: &Plan, archive: Option<&Path>) -> io::Result<i32> {
             entry.unpack_in(&target)
         };
         match unpacked {
+            Ok(true) if owners => own(&entry, &Path::new(&target).join(below(if plan.strip > 0 { &stripped } else { &path }))),
             Ok(true) => {}
             Ok(false) => {
                 complain("tar", format!("{}: refused: it would be outside {target}", path.display()));
@@ -236,6 +238,21 @@ fn extract(plan: &Plan, archive: Option<&Path>) -> io::Result<i32> {
         }
     }
     Ok(status)
+}
+
+/// A member's path below the target directory, as unpacking reads it.
+fn below(path: &Path) -> PathBuf {
+    path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
+}
+
+/// Gives a file to its owner, where such a user exists here: in a user namespace most ids do not.
+fn own<R: Read>(entry: &tar::Entry<'_, R>, path: &Path) {
+    if let (Ok(uid), Ok(gid)) = (entry.header().uid(), entry.header().gid())
+        && let (Ok(uid), Ok(gid)) = (u32::try_from(uid), u32::try_from(gid))
+        && (uid, gid) != (0, 0)
+    {
+        sys::best_effort(std::os::unix::fs::lchown(path, Some(uid), Some(gid)));
+    }
 }
 
 fn unpack_stripped<R: Read>(entry: &mut tar::Entry<'_, R>, target: &Path, path: &Path) -> io::Result<bool> {
@@ -254,11 +271,12 @@ fn unpack_stripped<R: Read>(entry: &mut tar::Entry<'_, R>, target: &Path, path: 
 }
 
 fn list_entry<R: Read>(plan: &Plan, entry: &tar::Entry<'_, R>, path: &Path) -> io::Result<()> {
+    let header = entry.header();
+    let slash = if header.entry_type().is_dir() && !path.as_os_str().is_empty() { "/" } else { "" };
     if !plan.verbose {
-        println!("{}", path.display());
+        println!("{}{slash}", path.display());
         return Ok(());
     }
-    let header = entry.header();
     let kind = match header.entry_type() {
         tar::EntryType::Directory => 'd',
         tar::EntryType::Symlink => 'l',
@@ -268,7 +286,7 @@ fn list_entry<R: Read>(plan: &Plan, entry: &tar::Entry<'_, R>, path: &Path) -> i
     let bits: String = (0..9).rev().map(|bit| if mode >> bit & 1 == 1 { ['x', 'w', 'r'][bit % 3] } else { '-' }).collect();
     let time = process::format_time("%Y-%m-%d %H:%M:%S", i64::try_from(header.mtime()?).unwrap_or(0));
     let link = entry.link_name()?.map_or_else(String::new, |target| format!(" -> {}", target.display()));
-    println!("{kind}{bits} {}/{} {:>9} {time} {}{link}", header.uid()?, header.gid()?, header.size()?, path.display());
+    println!("{kind}{bits} {}/{} {:>9} {time} {}{slash}{link}", header.uid()?, header.gid()?, header.size()?, path.display());
     Ok(())
 }
 

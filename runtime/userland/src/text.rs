@@ -74,6 +74,8 @@ pub(crate) fn cat(words: &[String]) -> i32 {
             if arguments.has('n') || (arguments.has('b') && !line.is_empty()) {
                 number += 1;
                 println!("{number:6}\t{line}{end}");
+            } else if arguments.has('b') && words[0] == "nl" {
+                println!("       ");
             } else {
                 println!("{line}{end}");
             }
@@ -246,7 +248,7 @@ pub(crate) fn wc(words: &[String]) -> i32 {
             }
         }
         if cells.len() > 1 || arguments.operands.len() > 1 {
-            cells = cells.iter().map(|cell| format!("{cell:>8}")).collect();
+            cells = cells.iter().map(|cell| format!("{cell:>9}")).collect();
         }
         println!("{}{}", cells.join(" "), if name == "-" { String::new() } else { format!(" {name}") });
     };

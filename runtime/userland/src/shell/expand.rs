@@ -154,7 +154,8 @@ impl Shell {
                     }
                 }
                 Part::Parameter { name, operator: Operator::None } if name == "*" => {
-                    let joined = self.arguments.join(" ");
+                    let joiner = self.separators().chars().next().map_or_else(String::new, String::from);
+                    let joined = self.arguments.join(&joiner);
                     fields.push(&joined, true);
                 }
                 Part::Parameter { name, operator: Operator::Substitute { kind, colon, word } } => {

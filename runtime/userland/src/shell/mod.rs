@@ -312,6 +312,11 @@ impl Shell {
         variable.value = value;
     }
 
+    /// True when the variable must keep its value.
+    fn is_read_only(&self, name: &str) -> bool {
+        self.variables.get(name).is_some_and(|variable| variable.read_only)
+    }
+
     fn export(&mut self, name: &str) {
         self.variables.entry(name.to_owned()).or_default().exported = true;
     }

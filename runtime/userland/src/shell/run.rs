@@ -248,6 +248,11 @@ impl Shell {
             let line: Vec<String> = assigned.chain(arguments.iter().cloned()).collect();
             drop(sys::write_all(2, format!("+ {}\n", line.join(" ")).as_bytes()));
         }
+        let special = arguments.first().is_none_or(|name| builtins::is_special(name));
+        if let Some((name, _)) = values.iter().find(|(name, _)| special && self.is_read_only(name)) {
+            let message = format!("{name}: is read only");
+            return self.expansion_failed(&ExpandError(message));
+        }
         let Some(name) = arguments.first().cloned() else {
             for (name, value) in values {
                 self.set(&name, value);
