@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,11 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    UnixListener::bind(socket)
+    let listener = UnixListener::bind(socket)?;
+    // For everybody who sees it. The learner is an ordinary user of another machine, so no group of this node would mean anything there;
+    // Pods see it only where they may mount the node's files, and are root of the node then anyway.
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
 }
 
 struct Engine(Arc<Node>);
