@@ -113,7 +113,7 @@ impl Actor {
                 Happened::Output(Ok(0)) => self.ended(None),
                 Happened::Output(Ok(_)) => {
                     let bytes = buffer.split().freeze();
-                    self.output(bytes);
+                    self.output(&bytes);
                     buffer.reserve(64 * 1024);
                 }
                 Happened::Output(Err(error)) | Happened::Written(Err(error)) => self.lost(&error),
@@ -305,11 +305,11 @@ impl Actor {
 
     /// A note of ours in the terminal: part of the screen like everything else.
     fn print(&mut self, text: &str) {
-        self.output(Bytes::copy_from_slice(text.as_bytes()));
+        self.output(&Bytes::copy_from_slice(text.as_bytes()));
     }
 
-    fn output(&mut self, bytes: Bytes) {
-        let marks = self.screen.process(&bytes);
+    fn output(&mut self, bytes: &Bytes) {
+        let marks = self.screen.process(bytes);
         for viewer in &mut self.viewers {
             if viewer.behind {
                 continue;
