@@ -18,13 +18,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, chdir, dup2_stdin, execv, fork, getpid, pipe, pivot_root, sethostname, setresgid, setresuid};
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stdin, execv, fork, getpid, pipe2, pivot_root, sethostname, setresgid, setresuid};
 
 use super::protocol::{Begin, ClusterMessage, HostMessage, Identity, MachineReply, MachineRequest, pair, receive, send};
 
@@ -204,7 +205,7 @@ fn pid1(host: &OwnedFd, listener: Option<OwnedFd>, begin: &Begin) -> Result<Exit
 /// Fork the control plane: it inherits the host's socket, its machine socket and the API listener as 3, 4 and 5.
 fn start_control_plane(host: &OwnedFd, machines: &OwnedFd, listener: Option<&OwnedFd>, begin: &Begin) -> Result<Pid, BootError> {
     let settings = serde_json::to_string(begin).map_err(io::Error::from).step("encode the settings")?;
-    let (read, write) = pipe().step("make a pipe")?;
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).step("make a pipe")?;
     // SAFETY: this process has one thread, so the child may use the allocator and every lock.
     match unsafe { fork() }.step("fork the control plane")? {
         ForkResult::Parent { child } => {
@@ -355,11 +356,12 @@ fn carry_out(request: MachineRequest, machines: &mut BTreeMap<String, Machine>) 
 /// It inherits one end of a socket pair as descriptor 3; the other end goes to the control plane, which thereby speaks to the
 /// machine's node-init (`drydock_node::init::Client::from_socket`) from the first moment on.
 fn create_machine(name: &str) -> io::Result<(Machine, OwnedFd, OwnedFd)> {
-    let (read, write) = pipe()?;
+    // Closed on exec: a machine made meanwhile must not keep this one waiting for the end of its configuration.
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     let (socket, inherited) = pair()?;
     // Until it execs, the child has a copy of our memory, which belongs to the user namespace we were executed in: its /proc entries are
     // closed to us. The exec closes its end of this pipe, and what it executes belongs to our own user namespace.
-    let (executed, announce) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    let (executed, announce) = pipe2(OFlag::O_CLOEXEC)?;
     let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and with a null stack this is fork with namespaces; this process has one thread.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0, 0, 0, 0) };
