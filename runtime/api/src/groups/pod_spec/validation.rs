@@ -517,7 +517,8 @@ pub(crate) fn resources(resources: &Value, path: &str, errors: &mut Vec<FieldErr
             .into_iter()
             .flatten()
         {
-            let path = format!("{path}.{list}[{name}]");
+            let list_path = join(path, list);
+            let path = format!("{list_path}[{name}]");
             resource_name(name, &path, errors);
             let Some(given) = value.as_str().and_then(|v| Quantity::from_str(v).ok()) else {
                 continue;
@@ -536,7 +537,7 @@ pub(crate) fn resources(resources: &Value, path: &str, errors: &mut Vec<FieldErr
             {
                 let detail =
                     format!("must be less than or equal to {name} limit of {limit_quantity}");
-                errors.push(FieldError::invalid(path, value.clone(), detail));
+                errors.push(FieldError::invalid(list_path, value.clone(), detail));
             }
         }
     }
