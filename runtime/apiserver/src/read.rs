@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use drydock_api::field_error::FieldError;
 use drydock_api::fields;
 use drydock_api::registry::Resource;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::call::Call;
-use crate::respond::{self, Shape, Transformable};
+use crate::respond::{self, Encoding, Shape, Transformable};
 use crate::storage;
 
 /// What a list or watch selects.
@@ -130,6 +131,12 @@ pub(crate) struct Page {
 /// Answers a list.
 pub(crate) fn list(call: &Call, row: &Arc<Resource>) -> Result<Response<Body>, Status> {
     let accepted = respond::negotiate(call, Transformable::Yes)?;
+    if accepted.shape == Shape::Whole
+        && accepted.encoding == Encoding::Json
+        && let Some(bytes) = copied_list(call, row)?
+    {
+        return respond::bytes(bytes);
+    }
     let Page { items, metadata } = page(call, row)?;
     let shaped = match accepted.shape {
         Shape::Whole => whole_list(row, items, &metadata),
@@ -137,6 +144,36 @@ pub(crate) fn list(call: &Call, row: &Arc<Resource>) -> Result<Response<Body>, S
         Shape::Partial => table::partial_list(&items, metadata),
     };
     respond::value(StatusCode::OK, &shaped, accepted.encoding)
+}
+
+/// A list of everything in a place, by copying bytes; `None` when something must be selected, cut or converted.
+fn copied_list(call: &Call, row: &Resource) -> Result<Option<Bytes>, Status> {
+    let plain = ["labelSelector", "fieldSelector", "continue"].iter().all(|name| call.info.parameter(name).is_none_or(str::is_empty));
+    if !plain || row.schema.is_none() || !call.info.name.is_empty() {
+        return Ok(None);
+    }
+    let limit = limit(call)?;
+    let snapshot = snapshot(call, None)?;
+    let prefix = row.prefix(call.namespace());
+    if snapshot.range(&prefix).take(limit.saturating_add(1)).count() > limit {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let (kind, version, revision) = (&row.kind, row.api_version(), snapshot.revision());
+    bytes.extend_from_slice(
+        format!("{{\"kind\":\"{kind}List\",\"apiVersion\":\"{version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"items\":[").as_bytes(),
+    );
+    let start = bytes.len();
+    for (_, entry) in snapshot.range(&prefix) {
+        if bytes.len() > start {
+            bytes.push(b',');
+        }
+        if !storage::splice_item(row, &entry.bytes, entry.revision, &mut bytes) {
+            return Ok(None);
+        }
+    }
+    bytes.extend_from_slice(b"]}\n");
+    Ok(Some(bytes.into()))
 }
 
 /// The `FooList` of objects. Items of a typed list carry no apiVersion and kind, as upstream.

@@ -114,6 +114,11 @@ pub(crate) fn value(code: StatusCode, value: &Value, encoding: Encoding) -> Resu
     Response::builder().status(code).header(header::CONTENT_TYPE, media_type).body(body::full(bytes)).map_err(Status::internal)
 }
 
+/// An answer of JSON bytes.
+pub(crate) fn bytes(bytes: Bytes) -> Result<Response<Body>, Status> {
+    Response::builder().header(header::CONTENT_TYPE, "application/json").body(body::full(bytes)).map_err(Status::internal)
+}
+
 /// A refusal. Never fails: a Status is always encodable as JSON.
 pub(crate) fn status(status: &Status) -> Response<Body> {
     let text = status.to_value().to_string() + "\n";

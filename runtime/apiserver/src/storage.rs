@@ -1,4 +1,7 @@
 //! Objects in the journal: keys by row, bytes without `resourceVersion`, which is the revision and put in when read.
+//!
+//! The bytes have a fixed shape: `metadata` comes first, `apiVersion` and `kind` last. So a reader that wants the object as it is stored
+//! gets it by copying: the revision goes in behind the opening of `metadata`, and an item of a list leaves out the end.
 
 use std::sync::Arc;
 
@@ -47,13 +50,61 @@ pub(crate) fn set_revision(object: &mut Value, revision: Revision) {
     }
 }
 
+/// How stored bytes begin.
+const HEAD: &[u8] = b"{\"metadata\":{\"";
+/// How the last two fields of stored bytes begin.
+const TAIL: &[u8] = b",\"apiVersion\":\"";
+
 fn encode(row: &Resource, object: &Value) -> Result<Bytes, Status> {
     let mut object = object.clone();
     row.encode_storage(&mut object);
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
     }
-    Ok(serde_json::to_vec(&object).map_err(Status::internal)?.into())
+    let Value::Object(fields) = object else { return Err(Status::internal("an object to store is none")) };
+    let place = |name: &str| match name {
+        "metadata" => 0,
+        "apiVersion" => 2,
+        "kind" => 3,
+        _ => 1,
+    };
+    let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+    fields.sort_by_key(|(name, _)| place(name));
+    let mut bytes = vec![b'{'];
+    for (name, value) in fields {
+        if bytes.len() > 1 {
+            bytes.push(b',');
+        }
+        serde_json::to_writer(&mut bytes, name).map_err(Status::internal)?;
+        bytes.push(b':');
+        serde_json::to_writer(&mut bytes, value).map_err(Status::internal)?;
+    }
+    bytes.push(b'}');
+    Ok(bytes.into())
+}
+
+/// Appends a stored object with its revision as it is; `false`, and nothing appended, when the bytes have not the expected shape.
+pub(crate) fn splice(row: &Resource, bytes: &[u8], revision: Revision, out: &mut Vec<u8>) -> bool {
+    if !row.serves_stored_form() || !bytes.starts_with(HEAD) {
+        return false;
+    }
+    let opening = HEAD.len() - 1;
+    out.extend_from_slice(&bytes[..opening]);
+    out.extend_from_slice(format!("\"resourceVersion\":\"{revision}\",").as_bytes());
+    out.extend_from_slice(&bytes[opening..]);
+    true
+}
+
+/// As [`splice`], without apiVersion and kind.
+pub(crate) fn splice_item(row: &Resource, bytes: &[u8], revision: Revision, out: &mut Vec<u8>) -> bool {
+    // The tail is short and holds no nested value: its last occurrence is it.
+    let window = bytes.len().saturating_sub(TAIL.len() + 512);
+    let Some(end) = bytes[window..].windows(TAIL.len()).rposition(|part| part == TAIL) else { return false };
+    if !splice(row, &bytes[..window + end], revision, out) {
+        return false;
+    }
+    out.push(b'}');
+    true
 }
 
 impl ApiServer {
@@ -131,3 +182,36 @@ pub(crate) fn commit(call: &Call, row: &Arc<Resource>, key: &str, change: &Chang
 
 /// The header by which a reconcile names the request ids that woke it; without it a write's cause is its own request.
 pub(crate) const CAUSE_HEADER: &str = "x-drydock-cause";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drydock_api::registry::Registry;
+    use serde_json::json;
+
+    #[test]
+    fn stored_bytes_are_served_by_copying() {
+        let registry = Registry::builtin();
+        let row = registry.get("", "v1", "configmaps").unwrap();
+        let tricky = ",\"apiVersion\":\"v2\"}";
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": {"metadata": tricky, "z": "{\"metadata\":{\""},
+            "metadata": {"name": "a", "annotations": {"x": tricky}, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]},
+        });
+        let bytes = encode(row, &object).unwrap();
+        let mut expected = object.clone();
+        expected["metadata"]["resourceVersion"] = json!("7");
+        let mut whole = Vec::new();
+        assert!(splice(row, &bytes, Revision(7), &mut whole));
+        assert_eq!(serde_json::from_slice::<Value>(&whole).unwrap(), expected);
+        assert_eq!(decode(row, &bytes, Revision(7)).unwrap(), expected);
+        let mut item = Vec::new();
+        assert!(splice_item(row, &bytes, Revision(7), &mut item));
+        let expected = expected.as_object_mut().unwrap();
+        expected.remove("apiVersion");
+        expected.remove("kind");
+        assert_eq!(serde_json::from_slice::<Value>(&item).unwrap(), Value::Object(expected.clone()));
+        // Bytes of another shape are not copied.
+        assert!(!splice(row, b"{\"kind\":\"ConfigMap\"}", Revision(7), &mut item));
+    }
+}

@@ -140,6 +140,18 @@ struct Change {
     object: Value,
 }
 
+/// The line of an object as it is stored, when that is what the client wants.
+fn stored_line(row: &Resource, kind: &str, bytes: &Bytes, revision: Revision) -> Option<Bytes> {
+    let mut line = Vec::with_capacity(bytes.len() + 96);
+    line.extend_from_slice(b"{\"type\":\"");
+    line.extend_from_slice(kind.as_bytes());
+    line.extend_from_slice(b"\",\"object\":");
+    storage::splice(row, bytes, revision, &mut line).then(|| {
+        line.extend_from_slice(b"}\n");
+        line.into()
+    })
+}
+
 fn bookmark_change(row: &Resource, revision: Revision) -> Change {
     let object = json!({"kind": row.kind, "apiVersion": row.api_version(), "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}});
     Change { kind: "BOOKMARK", object }
@@ -199,13 +211,20 @@ impl Feed {
             };
             tokio::select! {
                 biased;
-                event = watch.next() => match seen(&self.row, &self.selection, event?.as_ref()) {
-                    Ok(change) => self.pending.extend(change),
-                    Err(status) => {
-                        self.watch = None;
-                        self.pending.push_back(Change { kind: "ERROR", object: status.to_value() });
+                event = watch.next() => {
+                    let event = event?;
+                    if let Some(line) = self.copied(&event) {
+                        self.stream.counters.add_out(line.len());
+                        return Some(line);
                     }
-                },
+                    match seen(&self.row, &self.selection, &event) {
+                        Ok(change) => self.pending.extend(change),
+                        Err(status) => {
+                            self.watch = None;
+                            self.pending.push_back(Change { kind: "ERROR", object: status.to_value() });
+                        }
+                    }
+                }
                 () = &mut self.deadline => return None,
                 () = bookmark_due => {
                     self.bookmark = Some(self.config().clock.sleep(BOOKMARK_PERIOD));
@@ -215,6 +234,20 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// The line of an event by copying bytes, for clients that want every object whole.
+    fn copied(&self, event: &Event) -> Option<Bytes> {
+        if self.shape != Shape::Whole || !self.selection.is_everything() {
+            return None;
+        }
+        let (kind, bytes) = match (&event.old, &event.new) {
+            (None, Some(new)) => ("ADDED", new),
+            (Some(_), Some(new)) => ("MODIFIED", new),
+            (Some(old), None) => ("DELETED", old),
+            (None, None) => return None,
+        };
+        stored_line(&self.row, kind, bytes, event.revision)
     }
 
     fn config(&self) -> &Config {

@@ -166,6 +166,60 @@ async fn writing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn controllers_stand_for_their_pods() -> Result<()> {
+    if !kubectl::is_here() {
+        return Ok(());
+    }
+    let cluster = Cluster::start().await?;
+    cluster.kubectl("create deployment web --image=nginx").await?.ok()?;
+    cluster.run_pod("web-1", json!({"app": "web"})).await?;
+    cluster.kubelet.log("web-1", "hello");
+    check(
+        &cluster,
+        &[
+            Case("exec deploy/web -- echo in web-1", 0, &["in web-1"]),
+            Case("logs deploy/web", 0, &["hello"]),
+            Case("get deploy web", 0, &["READY", "UP-TO-DATE", "AVAILABLE", "0/1"]),
+            Case("describe deploy web", 0, &["Selector:               app=web", "StrategyType:           RollingUpdate"]),
+            Case("get pods -o custom-columns=NAME:'{.metadata.name}',OWNER:'{.metadata.ownerReferences[0].name}'", 0, &["web-1   <none>"]),
+            Case("get pods -o custom-columns=NAME:metadata.name,LABELS:metadata.labels", 0, &["map[app:web]"]),
+            Case("get pod web-1 -o jsonpath={.status.containerStatuses[0].containerID}", 0, &["drydock://0123"]),
+            Case("get po -l app --sort-by=.metadata.name", 0, &["web-1"]),
+            Case("debug web-1 --image=busybox --profile=general -c debugger", 0, &[]),
+            Case("get pod web-1 -o jsonpath={.spec.ephemeralContainers[0].name}", 0, &["debugger"]),
+        ],
+    )
+    .await?;
+    let mut forward = cluster.kubectl_start("port-forward deploy/web :80")?;
+    assert!(forward.line().await?.starts_with("Forwarding from 127.0.0.1:"));
+    forward.kill().await
+}
+
+#[tokio::test]
+async fn a_manifest_may_come_from_the_web() -> Result<()> {
+    if !kubectl::is_here() {
+        return Ok(());
+    }
+    let cluster = Cluster::start().await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{POD}", POD.len());
+            // kubectl says what went wrong.
+            drop(stream.readable().await);
+            drop(tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await);
+            let mut rest = Vec::new();
+            drop(tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await);
+        }
+    });
+    for expected in ["pod/hello-2 created\n", "pod/hello-2 unchanged\n"] {
+        assert_eq!(cluster.kubectl(&format!("apply -f http://{address}/pod.yaml")).await?.ok()?, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn watching_and_waiting() -> Result<()> {
     if !kubectl::is_here() {
         return Ok(());

@@ -363,6 +363,19 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_an_object_or_refused() {
+        use rand::{Rng, SeedableRng};
+        let mut random = rand::rngs::StdRng::seed_from_u64(4747);
+        for _ in 0..20_000 {
+            let raw: Vec<u8> = (0..random.random_range(0..100)).map(|_| random.random_range(0..40)).collect();
+            let mut bytes = envelope("v1", "Pod", &raw);
+            let place = random.random_range(4..bytes.len());
+            bytes[place] = random.random();
+            drop(decode(&bytes));
+        }
+    }
+
+    #[test]
     fn every_message_the_table_names_is_one_or_is_skipped() {
         let skipped = ["scheduling/v1alpha3"];
         for (name, fields) in MESSAGES.iter() {

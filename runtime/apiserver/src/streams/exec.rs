@@ -140,7 +140,8 @@ async fn pass_up(client: &mut SplitStream<Socket>, kubelet: &mut SplitSink<Socke
             counters.add_in(bytes.len() - 1);
         }
         if kubelet.send(Message::Binary(bytes)).await.is_err() {
-            break;
+            // The process is gone; what it left to say comes the other way, and ends the session.
+            std::future::pending::<()>().await;
         }
     }
 }

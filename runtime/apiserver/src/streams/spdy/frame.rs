@@ -259,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_frames_or_refused() {
+        use rand::{Rng, SeedableRng};
+        let mut random = rand::rngs::StdRng::seed_from_u64(4747);
+        for round in 0..20_000 {
+            let mut bytes = vec![0x80, 3, 0, random.random_range(0..10), random.random_range(0..2), 0, 0, random.random_range(0..64)];
+            bytes.extend((0..random.random_range(0..80)).map(|_| random.random::<u8>()));
+            let mut buffer = BytesMut::from(&bytes[random.random_range(0..2) * (round % 3)..]);
+            let mut decoder = Decoder::default();
+            while let Ok(Some(_)) = decoder.decode(&mut buffer) {}
+        }
+    }
+
+    #[test]
     fn what_is_not_spdy_is_refused() {
         let mut http = BytesMut::from(&b"\x80\x02\x00\x01\x00\x00\x00\x00"[..]);
         assert!(matches!(Decoder::default().decode(&mut http), Err(FrameError::Version(2))));
