@@ -23,7 +23,6 @@ use sha2::{Digest as _, Sha256};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const MUSL: &str = "x86_64-unknown-linux-musl";
 /// 2026-01-01T00:00:00Z, the time of every file in a bundled image.
 const MTIME: u64 = 1_767_225_600;
 /// Where the binary lies in an image; every command is a link to it.
@@ -81,9 +80,11 @@ fn main() -> Result<()> {
 /// Builds the multi-call binary and gives its path.
 fn build_userland(here: &Path, out: &Path) -> Result<PathBuf> {
     let root = here.join("../..").canonicalize()?;
-    let musl = has_target(MUSL);
-    let host = env::var("HOST")?;
-    let target = if musl { MUSL } else { host.as_str() };
+    // The binary runs on the machine that drydock runs on, whatever this one is.
+    let outer = env::var("TARGET")?;
+    let wished = format!("{}-unknown-linux-musl", env::var("CARGO_CFG_TARGET_ARCH")?);
+    let musl = has_target(&wished);
+    let target = if musl { wished.as_str() } else { outer.as_str() };
     let target_dir = out.join("userland-target");
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo.current_dir(&root).args(["build", "--package", "drydock-userland", "--profile", "userland"]);
@@ -102,15 +103,21 @@ fn build_userland(here: &Path, out: &Path) -> Result<PathBuf> {
         cargo.env_remove(name);
     }
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    // Seconds instead of half a minute when the userland changes; a release is worth the wait and smaller without.
+    cargo.env("CARGO_PROFILE_USERLAND_INCREMENTAL", if is_release() { "false" } else { "true" });
     if musl && !on_path("musl-gcc") {
         // ring's few C files need no libc of their own, so the host's compiler will do; rust brings musl itself.
-        cargo.env("CC_x86_64_unknown_linux_musl", "cc");
+        cargo.env(format!("CC_{}", wished.replace('-', "_")), "cc");
     }
     let status = cargo.status()?;
     if !status.success() {
         return Err(format!("building drydock-userland for {target} failed ({status})").into());
     }
     Ok(target_dir.join(target).join("userland").join("drydock-userland"))
+}
+
+fn is_release() -> bool {
+    env::var("PROFILE").is_ok_and(|profile| profile == "release")
 }
 
 /// True when rustc has the standard library of `target`.
@@ -185,7 +192,7 @@ fn embed(name: &str, tree: &Tree, out: &Path) -> Result<String> {
     let digest: String = Sha256::digest(&tar).iter().map(|byte| format!("{byte:02x}")).collect();
     let path = out.join(format!("{name}-{digest}.tar.zst"));
     if !path.exists() {
-        let mut encoder = zstd::Encoder::new(Vec::new(), 15)?;
+        let mut encoder = zstd::Encoder::new(Vec::new(), if is_release() { 15 } else { 1 })?;
         encoder.write_all(&tar)?;
         fs::write(&path, encoder.finish()?)?;
     }
