@@ -176,7 +176,11 @@ pub(crate) fn commit(call: &Call, row: &Arc<Resource>, key: &str, change: &Chang
     match call.server.config().store.commit(txn) {
         Ok(revision) => Ok(revision),
         Err(CommitError::Conflict(_)) => Err(WriteError::Conflict),
-        Err(error) => Err(WriteError::Status(Status::internal(error))),
+        Err(CommitError::TooLarge(_)) => Err(WriteError::Status(Status::too_large(crate::call::BODY_LIMIT))),
+        Err(CommitError::Disk(error)) => Err(WriteError::Status(Status::internal(format!(
+            "the journal cannot be written ({error}), so nothing was changed; make room on the disk that holds the state directory and try again"
+        )))),
+        Err(error @ CommitError::Duplicate(_)) => Err(WriteError::Status(Status::internal(error))),
     }
 }
 

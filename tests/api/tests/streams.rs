@@ -68,6 +68,52 @@ async fn attach_joins_the_process() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_terminal_has_a_size() -> Result<()> {
+    let Some(cluster) = cluster().await? else { return Ok(()) };
+    for value in ["true", "false"] {
+        let line = "stty rows 43 cols 132; kubectl exec -it web -- terminal-size";
+        let output = tokio::process::Command::new("script")
+            .args(["-qec", line, "/dev/null"])
+            .env("KUBECONFIG", &cluster.kubectl.kubeconfig)
+            .env("HOME", &cluster.kubectl.home)
+            .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", value)
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = patiently("a terminal", output).await??;
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("{\"Width\":132,\"Height\":43}"), "websockets {value}: {text}");
+    }
+    let record = cluster.audit.stream_that("a terminal", |record| record.tty && record.stdin && record.closed.is_some()).await?;
+    assert_eq!((record.command.as_slice(), record.code), (&["terminal-size".to_owned()][..], 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn run_attaches_and_cleans_up() -> Result<()> {
+    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let mut pods = cluster.watch("/api/v1/namespaces/default/pods?watch=true&fieldSelector=metadata.name%3Dtmp").await?;
+    let mut run = cluster.kubectl_start("run tmp -i --rm --image=kiamol/ch03-sleep --restart=Never -- cat")?;
+    assert_eq!(pods.event().await?, "ADDED tmp");
+    let binding = json!({"target": {"kind": "Node", "name": "node-1"}});
+    cluster.call("POST", "/api/v1/namespaces/default/pods/tmp/binding", binding).await?;
+    let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    cluster.patch("/api/v1/namespaces/default/pods/tmp/status", "application/merge-patch+json", status).await?;
+    assert_eq!(run.line().await?, "attached");
+    run.type_in("typed\n").await?;
+    assert_eq!(run.line().await?, "typed");
+    drop(run.stdin.take());
+    cluster.audit.stream_that("the end of the attach", |record| record.verb.as_str() == "attach" && record.closed.is_some()).await?;
+    let ended = json!({"status": {"phase": "Succeeded", "containerStatuses": [{
+        "name": "tmp", "ready": false, "restartCount": 0, "image": "x", "imageID": "", "state": {"terminated": {"exitCode": 0}},
+    }]}});
+    cluster.patch("/api/v1/namespaces/default/pods/tmp/status", "application/merge-patch+json", ended).await?;
+    assert_eq!(run.line().await?, "pod \"tmp\" deleted");
+    assert_eq!(run.end().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn files_are_copied_both_ways() -> Result<()> {
     let Some(cluster) = cluster().await? else { return Ok(()) };
     let content: String = (0..20_000).map(|number| format!("{number}\n")).collect();
