@@ -239,11 +239,11 @@ fn command(id: &str, session: &str, text: &str, typed: bool, inside: Option<&str
     let place = match (inside, session) {
         (Some(_), _) => "inside the Pod".to_owned(),
         (None, "main") => String::new(),
-        (None, other) => format!("terminal {}", escape(other)),
+        (None, other) => format!("in terminal {}", escape(other)),
     };
     format!(
         "<figure class=\"command\" id=\"run-{id}\" data-command=\"{id}\" data-session=\"{session}\" data-typed=\"{typed}\" data-inside=\"{}\">\
-         <pre tabindex=\"0\"><code data-text=\"{}\">{}</code></pre><div class=\"bar\" data-bar><span class=\"where\">{place}</span></div></figure>",
+         <div class=\"bar\" data-bar><span class=\"where\">{place}</span></div><pre tabindex=\"0\"><code data-text=\"{}\">{}</code></pre></figure>",
         escape(inside.unwrap_or_default()),
         escape(text.trim_end()),
         highlight::shell(text),

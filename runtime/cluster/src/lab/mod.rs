@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET commands, streams, reads, nodecontainers [?watch=true]` | evidence: a list, or the list and every change as JSON lines |
 //! | `GET history?group=&resource=&namespace=&since=REV [&watch=true]` | versions of objects, deletions included, old beside new |
-//! | `GET workstations/main/exec?command=&tty=&session=&cwd=` | a process in the workstation, web socket `v5.channel.k8s.io` |
+//! | `GET workstations/main/exec?command=&tty=&session=&cwd=&cols=&rows=` | a process in the workstation, web socket `v5.channel.k8s.io` |
 //! | `GET workstations/main/dial?host=&port=` | one TCP connection from the workstation, web socket of raw bytes |
 //! | `GET, PUT workstations/main/files?path=` | a file of the workstation |
 //! | `GET workstations/main/foreground?session=` | what is in front of a terminal |

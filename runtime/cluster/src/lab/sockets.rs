@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use drydock_apiserver::body::{self, Body};
+use drydock_container::TerminalSize;
 use futures::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::upgrade::Upgraded;
@@ -26,10 +27,12 @@ pub(super) fn exec(workstation: Seat, query: &Query, request: Request<Body>) -> 
 }
 
 fn exec_request(query: &Query) -> ExecRequest {
+    let number = |key| query.get(key).and_then(|text| text.parse::<u16>().ok()).filter(|number| *number > 0);
     ExecRequest {
         command: query.all("command"),
         session: query.get("session").map(str::to_owned),
         tty: query.flag("tty"),
+        size: number("cols").zip(number("rows")).map(|(cols, rows)| TerminalSize { rows, cols }),
         cwd: query.get("cwd").unwrap_or_default().to_owned(),
         env: query.all("env"),
     }

@@ -34,6 +34,8 @@ pub(crate) struct ExecRequest {
     pub(crate) session: Option<String>,
     /// A terminal instead of pipes.
     pub(crate) tty: bool,
+    /// The terminal's first size; 24 rows of 80 columns where the caller does not say.
+    pub(crate) size: Option<TerminalSize>,
     /// Where; the learner's home when empty.
     pub(crate) cwd: String,
     /// More environment.
@@ -62,7 +64,7 @@ impl Seat {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let command = if request.command.is_empty() { vec!["sh".to_owned(), "-l".to_owned()] } else { request.command.clone() };
-        let size = request.tty.then_some(TerminalSize { rows: 24, cols: 80 });
+        let size = request.tty.then(|| request.size.unwrap_or(TerminalSize { rows: 24, cols: 80 }));
         let (mut sink, source) = socket.split();
         let mut env = request.env.clone();
         if request.session.is_some() && request.tty {

@@ -32,7 +32,10 @@ impl WorkstationShell {
     }
 
     async fn connect(&self, session: &str, size: watch::Receiver<Size>) -> anyhow::Result<Connection> {
-        let process = exec::start(&self.client, &format!("workstations/main/exec?tty=true&session={}", encode(session))).await?;
+        // The shell draws its first prompt for this size; what comes later is only a change.
+        let Size { cols, rows } = *size.borrow();
+        let path = format!("workstations/main/exec?tty=true&session={}&cols={cols}&rows={rows}", encode(session));
+        let process = exec::start(&self.client, &path).await?;
         let (printed, output) = mpsc::channel::<io::Result<Bytes>>(64);
         let (typed, writer) = tokio::io::simplex(4096);
         let task = tokio::spawn(relay(process, typed, printed, size));

@@ -10,8 +10,8 @@ type Shown = 'pass' | 'fail' | 'waiting' | 'todo' | 'error';
 
 const chapter = document.documentElement.dataset['chapter'] ?? '';
 const WORDS: Record<Shown, string> = { pass: 'Passed: ', fail: 'Not true yet: ', waiting: 'Waiting: ', todo: 'To do: ', error: 'Cannot be judged: ' };
-/** Reasons that only say that nothing has been tried: no news, no color. */
-const QUIET = new Set(['not-tried', 'not-yet']);
+/** Reasons that only say that the thing is not there yet: no news, no color. */
+const QUIET = new Set(['not-tried', 'not-yet', 'absent']);
 
 /** What a check looks like, from its verdict and what was kept of it. */
 export function shown(id: string): Shown {
@@ -48,10 +48,16 @@ function paint(line: HTMLElement, fresh: boolean): void {
   line.dataset['state'] = state;
   line.toggleAttribute('data-lost', verdict?.lost === true);
   one('[data-word]', line).textContent = WORDS[state];
-  one('[data-note]', line).replaceChildren(note(id, state, verdict));
+  const says = note(id, state, verdict);
+  const text = typeof says === 'string' ? says : (says.textContent ?? '');
+  const above = line.previousElementSibling;
+  // The same reason is given once for neighbors that wait for the same thing.
+  const repeats = (state === 'waiting' || state === 'todo') && above instanceof HTMLElement && above.dataset['says'] === text;
+  line.dataset['says'] = text;
+  one('[data-note]', line).replaceChildren(repeats ? '' : says);
   const why = line.querySelector<HTMLButtonElement>('.why');
-  const explained = verdict !== undefined && state !== 'todo' && (verdict.evidence.length > 0 || verdict.why.length > 1 || verdict.look_at.length > 0);
-  if (why) why.hidden = !(explained && (state === 'fail' || state === 'error' || state === 'waiting' || verdict.lost));
+  const explained = verdict !== undefined && (state !== 'todo' || verdict.reason === 'absent') && (verdict.evidence.length > 0 || verdict.why.length > 1 || verdict.look_at.length > 0);
+  if (why) why.hidden = !(explained && (state !== 'pass' || verdict.lost));
   if (why?.getAttribute('aria-expanded') === 'true') {
     if (why.hidden) close(line);
     else explain(line);

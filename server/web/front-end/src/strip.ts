@@ -33,9 +33,13 @@ const silent = h('span', { class: 'silent' }, 'What your commands set in motion 
 
 export const strip = h('footer', { class: 'strip', 'aria-label': 'Last command' }, silent, said, chain, took, open);
 
+/** Commands that only look: what happens while they run was set in motion by the one before. */
+const LOOKS = /^\s*(kubectl\s+(get|describe|logs?|wait|explain|top|version|rollout\s+(status|history)|api-resources|api-versions|config|cluster-info|events|diff|port-forward)\b|ls|cat|cd|pwd|echo|curl|grep|less|clear|vi|nano|sleep|docker\s+(container\s+)?(ls|ps|logs|inspect|images)\b)/;
+
 let before: ClusterObject[] = [];
 
 export function commandBegan(session: string, line: string): void {
+  if (LOOKS.test(line)) return;
   const began = performance.now();
   const before = stories.at(-1);
   const early = before?.ended === null ? [] : (before?.seen.filter(({ at }) => began - at < EARLY) ?? []);
@@ -47,7 +51,7 @@ export function commandBegan(session: string, line: string): void {
 
 export function commandEnded(session: string): void {
   const story = stories.findLast((one) => one.session === session);
-  if (story) story.ended = performance.now();
+  if (story) story.ended ??= performance.now();
 }
 
 function current(): Story | undefined {
