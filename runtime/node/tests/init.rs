@@ -272,19 +272,26 @@ fn everything_ends_with_the_machine(fence: &Fence) {
 
 fn a_container_that_uses_too_much_memory_is_told_apart(fence: &Fence) {
     Machine::run(fence, "oom", Vec::new(), async |machine| {
+        let limits = Limits { memory: Some(32 << 20), ..Limits::default() };
         let mut greedy = spec("c", "exec tail /dev/zero");
-        greedy.cgroup = Some(CgroupSpec { path: "kubepods/pod1/c".into(), limits: Limits { memory: Some(32 << 20), ..Limits::default() } });
-        if !machine.client.info().await.unwrap().enforcement.memory {
-            println!("  (no control groups here: nothing limits memory, and the node says so)");
-            greedy.process = process("true");
-            let (started, _) = machine.client.start_container(None, greedy).await.unwrap();
-            assert_eq!(started.degraded, ["the memory limit is not enforced here"]);
-            return;
+        greedy.cgroup = Some(CgroupSpec { path: "kubepods/pod1/c".into(), limits: limits.clone() });
+        let mut modest = spec("d", "exec sleep 1000");
+        modest.cgroup = Some(CgroupSpec { path: "kubepods/pod1/d".into(), limits });
+        machine.client.start_container(None, modest).await.unwrap();
+        let (started, _) = machine.client.start_container(None, greedy).await.unwrap();
+        if machine.client.info().await.unwrap().enforcement.memory {
+            assert!(started.degraded.is_empty(), "{:?}", started.degraded);
+        } else {
+            println!("  (no control groups here: node-init itself looks who uses too much, and says so)");
+            assert_eq!(started.degraded, ["the memory limit is kept by looking now and then, not by the kernel"]);
         }
-        machine.client.start_container(None, greedy).await.unwrap();
         let exit = ended(machine, "c").await;
         assert_eq!((exit.code, exit.signal, exit.oom_killed), (137, Some(9), true));
         assert!(machine.client.usage("c").await.is_ok());
         machine.client.remove("c").await.unwrap();
+        assert_eq!(machine.client.list().await.unwrap().containers["d"].exit, None, "the modest one stays");
+        machine.client.signal("d", libc::SIGKILL, Scope::Process).await.unwrap();
+        assert!(!ended(machine, "d").await.oom_killed);
+        machine.client.remove("d").await.unwrap();
     });
 }

@@ -1,12 +1,12 @@
 //! What a node holds (sandboxes, containers, execs) and what each request does to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use drydock_container::cgroup::{Cgroups, Removal, Usage};
+use drydock_container::cgroup::{Cgroups, Removal, Usage, anonymous_memory};
 use drydock_container::stdio::Stdio;
 use drydock_container::{
     ContainerSpec, Ended, IdMap, PidMode, Process, ProcessSpec, Sandbox, SandboxConfig, Surroundings, Target, exec, mount_namespace,
@@ -32,6 +32,8 @@ pub(super) struct Node {
     /// Where the node's own mounts go.
     private: PathBuf,
     cgroups: Cgroups,
+    /// The kernel limits no memory here, so we look.
+    watches_memory: bool,
     ids: IdMap,
     degraded: Vec<String>,
     booted: Timestamp,
@@ -54,6 +56,8 @@ struct HeldContainer {
     /// Kept open so that no byte is lost while nobody reads.
     stdio: Stdio,
     mount_namespace: Option<u64>,
+    /// Killed by us because it used too much memory.
+    over_limit: bool,
 }
 
 struct HeldExec {
@@ -70,14 +74,25 @@ impl HeldContainer {
     fn cgroup(&self) -> Option<&Path> {
         self.record.spec.cgroup.as_ref().map(|cgroup| cgroup.path.as_path())
     }
+
+    /// Its mount namespace and how much memory its processes may use, while it runs.
+    fn memory_limit(&self) -> Option<(u64, u64)> {
+        let limit = self.record.spec.cgroup.as_ref().and_then(|cgroup| cgroup.limits.memory);
+        self.mount_namespace.zip(limit).filter(|_| self.runs())
+    }
 }
 
 impl Node {
-    pub(super) fn new(name: String, private: PathBuf, cgroups: Cgroups, ids: IdMap, degraded: Vec<String>) -> Node {
+    pub(super) fn new(name: String, private: PathBuf, mut cgroups: Cgroups, ids: IdMap, mut degraded: Vec<String>) -> Node {
+        let watches_memory = cgroups.watch_memory();
+        if watches_memory {
+            degraded.push("containers above their memory limit are found by looking now and then, so they may exceed it for a moment".to_owned());
+        }
         Node {
             name,
             private,
             cgroups,
+            watches_memory,
             ids,
             degraded,
             booted: Timestamp::now(),
@@ -170,7 +185,7 @@ impl Node {
         let (started, fds) = started(&process)?;
         let Process { pid, pidfd, stdio, degraded } = process;
         let record = ContainerRecord { sandbox, spec, pid, started: started.at, exit: None, degraded };
-        let held = HeldContainer { mount_namespace: mount_namespace(pid), record, pidfd, stdio };
+        let held = HeldContainer { mount_namespace: mount_namespace(pid), record, pidfd, stdio, over_limit: false };
         self.containers.insert(held.record.spec.id.clone(), held);
         Ok((Reply::Started(started), fds))
     }
@@ -228,6 +243,29 @@ impl Node {
             self.tidy_groups();
         }
         Ok(())
+    }
+
+    /// Kill containers that use more memory than they may, where the kernel does not. Says whether there is anything to look at.
+    pub(super) fn watch_memory(&mut self) -> bool {
+        if !self.watches_memory {
+            return false;
+        }
+        let namespaces: BTreeSet<u64> = self.containers.values().filter_map(|held| held.memory_limit()).map(|(namespace, _)| namespace).collect();
+        if namespaces.is_empty() {
+            return false;
+        }
+        let used = anonymous_memory(&namespaces);
+        for held in self.containers.values_mut() {
+            let Some((namespace, limit)) = held.memory_limit() else { continue };
+            if held.over_limit || used.get(&namespace).is_none_or(|used| *used <= limit) {
+                continue;
+            }
+            match signal(held.pidfd.as_fd(), libc::SIGKILL) {
+                Ok(_) => held.over_limit = true,
+                Err(error) => eprintln!("node-init: cannot kill {}, which uses too much memory: {error}", held.record.spec.id),
+            }
+        }
+        true
     }
 
     /// Kill and reap what was run in a container later. The kernel lets PID 1 of a pid namespace go only when all others in it have
@@ -322,7 +360,7 @@ impl Node {
         // An orphan: its parent is gone, and so is the interest in it.
         let Some(held) = found else { return };
         let mut exit = Self::exit(ended);
-        exit.oom_killed = held.cgroup().and_then(|path| self.cgroups.group(path).ok()).is_some_and(|group| group.oom_kills() > 0);
+        exit.oom_killed = held.over_limit || held.cgroup().and_then(|path| self.cgroups.group(path).ok()).is_some_and(|group| group.oom_kills() > 0);
         // With process ids of its own the kernel has ended the rest; where they are shared, that is for us to do.
         if !matches!(held.record.spec.pid, PidMode::Own)
             && let Some(namespace) = held.mount_namespace

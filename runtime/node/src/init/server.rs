@@ -23,6 +23,8 @@ use super::protocol::{Call, Event, Failure, Message, Reply, Request};
 const CALLS_PER_TURN: usize = 32;
 /// How soon a control group that was still busy is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(50);
+/// How often memory is looked at where the kernel does not limit it.
+const MEMORY_LOOK: Duration = Duration::from_millis(20);
 
 pub(super) struct Server {
     node: Node,
@@ -31,6 +33,8 @@ pub(super) struct Server {
     signals: SignalFd,
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
+    /// When memory is looked at again, while there is something to look at.
+    next_look: Option<Instant>,
     life: Life,
 }
 
@@ -43,7 +47,7 @@ enum Life {
 impl Server {
     pub(super) fn new(node: Node, children: Children, listener: OwnedFd, signals: SignalFd, inherited: Option<OwnedFd>) -> Server {
         let connections = inherited.into_iter().map(|socket| (0, Connection::new(socket))).collect();
-        Server { node, children, listener, signals, connections, next_connection: 1, life: Life::GoesOn }
+        Server { node, children, listener, signals, connections, next_connection: 1, next_look: None, life: Life::GoesOn }
     }
 
     /// Serve until told to power off.
@@ -51,7 +55,11 @@ impl Server {
         while self.life == Life::GoesOn {
             let due = self.children.tend();
             let busy = self.node.tidy_groups().then(|| Instant::now() + BUSY_RETRY);
-            match self.turn(due.into_iter().chain(busy).min()) {
+            let now = Instant::now();
+            if self.next_look.is_none_or(|at| at <= now) {
+                self.next_look = self.node.watch_memory().then(|| now + MEMORY_LOOK);
+            }
+            match self.turn(due.into_iter().chain(busy).chain(self.next_look).min()) {
                 Ok(()) | Err(Errno::EINTR) => {}
                 Err(errno) => {
                     eprintln!("node-init: poll: {errno}");

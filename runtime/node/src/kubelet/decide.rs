@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub(super) actions: Vec<Action>,
     /// Containers that have to wait.
     pub(super) waiting: Vec<(String, Waiting)>,
+    /// Why the Pod ends, if it does.
+    pub(super) end: Option<End>,
     /// Look again then, even if nothing happens.
     pub(super) wake: Option<Timestamp>,
 }
@@ -64,6 +66,7 @@ pub(super) enum End {
 pub(super) fn plan(pod: &Pod, state: &PodState, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     if let Some(end) = end(pod, state, now) {
+        plan.end = Some(end);
         plan_end(pod, state, end, &mut plan);
         return plan;
     }

@@ -158,11 +158,12 @@ impl Node {
         // Taken out first, so that its end is not mistaken for a crash.
         let Some(record) = self.records.remove(id) else { return };
         if record.is_sandbox() {
+            // Before its containers end, so that their ends find no sandbox to start again in.
+            self.tell(&record.uid, Message::SandboxRemoved);
             for own in self.records.all().into_iter().filter(|own| own.sandbox == record.id && own.exit.is_none()) {
                 self.stop(&own.id, Duration::ZERO).await;
             }
             self.remove_sandbox(&record).await;
-            self.tell(&record.uid, Message::SandboxRemoved);
             return;
         }
         self.discard(&record).await;

@@ -12,7 +12,7 @@ use drydock_container::stdio::{self, Stdio};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use nix::sys::signal::Signal;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::channels::{self, Input, PROTOCOL, STDERR, STDOUT};
 use super::{Query, Refusal, Shared};
@@ -76,17 +76,17 @@ async fn run(node: Arc<Node>, record: Record, wanted: Wanted, mut socket: WebSoc
         Ok(executed) => return converse(&node, executed, &wanted, socket).await,
         Err(failure) => failure_text(&record, &failure),
     };
-    finish(&mut socket, channels::failed(&format!("error executing command in container: {last}"))).await;
+    finish(&mut socket, channels::failed(&last)).await;
 }
 
 // upstream: containerd internal/cri/server/container_exec.go
 fn failure_text(record: &Record, failure: &Failure) -> String {
     match failure {
-        Failure::Container(error) => format!("failed to exec in container: {}", error.exec_message(&record.id)),
-        Failure::NotRunning { id } | Failure::NotFound { id, .. } => {
-            format!("failed to exec in container: failed to load task: no running task found: task {id} not found")
-        }
-        other => other.to_string(),
+        Failure::Container(error) => error.exec_message(&record.id),
+        Failure::NotRunning { id } | Failure::NotFound { id, .. } => format!(
+            "error executing command in container: failed to exec in container: failed to load task: no running task found: task {id} not found"
+        ),
+        other => format!("error executing command in container: {other}"),
     }
 }
 
@@ -106,7 +106,7 @@ async fn converse(node: &Node, executed: Executed, wanted: &Wanted, socket: WebS
         tokio::spawn(read(channel, stream, shown, sender.clone()));
     }
     drop(sender);
-    let mut client = Box::pin(listen(&mut source, input));
+    let mut client = Box::pin(listen(&mut source, input, None));
     let mut client_gone = false;
     let mut code = None;
     loop {
@@ -183,7 +183,7 @@ async fn read(channel: u8, stream: Arc<Stream>, shown: bool, messages: mpsc::Sen
 }
 
 /// What the client sends, until it goes away. After the end of its input it is still listened to for resizes and its leaving.
-async fn listen(source: &mut SplitStream<WebSocket>, mut input: Option<Arc<Stream>>) {
+async fn listen(source: &mut SplitStream<WebSocket>, mut input: Option<Arc<Stream>>, ended: Option<oneshot::Sender<()>>) {
     let terminal = input.clone();
     while let Some(Ok(message)) = source.next().await {
         match channels::input(message) {
@@ -196,7 +196,13 @@ async fn listen(source: &mut SplitStream<WebSocket>, mut input: Option<Arc<Strea
                 }
             }
             // The end of a terminal's input is a character, which the client sends; a pipe is closed.
-            Input::End => return wait_for_end(source, input, terminal).await,
+            Input::End => {
+                drop((input, terminal));
+                if ended.is_some_and(|ended| ended.send(()).is_err()) {
+                    tracing::trace!("nobody waits for the end of this input");
+                }
+                return wait_for_leave(source).await;
+            }
             Input::Resize(size) => {
                 if let Some(terminal) = &terminal
                     && let Err(error) = stdio::resize(terminal.fd(), size)
@@ -210,8 +216,7 @@ async fn listen(source: &mut SplitStream<WebSocket>, mut input: Option<Arc<Strea
     }
 }
 
-async fn wait_for_end(source: &mut SplitStream<WebSocket>, input: Option<Arc<Stream>>, terminal: Option<Arc<Stream>>) {
-    drop((input, terminal));
+async fn wait_for_leave(source: &mut SplitStream<WebSocket>) {
     while let Some(Ok(message)) = source.next().await {
         if channels::input(message) == Input::Gone {
             return;
@@ -248,6 +253,17 @@ pub(super) async fn attach(
     Ok(upgrade.protocols([PROTOCOL]).on_upgrade(move |socket| join(node, entry.record, io, shown, socket)))
 }
 
+/// `stdinOnce`: with its first client's input the container's has ended. The end of a terminal's input is a character.
+async fn close_input(node: &Node, record: &Record, io: &ContainerIo) {
+    if !record.stdin_once || io.tty {
+        return;
+    }
+    io.stdin.lock().await.take();
+    if let Err(error) = node.init.close_stdin(&record.id).await {
+        tracing::debug!(%error, "standard input is closed already");
+    }
+}
+
 struct Shown {
     stdin: bool,
     stdout: bool,
@@ -260,7 +276,9 @@ async fn join(node: Arc<Node>, record: Record, io: Arc<ContainerIo>, shown: Show
     let mut progress = io.progress();
     let (mut sink, mut source) = socket.split();
     let input = if shown.stdin { io.stdin.lock().await.clone() } else { None };
-    let mut client = Box::pin(listen(&mut source, input));
+    let (sender, mut input_ended) = oneshot::channel();
+    let mut client = Box::pin(listen(&mut source, input, Some(sender)));
+    let mut input_open = shown.stdin;
     let mut before = before.into_iter();
     let stays = loop {
         let next = tokio::select! {
@@ -268,7 +286,12 @@ async fn join(node: Arc<Node>, record: Record, io: Arc<ContainerIo>, shown: Show
             next = async { before.next() }, if before.len() > 0 => next.ok_or(broadcast::error::RecvError::Lagged(0)),
             next = output.recv() => next,
             // The container has ended and all it wrote was received before.
-            _ = progress.wait_for(|progress| progress.complete) => break true,
+            () = async { drop(progress.wait_for(|progress| progress.complete).await) } => break true,
+            _ = &mut input_ended, if input_open => {
+                input_open = false;
+                close_input(&node, &record, &io).await;
+                continue;
+            }
             () = &mut client => break false,
         };
         let (channel, bytes) = match next {
@@ -282,11 +305,8 @@ async fn join(node: Arc<Node>, record: Record, io: Arc<ContainerIo>, shown: Show
         }
     };
     drop(client);
-    if shown.stdin && record.stdin_once && !io.tty {
-        io.stdin.lock().await.take();
-        if let Err(error) = node.init.close_stdin(&record.id).await {
-            tracing::debug!(%error, "standard input is closed already");
-        }
+    if input_open {
+        close_input(&node, &record, &io).await;
     }
     if stays {
         close(&mut sink, &mut source, channels::ended(0)).await;

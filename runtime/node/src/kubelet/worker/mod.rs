@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::publish::Update;
-use super::decide::{Action, plan};
+use super::decide::{Action, End, plan};
 use super::node::{Node, lock};
 use super::probe::{ProbeKind, Probes};
 use super::recorder::Severity;
@@ -99,6 +99,7 @@ struct Worker {
     updates: watch::Sender<Option<Update>>,
     publisher: Option<tokio::task::JoinHandle<()>>,
     mount_backoff: super::backoff::Backoff,
+    told_deadline: bool,
     finished: bool,
 }
 
@@ -120,6 +121,7 @@ pub(super) fn spawn(node: &Arc<Node>, pod: Arc<Pod>, adopted: Adopted) {
         updates,
         publisher: Some(publisher),
         mount_backoff: super::backoff::Backoff::new(Duration::from_millis(500), Duration::from_secs(122)),
+        told_deadline: false,
         finished: false,
     };
     worker.begin(&adopted.records);
@@ -211,6 +213,10 @@ impl Worker {
                     self.tell_container(container, Severity::Warning, "BackOff", text);
                     self.state.slot_mut(container).waiting = Some(waiting.clone());
                 }
+            }
+            if plan.end == Some(End::Deadline) && !std::mem::replace(&mut self.told_deadline, true) {
+                let text = "Pod was active on the node longer than the specified deadline";
+                self.node.recorder.pod(&self.pod, Severity::Normal, "DeadlineExceeded", text);
             }
             self.publish(false);
             if plan.actions.is_empty() {
