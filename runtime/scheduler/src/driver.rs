@@ -217,7 +217,7 @@ impl Scheduler {
                     other => other.to_string(),
                 };
                 self.recorder.record(&pod, News::Failed, format!("running Bind plugin \"DefaultBinder\": {reason}"));
-                self.pending.retry(key, pod, self.clock.now());
+                self.pending.retry(&key, pod, self.clock.now());
             }
         }
     }

@@ -93,9 +93,9 @@ impl Pending {
     }
 
     /// The Pod could not be bound; it is tried again later.
-    pub(crate) fn retry(&mut self, key: Key, pod: Arc<PodInfo>, now: Timestamp) {
+    pub(crate) fn retry(&mut self, key: &Key, pod: Arc<PodInfo>, now: Timestamp) {
         self.put(key.clone(), pod, now);
-        if let Some(entry) = self.entries.get_mut(&key) {
+        if let Some(entry) = self.entries.get_mut(key) {
             entry.attempts += 1;
             entry.last = now;
             entry.state = State::From(entry.earliest());
