@@ -18,6 +18,7 @@ mod editor;
 mod files;
 mod find;
 mod grep;
+mod help;
 mod http;
 mod misc;
 mod net;
@@ -52,6 +53,13 @@ fn main() {
         std::process::exit(127);
     };
     sys::default_sigpipe();
+    if let [_, only] = arguments.as_slice()
+        && only == "--help"
+        && let Some(text) = help::of(base(&name))
+    {
+        print!("{text}");
+        return;
+    }
     let status = applet(&arguments);
     std::process::exit(status);
 }

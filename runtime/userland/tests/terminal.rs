@@ -155,8 +155,9 @@ fn marks_tell_prompt_command_and_status() {
     terminal.wait_for("a;b");
     terminal.wait_for("\x1b]133;D;0\x07");
     terminal.wait_for("\x1b]133;A\x07");
-    terminal.send("false\r");
-    terminal.wait_for("cwd=/tmp\x07");
+    terminal.line("alias f=false");
+    terminal.send("f now\r");
+    terminal.wait_for("cmdline=false%20now;cwd=/tmp\x07");
     terminal.wait_for("\x1b]133;D;1\x07");
     // A shell inside keeps silent: its commands are not the outer shell's.
     terminal.send("sh\r");

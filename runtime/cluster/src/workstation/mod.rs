@@ -141,8 +141,8 @@ impl Seat {
             "COLORTERM=truecolor",
             "LANG=C.UTF-8",
             "SHELL=/bin/sh",
-            "EDITOR=vi",
-            "KUBE_EDITOR=vi",
+            "EDITOR=nano",
+            "KUBE_EDITOR=nano",
             "DOCKER_HOST=unix:///run/node-1/docker.sock",
             "HOME=/home/learner",
         ]

@@ -481,13 +481,19 @@ impl Shell {
         write(text.as_bytes())
     }
 
-    fn help_builtin(&mut self, _: &[String]) -> Outcome {
-        let names: Vec<&str> = BUILTINS.iter().map(|(name, _)| *name).collect();
-        let text = format!(
-            "Builtins: {}\nPrograms: the files in the directories of PATH ({}).\n",
-            names.join(" "),
-            self.get("PATH").unwrap_or_default()
-        );
+    fn help_builtin(&mut self, arguments: &[String]) -> Outcome {
+        if let Some(name) = arguments.get(1) {
+            let Some(text) = crate::help::of(name) else { return self.type_builtin(arguments) };
+            return write(text.as_bytes());
+        }
+        let names: Vec<&str> = BUILTINS.iter().map(|(name, _)| *name).filter(|name| name.len() > 1).collect();
+        let mut text = crate::help::overview();
+        if self.find_program("kubectl").is_some() {
+            text.push_str("The cluster\n  kubectl docker\n\n");
+        }
+        text.push_str(&format!("The shell itself\n  {}\n\n", names[..names.len() / 2].join(" ")));
+        text.push_str(&format!("  {}\n\n", names[names.len() / 2..].join(" ")));
+        text.push_str("`help NAME` and `NAME --help` say more. Tab completes, the up arrow recalls, Ctrl-R searches, Ctrl-C stops.\n");
         write(text.as_bytes())
     }
 }

@@ -70,7 +70,7 @@ impl Shell {
                     self.remember(&text, file.as_deref());
                     if marks {
                         let cwd = self.get("PWD").unwrap_or_default();
-                        emit(&format!("\x1b]133;C;cmdline={};cwd={}\x07", percent(&text), percent(&cwd)));
+                        emit(&format!("\x1b]133;C;cmdline={};cwd={}\x07", percent(&self.without_alias(&text)), percent(&cwd)));
                     }
                     let outcome = self.run_line(&text);
                     (text, outcome)
@@ -197,6 +197,14 @@ impl Shell {
         if let Some(modes) = &self.modes {
             sys::best_effort(tcsetattr(sys::borrow(0), SetArg::TCSADRAIN, modes));
         }
+    }
+
+    /// The line with an alias in its first word resolved: who reads the marks knows programs, not aliases.
+    fn without_alias(&self, text: &str) -> String {
+        let trimmed = text.trim_start();
+        let end = trimmed.find(|next: char| next.is_whitespace() || ";&|()<>".contains(next)).unwrap_or(trimmed.len());
+        let (first, rest) = trimmed.split_at(end);
+        self.aliases.get(first).map_or_else(|| text.to_owned(), |value| format!("{value}{rest}"))
     }
 
     fn remember(&mut self, text: &str, file: Option<&str>) {
