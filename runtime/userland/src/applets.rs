@@ -1,7 +1,7 @@
 //! The table of commands, and how they read their options.
 
 use crate::{
-    archive, digests, dns, editor, files, find, grep, misc, net, pager, process, servers, shell, text, transfer,
+    archive, compare, digests, dns, editor, expr, files, find, grep, net, pager, process, servers, shell, text, transfer,
 };
 
 /// A command: arguments with the name first, exit status back.
@@ -18,20 +18,20 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/bin", "chmod", files::chmod),
     ("/bin", "chown", files::chown),
     ("/usr/bin", "clear", pager::clear),
-    ("/usr/bin", "cmp", misc::cmp),
+    ("/usr/bin", "cmp", compare::cmp),
     ("/bin", "cp", files::cp),
     ("/usr/bin", "curl", transfer::curl),
     ("/usr/bin", "cut", text::cut),
     ("/bin", "date", process::date),
     ("/bin", "df", files::df),
-    ("/usr/bin", "diff", misc::diff),
+    ("/usr/bin", "diff", compare::diff),
     ("/usr/bin", "dig", dns::dig),
     ("/usr/bin", "dirname", files::dirname),
     ("/usr/bin", "du", files::du),
     ("/bin", "echo", process::echo),
     ("/bin", "egrep", grep::grep),
     ("/usr/bin", "env", process::env),
-    ("/usr/bin", "expr", misc::expr),
+    ("/usr/bin", "expr", expr::expr),
     ("/bin", "false", process::no),
     ("/bin", "fgrep", grep::grep),
     ("/usr/bin", "find", find::find),
@@ -42,7 +42,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/bin", "gzip", archive::gzip),
     ("/usr/bin", "head", text::head),
     ("/usr/bin", "hello-kiamol", servers::hello_kiamol),
-    ("/usr/bin", "hexdump", misc::hexdump),
+    ("/usr/bin", "hexdump", text::hexdump),
     ("/bin", "hostname", process::hostname),
     ("/usr/bin", "httpd", servers::httpd),
     ("/usr/bin", "id", process::id),
@@ -73,7 +73,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "readlink", files::readlink),
     ("/usr/bin", "realpath", files::realpath),
     ("/usr/bin", "reset", pager::reset),
-    ("/usr/bin", "rev", misc::rev),
+    ("/usr/bin", "rev", text::rev),
     ("/bin", "rm", files::rm),
     ("/bin", "rmdir", files::rmdir),
     ("/bin", "sed", grep::sed),
@@ -98,7 +98,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "tr", text::tr),
     ("/usr/bin", "tree", find::tree),
     ("/bin", "true", process::yes_status),
-    ("/usr/bin", "tty", misc::tty),
+    ("/usr/bin", "tty", process::tty),
     ("/bin", "uname", process::uname),
     ("/usr/bin", "uniq", text::uniq),
     ("/usr/bin", "uptime", process::uptime),
@@ -110,7 +110,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "whoami", process::whoami),
     ("/usr/bin", "whoami-web", servers::whoami_web),
     ("/usr/bin", "xargs", find::xargs),
-    ("/usr/bin", "xxd", misc::hexdump),
+    ("/usr/bin", "xxd", text::hexdump),
     ("/usr/bin", "yes", text::yes),
     ("/bin", "zcat", archive::zcat),
 ];

@@ -12,15 +12,16 @@
 
 mod applets;
 mod archive;
+mod compare;
 mod digests;
 mod dns;
 mod editor;
+mod expr;
 mod files;
 mod find;
 mod grep;
 mod help;
 mod http;
-mod misc;
 mod net;
 mod pager;
 mod process;

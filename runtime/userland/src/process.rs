@@ -244,6 +244,20 @@ pub(crate) fn setsid(words: &[String]) -> i32 {
     become_command("setsid", command)
 }
 
+/// `tty`: the terminal's name.
+pub(crate) fn tty(_: &[String]) -> i32 {
+    match nix::unistd::ttyname(sys::borrow(0)) {
+        Ok(name) => {
+            println!("{}", name.display());
+            0
+        }
+        Err(_) => {
+            println!("not a tty");
+            1
+        }
+    }
+}
+
 /// `which NAME...`
 pub(crate) fn which(words: &[String]) -> i32 {
     let path = std::env::var("PATH").unwrap_or_else(|_| crate::DEFAULT_PATH.to_owned());

@@ -551,3 +551,32 @@ pub(crate) fn yes(words: &[String]) -> i32 {
     while sys::write_all(1, block.as_bytes()).is_ok() {}
     1
 }
+
+/// `rev [FILE]...`
+pub(crate) fn rev(words: &[String]) -> i32 {
+    let (lines, status) = all_lines(words, &words[1..]);
+    for line in lines {
+        println!("{}", line.chars().rev().collect::<String>());
+    }
+    status
+}
+
+/// `hexdump -C [FILE]...`, `xxd [FILE]...`
+pub(crate) fn hexdump(words: &[String]) -> i32 {
+    let Some(arguments) = Arguments::parse(words, "Cvn:", &[]) else { return 1 };
+    let limit = arguments.value('n').and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+    each_input(words, &arguments.operands, |_, input| {
+        let mut bytes = Vec::new();
+        input.take(limit).read_to_end(&mut bytes)?;
+        let mut out = String::new();
+        for (index, row) in bytes.chunks(16).enumerate() {
+            let hex: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
+            let left = hex[..hex.len().min(8)].join(" ");
+            let right = hex.get(8..).unwrap_or_default().join(" ");
+            let shown: String = row.iter().map(|byte| if (32..127).contains(byte) { char::from(*byte) } else { '.' }).collect();
+            out.push_str(&format!("{:08x}  {left:<23}  {right:<23}  |{shown}|\n", index * 16));
+        }
+        out.push_str(&format!("{:08x}\n", bytes.len()));
+        sys::write_all(1, out.as_bytes())
+    })
+}
