@@ -11,6 +11,8 @@ mod processes;
 mod v1;
 mod v2;
 
+pub use processes::anonymous_memory;
+
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -88,6 +90,7 @@ impl Hierarchy {
 pub struct Cgroups {
     hierarchies: Vec<Hierarchy>,
     enforcement: Enforcement,
+    memory_is_watched: bool,
 }
 
 /// The group of one container in every hierarchy.
@@ -128,6 +131,13 @@ impl Cgroups {
     /// What is really enforced.
     pub fn enforcement(&self) -> Enforcement {
         self.enforcement
+    }
+
+    /// The caller promises to look at [`anonymous_memory`] and to kill what is above its limit, because the kernel does not.
+    /// Returns whether that is needed.
+    pub fn watch_memory(&mut self) -> bool {
+        self.memory_is_watched = !self.enforcement.memory;
+        self.memory_is_watched
     }
 
     fn probe(&self) -> Enforcement {
@@ -193,7 +203,11 @@ impl Cgroups {
             ("cpu", limits.cpu_millis.is_some(), self.enforcement.cpu),
             ("process", limits.pids.is_some(), self.enforcement.pids),
         ];
-        cases.iter().filter(|(_, asked, on)| *asked && !on).map(|(what, ..)| format!("the {what} limit is not enforced here")).collect()
+        let sentence = |what: &str| match what {
+            "memory" if self.memory_is_watched => "the memory limit is kept by looking now and then, not by the kernel".to_owned(),
+            _ => format!("the {what} limit is not enforced here"),
+        };
+        cases.iter().filter(|(_, asked, on)| *asked && !on).map(|(what, ..)| sentence(what)).collect()
     }
 }
 

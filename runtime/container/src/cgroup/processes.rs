@@ -1,6 +1,7 @@
 //! Counting without a controller: the sum over a container's processes in `/proc`. Processes that were reaped inside are counted through
 //! their parents; those whose parents are gone too are lost, so this is a lower bound.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use crate::run::mount_namespace;
@@ -29,6 +30,28 @@ pub(super) fn count(namespace: u64, counted: &mut Counted) {
     }
 }
 
+/// Bytes of memory that only their processes keep in use, by mount namespace: what a limit is about where nobody but us looks. Files
+/// and shared memory are left out.
+pub fn anonymous_memory(namespaces: &BTreeSet<u64>) -> BTreeMap<u64, u64> {
+    let mut used = BTreeMap::new();
+    let Ok(entries) = fs::read_dir("/proc") else { return used };
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(namespace) = mount_namespace(pid).filter(|namespace| namespaces.contains(namespace)) else { continue };
+        if let Ok(statm) = fs::read_to_string(format!("/proc/{pid}/statm")) {
+            *used.entry(namespace).or_default() += anonymous(&statm);
+        }
+    }
+    used
+}
+
+/// `man 5 proc_pid_statm`: size, resident, shared, in pages.
+fn anonymous(statm: &str) -> u64 {
+    let mut pages = statm.split_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap_or(0));
+    let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+    resident.saturating_sub(shared) * PAGE
+}
+
 /// `man 5 proc_pid_stat`: after the name come state (field 3), utime 14, stime 15, cutime 16, cstime 17, threads 20, rss 24.
 fn add(stat: &str, counted: &mut Counted) {
     let Some((_, rest)) = stat.rsplit_once(") ") else { return };
@@ -42,6 +65,11 @@ fn add(stat: &str, counted: &mut Counted) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_not_counted_as_memory_of_a_process() {
+        assert_eq!([anonymous("100 30 10 1 0 5 0"), anonymous("100 3 10"), anonymous("")], [20 * PAGE, 0, 0]);
+    }
 
     #[test]
     fn a_stat_line_is_read_by_field_number() {

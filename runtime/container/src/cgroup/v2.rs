@@ -65,10 +65,59 @@ pub(super) fn usage(path: &Path, usage: &mut Usage) {
 
 #[cfg(test)]
 mod tests {
-    use super::weight;
+    use super::*;
 
     #[test]
     fn weights_follow_shares() {
         assert_eq!([0, 100, 1000, 1_000_000].map(weight), [1, 4, 39, 10_000]);
+    }
+
+    /// A group on paper: the kernel's files and what they hold.
+    fn paper(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("drydock-v2-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        for (file, text) in files {
+            fs::write(path.join(file), text).unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn limits_land_in_the_files_of_delegated_controllers() {
+        let path = paper("limits", &[("memory.max", ""), ("memory.oom.group", ""), ("cpu.max", ""), ("cpu.weight", "")]);
+        let limits = Limits { memory: Some(64 << 20), cpu_millis: Some(250), cpu_request_millis: Some(100), pids: Some(10) };
+        limit(&path, &limits).unwrap();
+        let read = |file: &str| fs::read_to_string(path.join(file)).ok();
+        assert_eq!(read("memory.max").as_deref(), Some("67108864"));
+        assert_eq!(read("memory.oom.group").as_deref(), Some("1"));
+        assert_eq!(read("cpu.max").as_deref(), Some("25000 100000"));
+        assert_eq!(read("cpu.weight").as_deref(), Some("4"));
+        assert_eq!(read("pids.max"), None, "a controller that was not delegated is left alone");
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn only_missing_controllers_are_handed_down() {
+        let path = paper("hand", &[("cgroup.controllers", "cpuset cpu io memory pids\n"), ("cgroup.subtree_control", "pids\n")]);
+        hand_down(&path).unwrap();
+        assert_eq!(fs::read_to_string(path.join("cgroup.subtree_control")).unwrap(), "+memory +cpu");
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn counters_are_read_by_name() {
+        let files = [
+            ("memory.current", "5000\n"),
+            ("memory.stat", "anon 100\ninactive_file 1000\n"),
+            ("memory.events", "low 0\noom 2\noom_kill 1\noom_group_kill 1\n"),
+            ("cpu.stat", "usage_usec 42\nuser_usec 40\n"),
+            ("pids.current", "3\n"),
+        ];
+        let path = paper("counters", &files);
+        let mut used = Usage::default();
+        usage(&path, &mut used);
+        assert_eq!(used, Usage { memory_bytes: Some(4000), cpu_nanos: Some(42_000), pids: Some(3) });
+        assert_eq!(oom_kills(&path), Some(1));
+        fs::remove_dir_all(&path).unwrap();
     }
 }
