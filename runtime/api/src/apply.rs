@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    fn deployment(spec: Value) -> Value {
+    fn deployment(spec: &Value) -> Value {
         let mut object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"}, "spec": {
             "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "nginx"}]}}}});
         for (key, value) in spec.as_object().unwrap() {
@@ -346,10 +346,10 @@ mod tests {
     fn applying_twice_changes_nothing() {
         let mut server = Server::of("apps", "deployments");
         let first = server
-            .apply("me", deployment(json!({"replicas": 2})), Force::No)
+            .apply("me", deployment(&json!({"replicas": 2})), Force::No)
             .unwrap();
         let second = server
-            .apply("me", deployment(json!({"replicas": 2})), Force::No)
+            .apply("me", deployment(&json!({"replicas": 2})), Force::No)
             .unwrap();
         assert!(write::unchanged(&second, &first), "{second:#}\n{first:#}");
         assert_eq!(first["metadata"]["managedFields"][0]["operation"], "Apply");
@@ -363,11 +363,11 @@ mod tests {
     fn a_field_of_another_is_a_conflict_unless_forced() {
         let mut server = Server::of("apps", "deployments");
         server
-            .apply("me", deployment(json!({"replicas": 2})), Force::No)
+            .apply("me", deployment(&json!({"replicas": 2})), Force::No)
             .unwrap();
         server.update("scaler", |new| new["spec"]["replicas"] = json!(5));
         let refused = server
-            .apply("me", deployment(json!({"replicas": 2})), Force::No)
+            .apply("me", deployment(&json!({"replicas": 2})), Force::No)
             .unwrap_err();
         assert_eq!(
             refused.message,
@@ -375,14 +375,14 @@ mod tests {
         );
         assert_eq!(refused.details["causes"][0]["field"], ".spec.replicas");
         let forced = server
-            .apply("me", deployment(json!({"replicas": 2})), Force::Yes)
+            .apply("me", deployment(&json!({"replicas": 2})), Force::Yes)
             .unwrap();
         assert_eq!(forced["spec"]["replicas"], 2);
         assert_eq!(managed::entries(&forced).len(), 1);
         // Whoever stops asking for a field that another owns too leaves it alone.
         server.update("scaler", |new| new["spec"]["replicas"] = json!(7));
         let without = server
-            .apply("me", deployment(json!({})), Force::No)
+            .apply("me", deployment(&json!({})), Force::No)
             .unwrap();
         assert_eq!(without["spec"]["replicas"], 7);
     }
@@ -409,7 +409,7 @@ mod tests {
     fn list_items_are_merged_by_key_and_go_whole() {
         let mut server = Server::of("apps", "deployments");
         let with = |containers: Value| {
-            let mut object = deployment(json!({}));
+            let mut object = deployment(&json!({}));
             object["spec"]["template"]["spec"]["containers"] = containers;
             object
         };

@@ -287,7 +287,7 @@ fn canonical_base64(text: &str) -> Result<String, String> {
     if let Some(at) = clean.bytes().take(body).position(|b| !fine(b)) {
         return Err(format!("illegal base64 data at input byte {at}"));
     }
-    let short = clean.len() % 4 != 0;
+    let short = !clean.len().is_multiple_of(4);
     if short || padding > 2 || body % 4 == 1 {
         let at = if padding > 2 {
             body + 2

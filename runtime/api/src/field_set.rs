@@ -280,16 +280,13 @@ impl Walk {
         }
         let there = old.is_some() || implied;
         match shape(kind, atomic) {
-            Shape::Struct(definition) => {
-                self.keys(old, new, |name| match definition.fields.get(name) {
-                    Some(field) => {
-                        let implied =
-                            there && matches!(field.empty, Empty::Required | Empty::Always);
-                        (&field.kind, field.atomic, implied)
-                    }
-                    None => (&Type::Any, true, false),
-                })
-            }
+            Shape::Struct(definition) => self.keys(old, new, |name| {
+                let Some(field) = definition.fields.get(name) else {
+                    return (&Type::Any, true, false);
+                };
+                let implied = there && matches!(field.empty, Empty::Required | Empty::Always);
+                (&field.kind, field.atomic, implied)
+            }),
             Shape::Map(item) => self.keys(old, new, |_| (item, false, false)),
             Shape::Deduced if both_objects(old, new) => {
                 self.keys(old, new, |_| (&Type::Any, false, false));

@@ -238,6 +238,10 @@ pub trait Rules: Send + Sync {
     /// Converts from this row's version to the stored one.
     fn to_storage(&self, _object: &mut Value) {}
     /// Converts from the stored version to this row's.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "the storage is where the object comes from, not the rules"
+    )]
     fn from_storage(&self, _object: &mut Value) {}
 }
 

@@ -339,7 +339,7 @@ impl Attributes {
                 "map" => {
                     attributes.list = Some(ListType::Map(
                         argument.split(',').map(str::to_owned).collect(),
-                    ))
+                    ));
                 }
                 "set" => attributes.list = Some(ListType::Set),
                 "atomic" => (attributes.list, attributes.atomic) = (Some(ListType::Atomic), true),
@@ -396,10 +396,10 @@ impl Attributes {
                     schema.insert("x-kubernetes-list-type".to_owned(), Value::from("map"));
                 }
                 Some(ListType::Set) => {
-                    drop(schema.insert("x-kubernetes-list-type".to_owned(), Value::from("set")))
+                    drop(schema.insert("x-kubernetes-list-type".to_owned(), Value::from("set")));
                 }
                 Some(ListType::Atomic) => {
-                    drop(schema.insert("x-kubernetes-list-type".to_owned(), Value::from("atomic")))
+                    drop(schema.insert("x-kubernetes-list-type".to_owned(), Value::from("atomic")));
                 }
                 None => {}
             }

@@ -230,9 +230,9 @@ fn exit_reason(terminated: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn shown(pod: Value) -> (String, String, String) {
+    fn shown(pod: &Value) -> (String, String, String) {
         let now = "2026-01-01T01:00:00Z".parse().unwrap();
-        let cells = cells(&pod, now);
+        let cells = cells(pod, now);
         let text = |i: usize| cells[i].as_str().unwrap().to_owned();
         (text(1), text(2), text(3))
     }
@@ -305,7 +305,7 @@ mod tests {
         ];
         for (pod, (ready, status, restarts)) in cases {
             assert_eq!(
-                shown(pod.clone()),
+                shown(&pod),
                 (ready.to_owned(), status.to_owned(), restarts.to_owned()),
                 "{pod}"
             );
