@@ -2,7 +2,8 @@
 //!
 //! 1. A chapter's window opens when it is opened first or reset. An exercise's **baseline** is the point at which the exercise before it
 //!    was done or its own first command ran, whichever is earlier; without one it waits.
-//! 2. A typed command opens the first exercise, not done yet, that has it among its blocks: a learner who runs ahead is never told no.
+//! 2. A typed command opens the first exercise, not done yet, that has it among its blocks: a learner who runs ahead is never told no. One
+//!    that could belong to another exercise just as well opens nothing.
 //! 3. A [`Progress`] is everything that must survive a restart; the rest follows from the evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,13 +162,22 @@ impl Engine {
                 continue;
             }
             let typed = command["spec"]["line"].as_str().unwrap_or_default();
-            let unit = self.plan.units.iter().find(|unit| !self.progress.done.contains_key(&unit.id) && unit.has_line(typed));
-            if let Some(unit) = unit {
-                let first = self.progress.runs.entry(unit.id.clone()).or_insert(point);
+            if let Some(unit) = self.begins(typed) {
+                let first = self.progress.runs.entry(unit).or_insert(point);
                 *first = (*first).min(point);
             }
             self.progress.heard = Some(point);
         }
+    }
+
+    /// The unit a typed line begins. A line that several have, as a look at the Pods, begins the first that is not done; but not when it
+    /// may as well be repeated from one that is done, and not when it only looks: the window would open too early.
+    fn begins(&self, typed: &str) -> Option<String> {
+        let done = |unit: &&Unit| self.progress.done.contains_key(&unit.id);
+        let having: Vec<&Unit> = self.plan.units.iter().filter(|unit| unit.has_line(typed)).collect();
+        let first = having.iter().find(|unit| !done(unit))?;
+        let certain = having.len() == 1 || !(having.iter().any(done) || only_looks(typed));
+        certain.then(|| first.id.clone())
     }
 
     /// Since when evidence counts for a unit; `None` while nothing says so.
@@ -308,6 +318,16 @@ impl Engine {
             self.verdicts.insert(verdict.check.clone(), verdict.clone());
             round.changed.push(verdict);
         }
+    }
+}
+
+/// Whether a command changes nothing, so that it may be typed at any time.
+fn only_looks(typed: &str) -> bool {
+    let mut words = typed.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("kubectl"), Some(verb)) => ["get", "describe", "logs", "explain", "wait"].contains(&verb),
+        (Some(program), _) => ["cd", "ls", "cat"].contains(&program),
+        (None, _) => true,
     }
 }
 

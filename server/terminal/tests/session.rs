@@ -110,6 +110,19 @@ async fn a_block_is_typed_command_by_command() {
 }
 
 #[tokio::test]
+async fn a_prompt_that_is_drawn_again_is_no_end_of_a_command() {
+    let mut stage = Stage::at_prompt().await;
+    stage.run("one\ntwo").await.unwrap();
+    stage.gets("one\r").await;
+    stage.print(b"\r$ \x1b]133;B\x07one\r\n\x1b]133;C;cmdline=one\x07out\r\n").await;
+    stage.sees("out").await;
+    assert_eq!(stage.run("three").await, busy("one"));
+    stage.print(b"\x1b]133;D;0\x07").await;
+    stage.print(PROMPT).await;
+    stage.gets("two\r").await;
+}
+
+#[tokio::test]
 async fn nothing_is_typed_into_a_program() {
     let mut stage = Stage::at_prompt().await;
     stage.print(b"\x1b]133;C;cmdline=sudo%20/usr/bin/vi%20a\x07").await;

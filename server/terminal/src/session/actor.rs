@@ -43,6 +43,8 @@ struct Run {
     exit: Option<i32>,
     /// The command in hand has been typed.
     typed: bool,
+    /// It has ended.
+    ended: bool,
 }
 
 enum Link {
@@ -332,6 +334,8 @@ impl Actor {
     fn mark(&mut self, mark: Mark) {
         match mark {
             Mark::PromptStart => {}
+            // The line editor draws its prompt again when the window changes; the command typed at it is still to come.
+            Mark::PromptEnd if self.run.as_ref().is_some_and(|run| run.typed && !run.ended) => {}
             Mark::PromptEnd => {
                 self.touched = false;
                 self.entered = false;
@@ -346,6 +350,7 @@ impl Actor {
                 self.exit = exit;
                 if let Some(run) = self.run.as_mut().filter(|run| run.typed) {
                     run.exit = exit;
+                    run.ended = true;
                 }
             }
             Mark::Title(title) => self.tell(&ToViewer::Title { title }),
@@ -367,7 +372,7 @@ impl Actor {
         self.tell(&ToViewer::Run { id: id.clone(), phase: RunPhase::Running });
         match gate {
             Gate::Prompt => {
-                self.run = Some(Run { id, commands: commands.into(), exit: None, typed: false });
+                self.run = Some(Run { id, commands: commands.into(), exit: None, typed: false, ended: false });
                 self.next_command();
             }
             Gate::Unchanged(_) => self.type_everything(&commands, id),
@@ -380,6 +385,7 @@ impl Actor {
         match run.commands.pop_front() {
             Some(command) => {
                 run.typed = true;
+                run.ended = false;
                 self.type_command(&command);
                 // From now on the shell is not free, although it will say so itself only when it has read the line.
                 let program = program_of(&command);
