@@ -1,7 +1,7 @@
 //! The table of commands, and how they read their options.
 
 use crate::{
-    archive, compare, digests, dns, editor, expr, files, find, grep, net, pager, process, servers, shell, text, transfer,
+    archive, compare, digests, dns, editor, expr, files, find, grep, net, pager, process, sed, servers, shell, text, transfer,
 };
 
 /// A command: arguments with the name first, exit status back.
@@ -76,7 +76,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "rev", text::rev),
     ("/bin", "rm", files::rm),
     ("/bin", "rmdir", files::rmdir),
-    ("/bin", "sed", grep::sed),
+    ("/bin", "sed", sed::sed),
     ("/usr/bin", "seq", text::seq),
     ("/usr/bin", "setsid", process::setsid),
     ("/bin", "sh", shell::main),

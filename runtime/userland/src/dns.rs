@@ -294,7 +294,7 @@ pub(crate) fn nslookup(words: &[String]) -> i32 {
         for kind in &kinds {
             match query(&config, candidate, *kind) {
                 Err(error) => {
-                    print!("{text}\n");
+                    println!("{text}");
                     complain("nslookup", error);
                     return 1;
                 }

@@ -47,9 +47,10 @@ pub(crate) fn ls(words: &[String]) -> i32 {
         }
     }
     let many = folders.len() + usize::from(!loose.is_empty()) > 1 || arguments.has('R');
+    let loose_shown = !loose.is_empty();
     show(&arguments, loose);
     for (index, folder) in folders.into_iter().enumerate() {
-        status |= list_folder(&arguments, &folder, many, index > 0 || many && index > 0);
+        status |= list_folder(&arguments, &folder, many, many && (index > 0 || loose_shown));
     }
     status
 }

@@ -25,6 +25,7 @@ mod http;
 mod net;
 mod pager;
 mod process;
+mod sed;
 mod servers;
 mod shell;
 mod sys;

@@ -65,7 +65,8 @@ fn serve_files(words: &[String], usual: &str) -> i32 {
         complain(&words[0], "invalid port");
         return 1;
     };
-    serve(&words[0], port, Arc::new(move |request| log_access(request, file_reply(&root, request))))
+    let handler: Arc<Handler> = Arc::new(move |request| log_access(request, file_reply(&root, request)));
+    serve(&words[0], port, &handler)
 }
 
 fn port(arguments: &Arguments) -> Option<u16> {
@@ -81,7 +82,7 @@ pub(crate) fn whoami_web(words: &[String]) -> i32 {
         return 1;
     };
     println!("Now listening on: http://[::]:{port}");
-    serve("whoami-web", port, Arc::new(|_| {
+    let handler: Arc<Handler> = Arc::new(|_| {
         let system = nix::sys::utsname::uname().map_or_else(
             |_| "Linux".to_owned(),
             |uname| format!("{} {} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy(), uname.version().to_string_lossy()),
@@ -89,11 +90,12 @@ pub(crate) fn whoami_web(words: &[String]) -> i32 {
         let text = format!("I'm {} running on {system}", process::host_name());
         let body = serde_json::to_vec(&text).unwrap_or_default();
         Reply { status: "200 OK", kind: "application/json; charset=utf-8", extra: String::new(), body }
-    }))
+    });
+    serve("whoami-web", port, &handler)
 }
 
 /// Accepts connections until told to end. A thread per connection; signals come by descriptor to this one only.
-fn serve(applet: &str, port: u16, handler: Arc<Handler>) -> i32 {
+fn serve(applet: &str, port: u16, handler: &Arc<Handler>) -> i32 {
     sys::on_signal(Signal::SIGPIPE, sys::Disposition::Ignore);
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
@@ -122,7 +124,7 @@ fn serve(applet: &str, port: u16, handler: Arc<Handler>) -> i32 {
             return 0;
         }
         let Ok((stream, peer)) = listener.accept() else { continue };
-        let handler = Arc::clone(&handler);
+        let handler = Arc::clone(handler);
         let peer = match peer.ip().to_canonical() {
             std::net::IpAddr::V4(address) => address.to_string(),
             std::net::IpAddr::V6(address) => address.to_string(),

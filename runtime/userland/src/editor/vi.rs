@@ -104,9 +104,7 @@ impl Vi {
     fn settle(&mut self) {
         let buffer = &mut self.session.buffer;
         if self.mode == Mode::Normal && buffer.column > 0 && buffer.column >= buffer.length() {
-            let row = buffer.row;
             // Not go(): up and down keep the column they had.
-            buffer.row = row;
             buffer.column = buffer.length().saturating_sub(1);
         }
     }
@@ -233,11 +231,9 @@ impl Vi {
     fn normal(&mut self, key: Key) {
         let Some((count, key)) = self.count(key) else { return };
         if let Some(motion) = self.motion(key, count) {
-            self.session.buffer.row = motion.row;
             if motion.keeps_column {
-                let (row, column) = (motion.row, motion.column);
-                self.session.buffer.row = row;
-                self.session.buffer.column = column;
+                self.session.buffer.row = motion.row;
+                self.session.buffer.column = motion.column;
             } else {
                 self.session.buffer.go(motion.row, motion.column);
             }
@@ -300,8 +296,8 @@ impl Vi {
             return;
         }
         match key {
-            Key::Char('S') => return self.apply('c', (row, 0), (row + count - 1, 0), true),
-            Key::Char('Y') => return self.apply('y', (row, 0), (row + count - 1, 0), true),
+            Key::Char('S') => self.apply('c', (row, 0), (row + count - 1, 0), true),
+            Key::Char('Y') => self.apply('y', (row, 0), (row + count - 1, 0), true),
             Key::Char('i' | 'I' | 'a' | 'A' | 'o' | 'O') => {
                 self.change();
                 self.open_insert(key);

@@ -212,6 +212,7 @@ impl Shell {
     }
 
     /// The end of the shell: the exit trap, then the status.
+    #[allow(clippy::needless_pass_by_value, reason = "an outcome ends here")]
     fn leave(&mut self, outcome: Result<i32, Flow>) -> i32 {
         let status = match outcome {
             Ok(status) | Err(Flow::Exit(status) | Flow::Return(status)) => status,
@@ -334,7 +335,7 @@ impl Shell {
             "PPID" => Some(nix::unistd::getppid().to_string()),
             "RANDOM" if !self.variables.contains_key("RANDOM") => {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                Some((now.subsec_nanos() / 1000 % 32768).to_string())
+                Some((now.subsec_micros() % 32768).to_string())
             }
             _ => match name.parse::<usize>() {
                 Ok(index) => self.arguments.get(index.wrapping_sub(1)).cloned(),

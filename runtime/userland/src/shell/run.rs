@@ -125,10 +125,7 @@ impl Shell {
         let mut outcome = self.run(first);
         for (index, (join, command)) in rest.iter().enumerate() {
             let last = index + 1 == rest.len();
-            let status = match outcome {
-                Ok(status) => status,
-                Err(_) => break,
-            };
+            let Ok(status) = outcome else { break };
             if (status == 0) != (*join == Join::And) {
                 continue;
             }
