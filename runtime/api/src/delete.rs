@@ -145,10 +145,17 @@ fn bump_generation(new: &mut Value) {
 }
 
 fn mark_deleting(row: &Resource, context: &Context, new: &mut Value) {
-    if meta::is_terminating(new) {
-        meta::metadata_mut(new).insert("deletionGracePeriodSeconds".to_owned(), Value::from(0));
+    let now = time::seconds(context.now);
+    let metadata = meta::metadata_mut(new);
+    if metadata.contains_key("deletionTimestamp") {
+        if metadata.contains_key("deletionGracePeriodSeconds") {
+            metadata.insert("deletionGracePeriodSeconds".to_owned(), Value::from(0));
+        }
+    } else if row.rules.holds_deletion(new) {
+        // upstream: pkg/registry/core/namespace/storage/storage.go Delete
+        meta::metadata_mut(new).insert("deletionTimestamp".to_owned(), Value::from(now));
     } else {
-        set_deletion(new, &time::seconds(context.now), 0);
+        set_deletion(new, &now, 0);
         bump_generation(new);
     }
     row.rules.deletion_marked(new);

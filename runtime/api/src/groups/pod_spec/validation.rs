@@ -204,15 +204,7 @@ fn init_container(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
         "startupProbe",
     ] {
         if container.get(field).is_some() {
-            let words = if field == "lifecycle" {
-                "lifecycle"
-            } else {
-                "probes"
-            };
-            let detail = match words {
-                "lifecycle" => "may not be set for init containers without restartPolicy=Always",
-                _ => "may not be set for init containers without restartPolicy=Always",
-            };
+            let detail = "may not be set for init containers without restartPolicy=Always";
             errors.push(FieldError::forbidden(join(path, field), detail));
         }
     }
@@ -246,13 +238,6 @@ fn container(
     }
     one_of(
         container,
-        "imagePullPolicy",
-        path,
-        &["Always", "IfNotPresent", "Never"],
-        errors,
-    );
-    one_of(
-        container,
         "terminationMessagePolicy",
         path,
         &["File", "FallbackToLogsOnError"],
@@ -261,20 +246,27 @@ fn container(
     ports(container, path, errors);
     env(container, path, errors);
     validation_volumes::mounts(container, path, volumes, errors);
-    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        if let Some(value) = container.get(probe) {
-            self::probe(value, &join(path, probe), probe != "readinessProbe", errors);
-        }
+    one_of(
+        container,
+        "imagePullPolicy",
+        path,
+        &["Always", "IfNotPresent", "Never"],
+        errors,
+    );
+    if let Some(value) = container.get("resources") {
+        resources(value, &join(path, "resources"), errors);
     }
+    security_context(container, path, errors);
     for hook in ["postStart", "preStop"] {
         if let Some(value) = container.pointer(&format!("/lifecycle/{hook}")) {
             handler(value, &format!("{path}.lifecycle.{hook}"), errors);
         }
     }
-    if let Some(value) = container.get("resources") {
-        resources(value, &join(path, "resources"), errors);
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(value) = container.get(probe) {
+            self::probe(value, &join(path, probe), probe != "readinessProbe", errors);
+        }
     }
-    security_context(container, path, errors);
 }
 
 fn security_context(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
@@ -352,7 +344,7 @@ fn env(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
         let path = join(&path, "valueFrom");
         let sources = source.as_object().map_or(0, serde_json::Map::len);
         if sources == 0 {
-            let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
+            let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
             errors.push(FieldError::invalid(path.clone(), "", detail));
         } else if !text(variable, "value").is_empty() {
             errors.push(FieldError::invalid(
