@@ -1,1 +1,4 @@
-//! drydock-test-course: see `../shared/design/architecture.md`, section 3.
+//! drydock-test-course: every lesson and lab, as a reader would do it. The test is in `tests/`.
+//!
+//! # Invariants
+//! * What a lesson shows is what its commands print; what a check says is what the cluster shows.

@@ -1,1 +1,4 @@
-//! drydock-test-e2e: see `../shared/design/architecture.md`, section 3.
+//! drydock-test-e2e: whole clusters, driven as users drive them. The tests are in `tests/`.
+//!
+//! # Invariants
+//! * Nothing here knows more of Drydock than a person at a terminal: commands, kubectl, processes, files.

@@ -1,1 +1,273 @@
-//! drydock-kit: see `../shared/design/architecture.md`, section 3.
+//! drydock-kit: what the suites share. A drydock of one's own, stock kubectl against it, and waiting for conditions.
+//!
+//! # Invariants
+//! * A [`Drydock`] has a state directory and ports nobody else has; dropping it ends it, whatever the test did.
+//! * Nothing here sleeps for a result: [`eventually`] asks again until the answer is yes or the time is up, and says what it saw last.
+//! * Only processes that were started here are ended, by their ids.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take before a test says it did not happen.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is where it was built")
+}
+
+/// The drydock binary: `DRYDOCK_BINARY`, or the one cargo builds beside the test.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("DRYDOCK_BINARY") {
+            return path.into();
+        }
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--package", "drydock", "--message-format=json"]).current_dir(repository());
+        let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
+        assert!(output.status.success(), "drydock does not build");
+        let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+        let executables = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut paths = executables.filter(|message| message["target"]["name"] == "drydock").filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+        paths.next_back().expect("cargo names the executable")
+    })
+}
+
+/// Ask again until the answer is `Ok`; the last `Err` is what the test fails with.
+///
+/// # Panics
+/// When the time is up.
+#[track_caller]
+pub fn eventually<T>(limit: Duration, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let started = Instant::now();
+    loop {
+        match ask() {
+            Ok(value) => return value,
+            Err(saw) if started.elapsed() > limit => panic!("not within {limit:?}: {saw}"),
+            Err(_) => thread::park_timeout(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
+impl Ran {
+    /// Run a command to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn of(command: &mut Command) -> Ran {
+        let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran { stdout: text(&output.stdout), stderr: text(&output.stderr), status: output.status }
+    }
+
+    /// Its standard output; the test fails when it did not succeed.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert!(self.status.success(), "{}: {}{}", self.status, self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// Its standard error; the test fails when it succeeded.
+    #[track_caller]
+    pub fn refused(self) -> String {
+        assert!(!self.status.success(), "it should have failed, but printed: {}", self.stdout);
+        self.stderr
+    }
+}
+
+/// A drydock of one's own.
+pub struct Drydock {
+    state: TempDir,
+    child: Option<Child>,
+    /// The line it printed when it was ready.
+    pub line: String,
+}
+
+impl Drydock {
+    /// A state directory on which nothing runs.
+    pub fn idle() -> Drydock {
+        let state = tempfile::Builder::new().prefix("drydock-test-").tempdir().expect("a directory can be made");
+        Drydock { state, child: None, line: String::new() }
+    }
+
+    /// A running cluster of this many nodes.
+    #[track_caller]
+    pub fn cluster(nodes: u32) -> Drydock {
+        let mut drydock = Drydock::idle();
+        drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", &nodes.to_string()]);
+        drydock
+    }
+
+    /// The page and its cluster, with the content of the repository.
+    #[track_caller]
+    pub fn serve() -> Drydock {
+        let mut drydock = Drydock::idle();
+        let content = repository();
+        drydock.start(&["serve", "--listen", "127.0.0.1:0", "--api-port", "0", "--no-open", "--content", &content.to_string_lossy()]);
+        drydock
+    }
+
+    /// Start on this state directory and wait for the line that says it is ready.
+    ///
+    /// # Panics
+    /// When it ends instead; with what it said.
+    #[track_caller]
+    pub fn start(&mut self, arguments: &[&str]) {
+        let mut child = self.command(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("drydock starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("it has a standard output"));
+        stdout.read_line(&mut line).expect("its standard output can be read");
+        if !line.contains("ready in") {
+            let mut said = String::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                stderr.read_to_string(&mut said).unwrap_or_default();
+            }
+            let status = child.wait();
+            panic!("drydock {arguments:?} did not become ready ({status:?}): {line}{said}{}", self.log());
+        }
+        self.line = line;
+        self.child = Some(child);
+    }
+
+    /// A drydock command on this state directory.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("--state").arg(self.state.path()).args(arguments);
+        command
+    }
+
+    /// Run a drydock command on this state directory to its end.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.command(arguments))
+    }
+
+    /// A kubectl command with the learner's credentials.
+    pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command.env("KUBECONFIG", self.state.path().join("kubeconfig")).args(arguments);
+        command
+    }
+
+    /// Run kubectl to its end.
+    #[track_caller]
+    pub fn kubectl(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.kubectl_command(arguments))
+    }
+
+    /// Apply a manifest.
+    #[track_caller]
+    pub fn apply(&self, manifest: &str) -> Ran {
+        let path = self.state.path().join("manifest.yaml");
+        fs::write(&path, manifest).expect("the manifest can be written");
+        self.kubectl(&["apply", "-f", &path.to_string_lossy()])
+    }
+
+    /// An object as JSON.
+    #[track_caller]
+    pub fn get(&self, what: &[&str]) -> Value {
+        let arguments: Vec<&str> = ["get", "-o", "json"].into_iter().chain(what.iter().copied()).collect();
+        serde_json::from_str(&self.kubectl(&arguments).ok()).expect("kubectl prints JSON")
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// The end of the cluster's log.
+    pub fn log(&self) -> String {
+        let log = fs::read_to_string(self.state.path().join("cluster.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("\ncluster.log:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
+    }
+
+    /// The process that was started.
+    ///
+    /// # Panics
+    /// When nothing runs.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.as_ref().expect("it runs").id()).expect("process ids are small")
+    }
+
+    /// The process and all its descendants, with the time each began.
+    pub fn family(&self) -> Vec<(i32, String)> {
+        let all = processes();
+        let mut family = vec![self.pid()];
+        let mut at = 0;
+        while at < family.len() {
+            family.extend(all.iter().filter(|process| process.parent == family[at]).map(|process| process.pid));
+            at += 1;
+        }
+        all.into_iter().filter(|process| family.contains(&process.pid)).map(|process| (process.pid, process.began)).collect()
+    }
+
+    /// End it the hard way.
+    ///
+    /// # Panics
+    /// When nothing runs.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it has ended");
+    }
+}
+
+impl Drop for Drydock {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let ended = Command::new("kill").arg(child.id().to_string()).status();
+            if ended.is_err() {
+                child.kill().unwrap_or_default();
+            }
+            child.wait().map(drop).unwrap_or_default();
+        }
+    }
+}
+
+struct Process {
+    pid: i32,
+    parent: i32,
+    began: String,
+}
+
+fn processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").expect("/proc is there").flatten();
+    entries
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+            // A zombie has ended; its parent has not looked yet.
+            (fields.first() != Some(&"Z")).then_some(())?;
+            Some(Process { pid, parent: fields.get(1)?.parse().ok()?, began: (*fields.get(19)?).to_owned() })
+        })
+        .collect()
+}
+
+/// Those of a family that are still alive.
+pub fn alive(family: &[(i32, String)]) -> Vec<i32> {
+    let all = processes();
+    family.iter().filter(|(pid, began)| all.iter().any(|process| process.pid == *pid && process.began == *began)).map(|(pid, _)| *pid).collect()
+}

@@ -1,0 +1,71 @@
+//! `kill -9` at any moment: nothing is left behind, nothing is lost.
+
+use std::fs;
+use std::time::Duration;
+
+use drydock_kit::{Drydock, PATIENCE, alive, eventually};
+
+/// What the design allows a dead drydock's processes.
+const GONE: Duration = Duration::from_secs(5);
+
+fn nothing_is_left(drydock: &Drydock, family: &[(i32, String)]) {
+    eventually(GONE, || match alive(family).as_slice() {
+        [] => Ok(()),
+        left => Err(format!("processes {left:?} are still there")),
+    });
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let state = drydock.state().to_string_lossy().into_owned();
+    assert!(!mounts.contains(&state), "a mount is left: {mounts}");
+}
+
+#[test]
+fn a_killed_drydock_leaves_nothing_and_loses_nothing() {
+    let mut drydock = Drydock::cluster(1);
+    drydock.kubectl(&["create", "deployment", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
+    drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=30s"]).ok();
+    let before = drydock.get(&["deployment", "web"]);
+    let family = drydock.family();
+    assert!(family.len() >= 6, "cluster-init, control plane, node-init, kubelet, workstation, the Pod: {family:?}");
+    drydock.kill();
+    nothing_is_left(&drydock, &family);
+
+    drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", "1"]);
+    let after = drydock.get(&["deployment", "web"]);
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod", "-l", "app=web", "--timeout=60s"]).ok();
+}
+
+#[test]
+fn the_end_leaves_nothing() {
+    let drydock = Drydock::cluster(1);
+    let family = drydock.family();
+    drydock.run(&["cluster", "down"]).ok();
+    nothing_is_left(&drydock, &family);
+}
+
+#[test]
+fn a_kubelet_that_dies_comes_back_and_keeps_its_containers() {
+    let drydock = Drydock::cluster(1);
+    drydock.kubectl(&["run", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod/web", "--timeout=30s"]).ok();
+    let container = |drydock: &Drydock| drydock.get(&["pod", "web"])["status"]["containerStatuses"][0]["containerID"].clone();
+    let before = container(&drydock);
+    let kubelet = |drydock: &Drydock| {
+        let of_role = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.windows(12).any(|part| part == b"role:kubelet"));
+        drydock.family().into_iter().find(|(pid, _)| of_role(*pid))
+    };
+    let first = kubelet(&drydock).expect("a kubelet runs");
+    std::process::Command::new("kill").args(["-9", &first.0.to_string()]).status().unwrap();
+    eventually(PATIENCE, || match kubelet(&drydock) {
+        Some(second) if second != first => Ok(()),
+        other => Err(format!("the kubelet is {other:?}")),
+    });
+    // The log goes through the new kubelet, the container is the old one.
+    eventually(PATIENCE, || {
+        let ran = drydock.kubectl(&["exec", "web", "--", "hostname"]);
+        if ran.status.success() { Ok(()) } else { Err(ran.stderr) }
+    });
+    assert_eq!(container(&drydock), before);
+    assert_eq!(drydock.get(&["pod", "web"])["status"]["containerStatuses"][0]["restartCount"], 0);
+}

@@ -1,0 +1,6 @@
+//! Whole clusters, driven as users drive them.
+
+mod cluster;
+mod command;
+mod crash;
+mod nodes;
