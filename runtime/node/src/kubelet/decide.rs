@@ -142,7 +142,7 @@ fn plan_containers(pod: &Pod, state: &PodState, now: Timestamp, plan: &mut Plan)
         }
     }
     // Once an ordinary container has run, init containers are history.
-    let initialized = spec(pod).containers.iter().any(|container| state.slot(&container.name).current.is_some());
+    let initialized = state.initialized(pod);
     for (kind, container) in init_containers(pod) {
         let slot = state.slot(&container.name);
         match kind {
@@ -153,10 +153,16 @@ fn plan_containers(pod: &Pod, state: &PodState, now: Timestamp, plan: &mut Plan)
                 }
             }
             Kind::Init | Kind::Regular | Kind::Ephemeral => {
-                if initialized || slot.ended().is_some_and(|ended| ended.code == 0) {
+                if initialized || state.init_succeeded(&container.name) {
                     continue;
                 }
-                plan.keep(pod, kind, container, &slot, now);
+                // What it did in a former sandbox is undone.
+                let again = slot.current.as_ref().is_some_and(|attempt| attempt.exit.is_some() && !state.is_present(attempt));
+                if again {
+                    plan.start(pod, kind, &container.name, &slot, now);
+                } else {
+                    plan.keep(pod, kind, container, &slot, now);
+                }
                 return;
             }
         }

@@ -5,6 +5,7 @@
 // upstream: staging/src/k8s.io/client-go/tools/record/events_cache.go
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event, EventSource, Node, ObjectReference, Pod};
@@ -102,25 +103,49 @@ async fn write(client: kube::Client, node: String, mut told: mpsc::UnboundedRece
         let key = (event.about.uid.clone(), event.about.field_path.clone(), event.reason, event.message.clone());
         let namespace = event.about.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        let result = match known.get_mut(&key) {
+        let writing = match known.get_mut(&key) {
             Some(seen) => {
                 seen.count += 1;
                 seen.last = event.at;
                 let patch = serde_json::json!({"count": seen.count, "lastTimestamp": time(event.at)});
-                api.patch(&seen.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+                Writing::Count(seen.name.clone(), patch)
             }
             None => {
                 let nanos = event.at.as_nanosecond();
                 let name = format!("{}.{nanos:x}", event.about.name.as_deref().unwrap_or_default());
-                let object = object(event, &node, &name, &namespace);
-                let last = Timestamp::now();
-                known.insert(key.clone(), Known { name, count: 1, last });
-                api.create(&PostParams::default(), &object).await.map(drop)
+                known.insert(key.clone(), Known { name: name.clone(), count: 1, last: event.at });
+                Writing::New(Box::new(object(event, &node, &name, &namespace)))
             }
         };
-        if let Err(error) = result {
+        if let Err(error) = writing.send(&api).await {
             tracing::debug!(%error, "cannot write an event");
             known.remove(&key);
+        }
+    }
+}
+
+enum Writing {
+    New(Box<Event>),
+    Count(String, serde_json::Value),
+}
+
+impl Writing {
+    /// Write it, again while the API does not answer; what the API refuses is dropped.
+    async fn send(&self, api: &Api<Event>) -> Result<(), kube::Error> {
+        let mut tries = 0;
+        loop {
+            let result = match self {
+                Writing::New(event) => api.create(&PostParams::default(), event).await,
+                Writing::Count(name, patch) => api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await,
+            };
+            tries += 1;
+            match result {
+                Ok(_) => return Ok(()),
+                Err(error @ kube::Error::Api(_)) => return Err(error),
+                // upstream: maxTriesPerEvent
+                Err(error) if tries == 12 => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
         }
     }
 }

@@ -124,6 +124,8 @@ pub(super) enum ImageState {
 pub(super) struct Attempt {
     /// 64 hexadecimal digits.
     pub(super) id: String,
+    /// The sandbox it ran in; empty when that is not known any more.
+    pub(super) sandbox: String,
     /// How many came before it.
     pub(super) number: u32,
     /// Name with tag, as the status shows it.
@@ -188,6 +190,23 @@ impl PodState {
     /// The same, to be changed.
     pub(super) fn slot_mut(&mut self, name: &str) -> &mut Slot {
         self.slots.entry(name.to_owned()).or_default()
+    }
+
+    /// Whether an instance belongs to the present sandbox, or to the last one when the Pod has ended.
+    pub(super) fn is_present(&self, attempt: &Attempt) -> bool {
+        self.sandbox.as_ref().is_none_or(|sandbox| sandbox.id == attempt.sandbox)
+    }
+
+    /// Whether initialization is over: an ordinary container has run in the present sandbox.
+    pub(super) fn initialized(&self, pod: &Pod) -> bool {
+        let mut regular = spec(pod).containers.iter().filter_map(|container| self.slots.get(&container.name)?.current.as_ref());
+        regular.any(|attempt| self.is_present(attempt))
+    }
+
+    /// Whether an init container has done its work in the present sandbox.
+    pub(super) fn init_succeeded(&self, name: &str) -> bool {
+        let current = self.slots.get(name).and_then(|slot| slot.current.as_ref());
+        current.is_some_and(|attempt| attempt.exit.as_ref().is_some_and(|ended| ended.code == 0) && self.is_present(attempt))
     }
 
     /// Whether anything runs.

@@ -58,14 +58,14 @@ pub(super) fn pod_status(pod: &Pod, state: &PodState, old: &PodStatus, host_ip: 
 }
 
 fn init_done(pod: &Pod, state: &PodState) -> bool {
-    if spec(pod).containers.iter().any(|container| state.slot(&container.name).current.is_some()) {
+    if state.initialized(pod) {
         return true;
     }
     init_containers(pod).all(|(kind, container)| {
         let slot = state.slot(&container.name);
         match kind {
             Kind::Sidecar => slot.running().is_some() && slot.started,
-            Kind::Init | Kind::Regular | Kind::Ephemeral => slot.ended().is_some_and(|ended| ended.code == 0),
+            Kind::Init | Kind::Regular | Kind::Ephemeral => state.init_succeeded(&container.name),
         }
     })
 }

@@ -15,6 +15,7 @@ fn pod(spec: serde_json::Value) -> Pod {
 fn attempt(exit: Option<i32>) -> Attempt {
     Attempt {
         id: "a".into(),
+        sandbox: "s".into(),
         number: 0,
         image: "i".into(),
         image_id: "i".into(),
@@ -153,4 +154,15 @@ fn a_missing_image_is_asked_for_again_after_its_back_off() {
         let plan = plan(&pod, &state, now());
         assert_eq!((plan.actions, plan.wake), (actions, wake), "{image:?}");
     }
+}
+
+#[test]
+fn a_new_sandbox_begins_with_initialization() {
+    let pod = pod(json!({"initContainers": [{"name": "first"}, {"name": "second"}], "containers": [{"name": "c"}]}));
+    let mut state = state(&[("first", OK), ("second", OK), ("c", FAILED)]);
+    assert_eq!(plan(&pod, &state, now()).actions, [Action::Start(Kind::Regular, "c".into())]);
+    state.sandbox = Some(Sandbox { id: "another".into(), ip: "10.0.0.2".into() });
+    assert_eq!(plan(&pod, &state, now()).actions, [Action::Start(Kind::Init, "first".into())]);
+    state.slot_mut("first").current.as_mut().unwrap().sandbox = "another".into();
+    assert_eq!(plan(&pod, &state, now()).actions, [Action::Start(Kind::Init, "second".into())]);
 }

@@ -12,6 +12,7 @@ fn attempt(exit: Option<i32>) -> Attempt {
     let reason = if exit == Some(0) { "Completed" } else { "Error" };
     Attempt {
         id: "abc".into(),
+        sandbox: "s".into(),
         number: 2,
         image: "docker.io/library/busybox:latest".into(),
         image_id: "docker.io/library/busybox@sha256:1".into(),

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use drydock_image::{Image, PullError, Pulled};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -128,16 +128,45 @@ pub(super) fn spawn(node: &Arc<Node>, pod: Arc<Pod>, adopted: Adopted) {
     tokio::spawn(worker.run(receiver));
 }
 
+/// The last instance of a container as its status tells it.
+fn lost(status: &ContainerStatus, now: Timestamp) -> Option<Attempt> {
+    let (state, last) = (status.state.clone().unwrap_or_default(), status.last_state.clone().unwrap_or_default());
+    let ended = state.terminated.or(last.terminated.filter(|_| state.running.is_none()));
+    let started = match (&ended, &state.running) {
+        (Some(ended), _) => ended.started_at.as_ref(),
+        (None, Some(running)) => running.started_at.as_ref(),
+        (None, None) => return None,
+    };
+    let id = ended.as_ref().and_then(|ended| ended.container_id.as_ref()).or(status.container_id.as_ref());
+    let exit = match &ended {
+        Some(ended) => Ended {
+            code: ended.exit_code,
+            reason: ended.reason.clone().unwrap_or_default(),
+            message: ended.message.clone(),
+            at: ended.finished_at.as_ref().map_or(now, |time| time.0),
+        },
+        None => Ended { code: 255, reason: "Unknown".to_owned(), message: None, at: now },
+    };
+    Some(Attempt {
+        id: id.and_then(|id| id.strip_prefix("drydock://")).unwrap_or_default().to_owned(),
+        sandbox: String::new(),
+        number: u32::try_from(status.restart_count).unwrap_or(0),
+        image: status.image.clone(),
+        image_id: status.image_id.clone(),
+        created: started.map_or(now, |time| time.0),
+        started: started.map(|time| time.0),
+        exit: Some(exit),
+    })
+}
+
 impl Worker {
     /// Take over what runs already.
     fn begin(&mut self, records: &[Record]) {
         let status = self.pod.status.clone().unwrap_or_default();
-        self.state.start_time = status.start_time.map(|time| time.0).or_else(|| Some(Timestamp::now()));
+        self.state.start_time = status.start_time.as_ref().map(|time| time.0).or_else(|| Some(Timestamp::now()));
         self.state.ended_before = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-        if self.state.ended_before {
-            self.restore_ended(&self.status.clone());
-        }
-        self.state.pod_ip = self.state.sandbox.as_ref().map(|sandbox| sandbox.ip.clone()).or(status.pod_ip);
+        self.restore(&status);
+        self.state.pod_ip = self.state.sandbox.as_ref().map(|sandbox| sandbox.ip.clone()).or_else(|| status.pod_ip.clone());
         for record in records.iter().filter(|record| record.exit.is_none()) {
             let Some((kind, container)) = find_container(&self.pod, &record.container) else { continue };
             self.watch_container(kind, &container, record);
@@ -151,28 +180,15 @@ impl Worker {
         }
     }
 
-    /// A Pod that ended before this kubelet ran: its containers are known from its status alone.
-    fn restore_ended(&mut self, status: &PodStatus) {
+    /// Containers nobody holds any more, because the Pod had ended or the node was off, are known from the status alone.
+    // upstream: containerd internal/cri/server/restart.go gives containers it lost the exit code 255 and the reason Unknown
+    fn restore(&mut self, status: &PodStatus) {
         let all = [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
         for container in all.into_iter().flatten().flatten() {
             let slot = self.state.slot_mut(&container.name);
-            let Some(ended) = container.state.as_ref().and_then(|state| state.terminated.as_ref()).filter(|_| slot.current.is_none()) else {
-                continue;
-            };
-            slot.current = Some(Attempt {
-                id: ended.container_id.as_deref().and_then(|id| id.strip_prefix("drydock://")).unwrap_or_default().to_owned(),
-                number: u32::try_from(container.restart_count).unwrap_or(0),
-                image: container.image.clone(),
-                image_id: container.image_id.clone(),
-                created: ended.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-                started: ended.started_at.as_ref().map(|time| time.0),
-                exit: Some(Ended {
-                    code: ended.exit_code,
-                    reason: ended.reason.clone().unwrap_or_default(),
-                    message: ended.message.clone(),
-                    at: ended.finished_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-                }),
-            });
+            if slot.current.is_none() {
+                slot.current = lost(container, Timestamp::now());
+            }
         }
     }
 
@@ -449,5 +465,36 @@ impl Worker {
 
     fn container(&self, wanted: &str) -> Option<Container> {
         find_container(&self.pod, wanted).map(|(_, container)| container)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lost_containers_have_ended_as_their_status_says() {
+        let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
+        let ended = json!({"exitCode": 3, "reason": "Error", "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:01:00Z", "containerID": "drydock://old"});
+        for (state, last, expected) in [
+            (json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}), json!({}), Some(("new", 255, "Unknown"))),
+            (json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}), json!({"terminated": ended}), Some(("new", 255, "Unknown"))),
+            (json!({"terminated": ended}), json!({}), Some(("old", 3, "Error"))),
+            (json!({"waiting": {"reason": "CrashLoopBackOff"}}), json!({"terminated": ended}), Some(("old", 3, "Error"))),
+            (json!({"waiting": {"reason": "ContainerCreating"}}), json!({}), None),
+        ] {
+            let status: ContainerStatus = serde_json::from_value(json!({
+                "name": "c", "image": "i", "imageID": "i", "ready": true, "restartCount": 4, "containerID": "drydock://new",
+                "state": state, "lastState": last,
+            }))
+            .unwrap();
+            let found = lost(&status, now).map(|attempt| {
+                let exit = attempt.exit.unwrap();
+                assert_eq!(attempt.number, 4);
+                (attempt.id, exit.code, exit.reason)
+            });
+            assert_eq!(found, expected.map(|(id, code, reason)| (id.to_owned(), code, reason.to_owned())), "{state} {last}");
+        }
     }
 }

@@ -37,11 +37,17 @@ const OPTIONAL: [&str; 8] = [
 pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch::Receiver<Option<Update>>) {
     let api: Api<Pod> = Api::namespaced(client, namespace(&pod));
     while updates.changed().await.is_ok() {
+        let mut conflicts = 0;
         loop {
             let Some(update) = updates.borrow_and_update().clone() else { break };
             match write(&api, &pod, &update).await {
                 Ok(()) if update.finish => return,
                 Ok(()) => break,
+                Err(kube::Error::Api(status)) if status.code == 409 && conflicts < 5 => {
+                    conflicts += 1;
+                    tracing::debug!(pod = name(&pod), message = status.message, "somebody else wrote at the same time");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
                 Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {
                     // The object is gone, or another one has its name now.
                     tracing::debug!(pod = name(&pod), message = status.message, "no object to write to");

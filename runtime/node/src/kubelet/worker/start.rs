@@ -290,6 +290,7 @@ impl Worker {
 pub(in crate::kubelet) fn attempt(record: &Record) -> Attempt {
     Attempt {
         id: record.id.clone(),
+        sandbox: record.sandbox.clone(),
         number: record.attempt,
         image: record.image_tag.clone(),
         image_id: record.image_ref.clone(),
