@@ -232,3 +232,45 @@ fn set_owned(status: &mut DeploymentStatus, condition: DeploymentCondition, now:
     let condition = DeploymentCondition { last_update_time: condition.last_update_time.or(Some(Time(now))), ..condition };
     status.conditions.get_or_insert_default().push(condition);
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_767_225_600 + seconds).expect("a time")
+    }
+
+    #[test]
+    fn conditions_change_only_with_status_or_reason() {
+        let note = |status, reason| Note { status, reason, message: String::new() };
+        let mut status = DeploymentStatus::default();
+        set(&mut status, PROGRESSING, note(TRUE, "NewReplicaSetCreated"), at(0));
+        set(&mut status, PROGRESSING, note(TRUE, "NewReplicaSetCreated"), at(1));
+        let times = |status: &DeploymentStatus| {
+            let found = find(status, PROGRESSING).expect("a condition");
+            [found.last_transition_time.clone(), found.last_update_time.clone()].map(|time| time.map(|time| time.0))
+        };
+        assert_eq!(times(&status), [Some(at(0)), Some(at(0))]);
+        set(&mut status, PROGRESSING, note(TRUE, DONE), at(2));
+        assert_eq!(times(&status), [Some(at(0)), Some(at(2))], "another reason is an update, not a transition");
+        set(&mut status, PROGRESSING, note(FALSE, TIMED_OUT), at(3));
+        assert_eq!(times(&status), [Some(at(3)), Some(at(3))]);
+    }
+
+    #[test]
+    fn the_deadline_counts_from_the_last_step() {
+        for (name, reason, now, expected) in [
+            ("under way", "ReplicaSetUpdated", 10, false),
+            ("too long", "ReplicaSetUpdated", 61, true),
+            ("done", DONE, 1000, false),
+            ("late already", TIMED_OUT, 1, true),
+        ] {
+            let condition = json!({"type": PROGRESSING, "status": "True", "reason": reason, "lastUpdateTime": at(0)});
+            let status: DeploymentStatus = serde_json::from_value(json!({"conditions": [condition]})).expect("a status");
+            assert_eq!(deadline_passed(&status, 60, at(now)), expected, "{name}");
+        }
+    }
+}

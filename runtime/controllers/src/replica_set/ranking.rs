@@ -55,8 +55,9 @@ fn created(candidate: &Pod) -> Option<Timestamp> {
 }
 
 /// Ages are compared by their magnitude only, so that a Pod a second older is not always the survivor.
+// upstream: pkg/controller/controller_utils.go logarithmicRankDiff
 fn younger_first(one: Option<Timestamp>, other: Option<Timestamp>, now: Timestamp) -> Ordering {
-    let magnitude = |time: Option<Timestamp>| time.map_or(0, |time| now.duration_since(time).as_secs().max(1).ilog2() + 1);
+    let magnitude = |time: Option<Timestamp>| time.map_or(-1, |time| now.duration_since(time).as_nanos().checked_ilog2().map_or(-1, i64::from));
     magnitude(one).cmp(&magnitude(other))
 }
 
@@ -94,6 +95,17 @@ mod tests {
             sort_for_deletion(&mut pods, &[], Timestamp::now());
             assert_eq!(pods[0].metadata.name, worse.metadata.name);
         }
+        let young = {
+            let mut pod = (*best).clone();
+            pod.metadata.name = Some("young".into());
+            let condition = pod.status.as_mut().and_then(|status| status.conditions.as_mut()).and_then(|conditions| conditions.first_mut());
+            let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-01-01T00:00:50Z".parse().expect("a time"));
+            condition.expect("a condition").last_transition_time = Some(time);
+            Arc::new(pod)
+        };
+        let mut pods = vec![Arc::clone(&best), young];
+        sort_for_deletion(&mut pods, &[], "2026-01-01T00:01:00Z".parse().expect("a time"));
+        assert_eq!(pods[0].metadata.name.as_deref(), Some("young"), "ten seconds against fifty");
         let crowded = candidate("crowded", "a", "Running", true, 0, None);
         let mut pods = vec![Arc::clone(&best), Arc::clone(&crowded)];
         sort_for_deletion(&mut pods, &[Arc::clone(&crowded), Arc::clone(&crowded), best], Timestamp::now());
