@@ -32,7 +32,7 @@ use crate::pki::Authority;
 use crate::spawn::init::inherited;
 use crate::spawn::machines::Machines;
 use crate::spawn::protocol::{self, Begin, ClusterMessage};
-use crate::workstation::{Seat, Setup};
+use crate::workstation::{As, Seat, Setup};
 pub(crate) use boot::BootError;
 use nodes::NodePlan;
 use snapshots::{PRISTINE, Snapshots};
@@ -211,12 +211,16 @@ impl Plant {
         self.store.restore(Revision(revision), "lab", name, keep_on_restore).map(drop).map_err(|error| error.to_string())
     }
 
-    /// Back to how the cluster was right after its first boot, the learner's home included.
+    /// Back to how the cluster was right after its first boot, the learner's home and temporary files included.
     pub(crate) async fn reset(&self) -> Result<(), String> {
         self.restore(PRISTINE).await?;
-        match self.workstation.get() {
-            Some((_, setup)) => setup.reset_home().map_err(|error| error.to_string()),
-            None => Ok(()),
+        let Some((seat, setup)) = self.workstation.get() else { return Ok(()) };
+        setup.reset_home().map_err(|error| error.to_string())?;
+        let empty = ["sh", "-c", "rm -rf /tmp/* /tmp/.[!.]*"];
+        match seat.run(As::Root, &empty, b"").await {
+            Ok((0, _, _)) => Ok(()),
+            Ok((_, _, said)) => Err(format!("/tmp of the workstation: {}", String::from_utf8_lossy(&said).trim())),
+            Err(error) => Err(format!("/tmp of the workstation: {error}")),
         }
     }
 
