@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -27,6 +28,21 @@ use crate::ApiServer;
 use crate::authenticate::Authenticator;
 use crate::body::{self, Body, BoxError};
 use crate::identity::Identity;
+
+/// How long a client may take for its handshake.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Small answers at once, and an end for connections whose machine vanished: its network goes without a word when it is switched off, and
+/// a watch has nothing to send that would tell.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    stream.set_nodelay(true)?;
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &15)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &5)?;
+    setsockopt(stream, sockopt::TcpKeepCount, &3)?;
+    Ok(())
+}
 
 /// Why a TLS configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -96,13 +112,17 @@ impl ApiServer {
     }
 
     async fn serve_connection(&self, acceptor: TlsAcceptor, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "set TCP_NODELAY");
+        if let Err(error) = tune(&stream) {
+            tracing::debug!(%error, "set socket options");
         }
-        let stream = match acceptor.accept(stream).await {
-            Ok(stream) => stream,
-            Err(error) => {
+        let stream = match tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS handshake failed");
+                return;
+            }
+            Err(_elapsed) => {
+                tracing::debug!("TLS handshake not finished in time");
                 return;
             }
         };

@@ -3,6 +3,7 @@
 #![allow(clippy::too_many_lines, reason = "tables of cases are long and flat")]
 
 mod audit;
+mod extensions;
 mod identity;
 mod kubectl;
 mod lists;
