@@ -36,7 +36,9 @@ fn a_pod_can_be_looked_into() {
     // A forwarded port reaches it, by its name and by its Deployment's.
     let mut forward = drydock.kubectl_command(&["port-forward", "pod/web", ":80"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(forward.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    // Kept open: kubectl goes on writing to it.
+    let mut said = BufReader::new(forward.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
     let port = line.trim_start_matches("Forwarding from 127.0.0.1:").split(' ').next().unwrap().to_owned();
     let page = drydock_kit::Ran::of(std::process::Command::new("curl").args(["-s", &format!("http://127.0.0.1:{port}/")])).ok();
     forward.kill().unwrap();

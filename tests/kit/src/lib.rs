@@ -217,7 +217,8 @@ impl Drydock {
         let mut family = vec![self.pid()];
         let mut at = 0;
         while at < family.len() {
-            family.extend(all.iter().filter(|process| process.parent == family[at]).map(|process| process.pid));
+            let parent = family[at];
+            family.extend(all.iter().filter(|process| process.parent == parent).map(|process| process.pid));
             at += 1;
         }
         all.into_iter().filter(|process| family.contains(&process.pid)).map(|process| (process.pid, process.began)).collect()
