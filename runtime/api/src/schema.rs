@@ -451,12 +451,17 @@ fn decorate(name: &str, definition: &mut Value) {
     if let Some(properties) = properties {
         properties.retain(|field, _| !is_later(name, field));
     }
-    // k8s-openapi has metadata in every kind and says so; upstream requires it of Events alone.
-    if name != "io.k8s.api.core.v1.Event"
+    // k8s-openapi has some fields in every object and says so; upstream asks metadata of Events alone, and no name of a reference.
+    let optional = match name {
+        "io.k8s.api.core.v1.Event" => "",
+        "io.k8s.api.core.v1.LocalObjectReference" => "name",
+        _ => "metadata",
+    };
+    if !optional.is_empty()
         && let Some(map) = definition.as_object_mut()
         && let Some(required) = map.get_mut("required").and_then(Value::as_array_mut)
     {
-        required.retain(|field| field != "metadata");
+        required.retain(|field| field != optional);
         if required.is_empty() {
             map.remove("required");
         }
