@@ -110,6 +110,29 @@ fn who_runs_ahead_is_never_told_no() {
 }
 
 #[test]
+fn a_look_that_several_exercises_have_opens_no_later_one() {
+    const AGAIN: &str = "{id: again, say: s, let: {was: {object: {kind: Pod, name: b}, at: baseline}}, \
+                         expect: {object: {kind: Pod, name: b}, where: metadata.resourceVersion != was.metadata.resourceVersion}}";
+    let mut play = Play::new(vec![
+        unit("one", UnitKind::Exercise, "kubectl run a\nkubectl get pods", &[MAKE]),
+        unit("two", UnitKind::Exercise, "kubectl run b", &["{id: other, say: s, expect: {object: {kind: Pod, name: b}}}"]),
+        unit("three", UnitKind::Exercise, "kubectl get pods\nkubectl delete pods --all", &[AGAIN]),
+    ]);
+    play.command("kubectl run a");
+    play.pod("a", json!({}));
+    assert_eq!(play.of("made"), Pass);
+    // The end of the first exercise, and a look of one's own: both are in the third one too, whose Pod is not there yet.
+    play.command("kubectl get pods");
+    play.judge();
+    play.command("kubectl run b");
+    play.pod("b", json!({}));
+    assert_eq!(play.of("other"), Pass);
+    assert_eq!(play.of("again"), Fail);
+    play.pod("b", json!({"new": "yes"}));
+    assert_eq!(play.of("again"), Pass);
+}
+
+#[test]
 fn a_latched_check_stays_green_and_says_what_was_lost() {
     let mut play = two();
     play.pod("a", json!({}));
