@@ -1,16 +1,18 @@
 //! Pod: defaults, status on creation, what an update may change.
 // upstream: pkg/registry/core/pod/strategy.go, pkg/apis/core/validation/validation.go ValidatePodUpdate
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     pod_spec::{defaults, validation},
     pods_print,
 };
 use crate::{
-    field_error::FieldError,
+    field_error::{FieldError, go_quote},
     registry::{Resource, Rules, Subresource},
 };
 
@@ -292,27 +294,121 @@ fn strip_seconds(toleration: &mut Value) {
 
 /// The fields that differ, in the manner of the diff upstream appends.
 fn difference(new: &Value, old: &Value) -> String {
-    let empty = Map::new();
-    let (new, old) = (
-        new.as_object().unwrap_or(&empty),
-        old.as_object().unwrap_or(&empty),
-    );
-    let mut lines = vec![
-        "  core.PodSpec{".to_owned(),
-        "  \t... // other fields".to_owned(),
-    ];
-    let fields: std::collections::BTreeSet<&String> = new.keys().chain(old.keys()).collect();
-    for field in fields.into_iter().filter(|f| new.get(*f) != old.get(*f)) {
-        let mut letters = field.chars();
-        let go = letters
-            .next()
-            .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
-            .unwrap_or_default();
-        let shown =
-            |map: &Map<String, Value>| map.get(field).map_or("nil".to_owned(), Value::to_string);
-        lines.push(format!("- \t{go}: {},", shown(old)));
-        lines.push(format!("+ \t{go}: {},", shown(new)));
-    }
+    let mut lines = vec!["  core.PodSpec{".to_owned()];
+    differing_fields(new, old, 1, &mut lines);
     lines.push("  }\n".to_owned());
     lines.join("\n")
+}
+
+fn differing_fields(new: &Value, old: &Value, depth: usize, lines: &mut Vec<String>) {
+    let tabs = "\t".repeat(depth);
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.clone())
+            .collect()
+    };
+    let all: BTreeSet<String> = keys(new).union(&keys(old)).cloned().collect();
+    let (same, different): (Vec<String>, Vec<String>) =
+        all.into_iter().partition(|f| new.get(f) == old.get(f));
+    if !same.is_empty() {
+        lines.push(format!("  {tabs}... // {} identical fields", same.len()));
+    }
+    for field in different {
+        let go = go_field(&field);
+        let (new, old) = (&new[field.as_str()], &old[field.as_str()]);
+        match (new, old) {
+            (Value::Object(_), Value::Object(_)) => {
+                lines.push(format!("  {tabs}{go}: {{"));
+                differing_fields(new, old, depth + 1, lines);
+                lines.push(format!("  {tabs}}},"));
+            }
+            (Value::Array(new), Value::Array(old)) if new.len() == old.len() => {
+                lines.push(format!("  {tabs}{go}: {{"));
+                differing_items(new, old, depth + 1, lines);
+                lines.push(format!("  {tabs}}},"));
+            }
+            _ => {
+                lines.push(format!("- {tabs}{go}: {},", shown(old)));
+                lines.push(format!("+ {tabs}{go}: {},", shown(new)));
+            }
+        }
+    }
+}
+
+fn differing_items(new: &[Value], old: &[Value], depth: usize, lines: &mut Vec<String>) {
+    let tabs = "\t".repeat(depth);
+    for (new, old) in new.iter().zip(old) {
+        if new == old {
+            lines.push(format!("  {tabs}... // 1 identical element"));
+        } else if new.is_object() && old.is_object() {
+            lines.push(format!("  {tabs}{{"));
+            differing_fields(new, old, depth + 1, lines);
+            lines.push(format!("  {tabs}}},"));
+        } else {
+            lines.push(format!("- {tabs}{},", shown(old)));
+            lines.push(format!("+ {tabs}{},", shown(new)));
+        }
+    }
+}
+
+fn go_field(field: &str) -> String {
+    let mut letters = field.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+        .unwrap_or_default()
+}
+
+fn shown(value: &Value) -> String {
+    let joined = |parts: Vec<String>| format!("{{{}}}", parts.join(", "));
+    match value {
+        Value::Null => "nil".to_owned(),
+        Value::String(text) => go_quote(text),
+        Value::Array(items) => joined(items.iter().map(shown).collect()),
+        Value::Object(map) => joined(
+            map.iter()
+                .map(|(key, value)| format!("{}: {}", go_field(key), shown(value)))
+                .collect(),
+        ),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_shows_only_what_differs() {
+        let old = json!({"dnsPolicy": "Default", "containers": [{"name": "a", "image": "x"}]});
+        let mut new = old.clone();
+        new["containers"][0]["command"] = json!(["sh", "-c"]);
+        new["nodeName"] = json!("n");
+        assert_eq!(
+            difference(&new, &old),
+            "  core.PodSpec{\n  \t... // 1 identical fields\n  \tContainers: {\n  \t\t{\n  \t\t\t... // 2 identical fields\n- \t\t\tCommand: nil,\n+ \t\t\tCommand: {\"sh\", \"-c\"},\n  \t\t},\n  \t},\n- \tNodeName: nil,\n+ \tNodeName: \"n\",\n  }\n"
+        );
+    }
+
+    #[test]
+    fn the_class_follows_requests_and_limits() {
+        let with =
+            |resources: Value| json!({"containers": [{"name": "a", "resources": resources}]});
+        let both = json!({"cpu": "1", "memory": "1Gi"});
+        let cases = [
+            (json!({}), "BestEffort"),
+            (json!({"requests": {"cpu": "1"}}), "Burstable"),
+            (json!({"requests": both, "limits": both}), "Guaranteed"),
+            (
+                json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": both}),
+                "Burstable",
+            ),
+        ];
+        for (resources, expected) in cases {
+            assert_eq!(qos_class(&with(resources.clone())), expected, "{resources}");
+        }
+    }
 }
