@@ -116,7 +116,7 @@ test('a site under another name, or without the token, gets nothing', async () =
   assert.equal(foreign, 403);
   const { request } = await import('node:http');
   const status = await new Promise((resolve, reject) => {
-    const asked = request({ host: '127.0.0.1', port, path: '/', headers: { host: 'evil.example' } }, (answer) => resolve(answer.statusCode));
+    const asked = request({ host: '127.0.0.1', port, path: '/', headers: { host: 'evil.example' } }, (answer) => resolve(answer.resume().statusCode));
     asked.on('error', reject).end();
   });
   assert.equal(status, 403);
