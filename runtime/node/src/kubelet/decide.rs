@@ -167,8 +167,14 @@ fn plan_containers(pod: &Pod, state: &PodState, now: Timestamp, plan: &mut Plan)
             }
         }
     }
+    // Containers are started one after the other: a postStart hook holds back those that do not run yet.
+    let mut held_back = false;
     for container in &spec(pod).containers {
-        plan.keep(pod, Kind::Regular, container, &state.slot(&container.name), now);
+        let slot = state.slot(&container.name);
+        if !held_back || slot.running().is_some() {
+            plan.keep(pod, Kind::Regular, container, &slot, now);
+        }
+        held_back |= slot.hooking;
     }
 }
 

@@ -98,6 +98,8 @@ pub(super) struct Slot {
     pub(super) started: bool,
     /// The readiness probe succeeded, or there is none.
     pub(super) ready: bool,
+    /// Its postStart hook runs: it is not ready, and nothing after it is started.
+    pub(super) hooking: bool,
     /// A liveness or startup probe wants it restarted: the sentence of the Killing event.
     pub(super) unhealthy: Option<String>,
 }

@@ -76,7 +76,7 @@ fn container_status(pod: &Pod, kind: Kind, container: &Container, state: &PodSta
     let (state, last_state) = container_states(&slot, idle);
     let (ready, started) = match kind {
         Kind::Init => (slot.ended().is_some_and(|ended| ended.code == 0), running),
-        Kind::Regular | Kind::Sidecar => (running && slot.started && slot.ready, running && slot.started),
+        Kind::Regular | Kind::Sidecar => (running && slot.started && slot.ready && !slot.hooking, running && slot.started),
         Kind::Ephemeral => (false, running),
     };
     let current = slot.current.as_ref();

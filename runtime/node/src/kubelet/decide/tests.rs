@@ -166,3 +166,13 @@ fn a_new_sandbox_begins_with_initialization() {
     state.slot_mut("first").current.as_mut().unwrap().sandbox = "another".into();
     assert_eq!(plan(&pod, &state, now()).actions, [Action::Start(Kind::Init, "second".into())]);
 }
+
+#[test]
+fn a_hook_that_runs_holds_back_the_containers_after_its_own() {
+    let pod = pod(json!({"containers": [{"name": "one"}, {"name": "two"}]}));
+    let mut state = state(&[("one", RUNNING), ("two", MISSING)]);
+    state.slot_mut("one").hooking = true;
+    assert_eq!(plan(&pod, &state, now()).actions, []);
+    state.slot_mut("one").hooking = false;
+    assert_eq!(plan(&pod, &state, now()).actions, [Action::Start(Kind::Regular, "two".into())]);
+}

@@ -53,6 +53,15 @@ fn object(record: &Record) -> Value {
         Record { started: Some(_), .. } => "running",
         _ => "created",
     };
+    let mut status = json!({"state": state});
+    if let Some(started) = record.started {
+        status["startedAt"] = json!(started);
+    }
+    if let Some(exit) = &record.exit {
+        status["exitCode"] = json!(exit.code);
+        status["reason"] = json!(exit.reason);
+        status["finishedAt"] = json!(exit.at);
+    }
     json!({
         "spec": {
             "id": record.id,
@@ -63,13 +72,7 @@ fn object(record: &Record) -> Value {
             "container": record.container,
             "labels": record.labels,
         },
-        "status": {
-            "state": state,
-            "exitCode": record.exit.as_ref().map(|exit| exit.code),
-            "reason": record.exit.as_ref().map(|exit| exit.reason.clone()),
-            "startedAt": record.started,
-            "finishedAt": record.exit.as_ref().map(|exit| exit.at),
-        },
+        "status": status,
     })
 }
 

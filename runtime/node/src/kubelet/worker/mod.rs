@@ -74,6 +74,15 @@ pub(super) enum Message {
         /// The verdict.
         success: bool,
     },
+    /// A postStart hook ended.
+    Hooked {
+        /// Container name.
+        container: String,
+        /// The instance.
+        id: String,
+        /// How.
+        result: Result<(), String>,
+    },
     /// Something volumes are made of changed; says which Pods it concerns.
     VolumesChanged(Box<dyn Fn(&Pod) -> bool + Send>),
 }
@@ -95,6 +104,7 @@ struct Worker {
     images: HashMap<String, Image>,
     probes: HashMap<String, Probes>,
     stops: Vec<AbortOnDropHandle<()>>,
+    hooks: HashMap<String, AbortOnDropHandle<()>>,
     status: PodStatus,
     updates: watch::Sender<Option<Update>>,
     publisher: Option<tokio::task::JoinHandle<()>>,
@@ -118,6 +128,7 @@ pub(super) fn spawn(node: &Arc<Node>, pod: Arc<Pod>, adopted: Adopted) {
         images: HashMap::new(),
         probes: HashMap::new(),
         stops: Vec::new(),
+        hooks: HashMap::new(),
         updates,
         publisher: Some(publisher),
         mount_backoff: super::backoff::Backoff::new(Duration::from_millis(500), Duration::from_secs(122)),
@@ -271,6 +282,7 @@ impl Worker {
             Message::SandboxRemoved => self.sandbox_removed(),
             Message::Pulled { container, image, result, took } => self.pulled(&container, &image, result, took),
             Message::Probe { container, id, kind, success } => self.probed(&container, &id, kind, success),
+            Message::Hooked { container, id, result } => self.hooked(&container, &id, result),
             Message::VolumesChanged(concerns) if concerns(&self.pod) => self.refresh_volumes().await,
             Message::VolumesChanged(_) => {}
         }
@@ -307,12 +319,13 @@ impl Worker {
         }
         let message = start::termination_message(&record, &exit, policy.as_deref());
         self.probes.remove(&record.container);
+        self.hooks.remove(&record.container);
         let slot = self.state.slot_mut(&record.container);
         slot.stopping = false;
         slot.unhealthy = None;
         slot.waiting = None;
         slot.image = ImageState::Unknown;
-        (slot.started, slot.ready) = (false, false);
+        (slot.started, slot.ready, slot.hooking) = (false, false, false);
         if let Some(current) = slot.current.as_mut().filter(|current| current.id == id) {
             let RecordExit { code, reason, at } = exit;
             current.exit = Some(Ended { code, reason, message, at });
@@ -334,7 +347,8 @@ impl Worker {
         slot.unhealthy = None;
         slot.waiting = None;
         slot.image = ImageState::Unknown;
-        (slot.started, slot.ready) = (false, false);
+        (slot.started, slot.ready, slot.hooking) = (false, false, false);
+        self.hooks.remove(container);
         self.probes.remove(container);
     }
 
@@ -426,6 +440,7 @@ impl Worker {
 
     async fn clean_up(&mut self) {
         self.probes.clear();
+        self.hooks.clear();
         self.stops.clear();
         let uid = uid(&self.pod).to_owned();
         let own: Vec<Record> = self.node.records.all().into_iter().filter(|record| record.uid == uid).collect();

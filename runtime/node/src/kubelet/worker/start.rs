@@ -8,14 +8,16 @@
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use drydock_container::{ContainerSpec, Mount, PidMode};
 use drydock_image::Image;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Secret};
 use kube::api::Api;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::Worker;
+use super::{Message, Worker};
 use super::sandbox::RECORD;
 use crate::init::protocol::Failure;
 use crate::kubelet::assemble::{Parts, container_spec, stop_signal};
@@ -214,9 +216,9 @@ impl Worker {
                 self.tell_container(&container.name, Severity::Normal, "Started", "Container started");
                 self.watch_container(kind, container, &record);
                 if record.exit.is_some() {
-                    self.node.tell(uid(&self.pod), super::Message::Exited { id: record.id.clone() });
+                    self.node.tell(uid(&self.pod), Message::Exited { id: record.id.clone() });
                 } else {
-                    self.post_start(container, &record).await;
+                    self.post_start(container, &record);
                 }
             }
             Err(failure) => self.start_failed(container, record, &failure),
@@ -267,12 +269,29 @@ impl Worker {
         }
     }
 
-    async fn post_start(&mut self, container: &Container, record: &Record) {
+    /// Run the postStart hook beside everything else.
+    fn post_start(&mut self, container: &Container, record: &Record) {
         let Some(hook) = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone()) else { return };
-        if let Err(error) = crate::kubelet::hook::run(&self.node, container, record, &hook).await {
-            tracing::debug!(container = container.name, error, "postStart");
-            self.tell_container(&container.name, Severity::Warning, "FailedPostStartHook", "PostStartHook failed");
-            self.state.slot_mut(&container.name).unhealthy = Some("FailedPostStartHook".to_owned());
+        self.state.slot_mut(&container.name).hooking = true;
+        let (node, spec, record) = (Arc::clone(&self.node), container.clone(), record.clone());
+        let task = tokio::spawn(async move {
+            let result = crate::kubelet::hook::run(&node, &spec, &record, &hook).await;
+            node.tell(&record.uid, Message::Hooked { container: spec.name, id: record.id.clone(), result });
+        });
+        self.hooks.insert(container.name.clone(), AbortOnDropHandle::new(task));
+    }
+
+    /// A container whose hook failed is stopped, and started again as its Pod says.
+    pub(super) fn hooked(&mut self, container: &str, id: &str, result: Result<(), String>) {
+        let slot = self.state.slot_mut(container);
+        if slot.running().is_none_or(|current| current.id != id) {
+            return;
+        }
+        slot.hooking = false;
+        if let Err(error) = result {
+            tracing::debug!(container, error, "postStart");
+            slot.unhealthy = Some("FailedPostStartHook".to_owned());
+            self.tell_container(container, Severity::Warning, "FailedPostStartHook", "PostStartHook failed");
         }
     }
 
