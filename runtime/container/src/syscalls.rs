@@ -193,9 +193,12 @@ pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<(), 
 
 /// All signals at their default action, none blocked: what a program expects to start with.
 pub(crate) fn default_signals() -> Result<(), Errno> {
+    // The kernel's own structure of zeros: SIG_DFL, no flags, an empty mask. The C library's function would leave out the two signals
+    // it keeps for itself, which may come to us ignored.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code of ours; refused signals (KILL, STOP, the two glibc keeps) need nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: SIG_DFL runs no code of ours; the kernel reads the array and writes nothing. Refused signals (KILL, STOP) need nothing.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), size_of::<u64>()) };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask()
 }

@@ -111,7 +111,11 @@ impl Seat {
         let process = ProcessSpec {
             args,
             env: self.environment(who, env),
-            cwd: if cwd.is_empty() { HOME.into() } else { cwd.into() },
+            cwd: match (&self.inner.user, cwd) {
+                (Some(_), "") => HOME.into(),
+                (None, "") => "/".into(),
+                (_, cwd) => cwd.into(),
+            },
             user: self.user(who),
             tty: terminal.is_some(),
             terminal_size: terminal,
