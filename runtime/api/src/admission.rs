@@ -90,7 +90,8 @@ fn mount_token(spec: &mut Value, suffix: &str) {
     }
 }
 
-fn tolerate(spec: &mut Value) {
+/// Gives a Pod that says nothing of it five minutes on a node that fails.
+pub(crate) fn tolerate(spec: &mut Value) {
     if !spec["tolerations"].is_array() {
         spec["tolerations"] = json!([]);
     }

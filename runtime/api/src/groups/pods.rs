@@ -12,6 +12,7 @@ use super::{
     pods_print,
 };
 use crate::{
+    admission,
     field_error::{FieldError, go_quote},
     registry::{Resource, Rules, Subresource},
 };
@@ -73,6 +74,22 @@ impl Rules for PodRules {
         let mut defaulted = new.clone();
         defaults::set_pod(&mut defaulted["spec"]);
         new["status"] = json!({"phase": "Pending", "qosClass": qos_class(&defaulted["spec"])});
+    }
+
+    /// What admission once filled in, a writer may leave out.
+    // upstream: plugin/pkg/admission/priority and defaulttolerationseconds, on update
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        let Some(spec) = new.get_mut("spec").filter(|s| s.is_object()) else {
+            return;
+        };
+        for field in ["priority", "preemptionPolicy"] {
+            if let (None, Some(value)) = (spec.get(field), old["spec"].get(field)) {
+                spec[field] = value.clone();
+            }
+        }
+        if old["spec"].get("tolerations").is_some() {
+            admission::tolerate(spec);
+        }
     }
 
     fn prepare_subresource_update(&self, subresource: Subresource, new: &mut Value, old: &Value) {
@@ -391,6 +408,21 @@ mod tests {
             difference(&new, &old),
             "  core.PodSpec{\n  \t... // 1 identical fields\n  \tContainers: {\n  \t\t{\n  \t\t\t... // 2 identical fields\n- \t\t\tCommand: nil,\n+ \t\t\tCommand: {\"sh\", \"-c\"},\n  \t\t},\n  \t},\n- \tNodeName: nil,\n+ \tNodeName: \"n\",\n  }\n"
         );
+    }
+
+    #[test]
+    fn a_writer_may_leave_out_what_admission_filled_in() {
+        let mut pod = json!({"metadata": {"name": "a", "namespace": "default"}, "spec": {"priority": 0, "preemptionPolicy": "Never", "automountServiceAccountToken": false}});
+        let bare = pod.clone();
+        admission::admit_pod(&mut pod, Some(&json!({})), "abcde").unwrap();
+        let mut new = bare;
+        for field in ["priority", "preemptionPolicy"] {
+            new["spec"].as_object_mut().unwrap().remove(field);
+        }
+        PodRules.prepare_update(&mut new, &pod);
+        for field in ["priority", "preemptionPolicy", "tolerations"] {
+            assert_eq!(new["spec"][field], pod["spec"][field], "{field}");
+        }
     }
 
     #[test]
