@@ -394,7 +394,7 @@ fn nothing_is_left_after_success_or_failure(fence: &Fence) {
         Sandbox::create(&SandboxConfig { sysctls, ..SandboxConfig::default() }, None).unwrap_err();
     }
     assert_eq!(state(), before);
-    assert_eq!(nix::sys::wait::waitpid(None, None), Err(nix::errno::Errno::ECHILD));
+    assert_eq!(nix::sys::wait::waitpid(None, Some(nix::sys::wait::WaitPidFlag::WNOHANG)), Err(nix::errno::Errno::ECHILD));
 }
 
 fn containers_of_a_sandbox_share_what_pods_share(fence: &Fence) {

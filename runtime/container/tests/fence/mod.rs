@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Uid, fork, getgid, getuid, pipe, setresgid, setresuid};
+use nix::unistd::{ForkResult, Pid, Uid, fork, getgid, getuid, pipe, setresgid, setresuid};
 
 /// First host id of the tests' user namespace when started as root.
 const BASE: u32 = 1_700_000_000;
@@ -149,8 +149,22 @@ fn behind(fence: &Fence, cases: &[Case]) -> i32 {
 
 fn passes(fence: &Fence, (name, case): &Case) -> bool {
     let passed = catch_unwind(AssertUnwindSafe(|| case(fence))).is_ok();
+    if !passed {
+        end_leftovers();
+    }
     println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
     passed
+}
+
+/// What a failed case did not get to end would be waited for by a later one. This process is PID 1 of a pid namespace of its own, so
+/// "everybody" is everybody behind the fence.
+fn end_leftovers() {
+    assert_eq!(std::process::id(), 1);
+    match nix::sys::signal::kill(Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+        Err(errno) => panic!("kill what is left: {errno}"),
+    }
+    while waitpid(None, None).is_ok() {}
 }
 
 fn write_maps(pid: i32, root: bool) {
