@@ -50,6 +50,7 @@ pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock
     tasks.spawn(replica_set::run(shared.controller("replicaset-controller")));
     tasks.spawn(endpoints::run_endpoints(shared.controller("endpoint-controller")));
     tasks.spawn(endpoints::run_slices(shared.controller("endpointslice-controller")));
+    tasks.spawn(endpoints::run_mirror(shared.controller("endpointslicemirroring-controller")));
     tasks.spawn(node_ipam::run(shared.controller("node-ipam-controller")));
     tasks.spawn(node_lifecycle::run(shared.controller("node-controller")));
     tasks.spawn(taint_eviction::run(shared.controller("taint-eviction-controller")));

@@ -4,6 +4,7 @@
 // upstream: pkg/controller/endpoint, pkg/controller/endpointslice, staging/src/k8s.io/endpointslice
 
 mod backends;
+mod mirror;
 mod slices;
 mod subsets;
 
@@ -25,6 +26,7 @@ use crate::queue::Queue;
 use crate::recorder::Kind;
 use crate::shared::{Controller, MANAGER};
 
+pub(crate) use mirror::run as run_mirror;
 pub(crate) use slices::run as run_slices;
 
 const WORKERS: usize = 5;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
 
@@ -21,8 +21,8 @@ use crate::queue::Queue;
 use crate::recorder::Kind;
 use crate::shared::Controller;
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 /// The most endpoints of one slice.
 const MOST: usize = 100;
@@ -62,7 +62,8 @@ async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Durat
     let wanted = wanted(&service, &selected(&controller, &service, &selector), &zone);
     let mine = |slice: &Arc<EndpointSlice>| is_ours(slice) && slice.labels().get(SERVICE_NAME) == Some(&key.name) && slice.metadata.deletion_timestamp.is_none();
     let existing: Vec<_> = controller.caches.slices.in_namespace(&key.namespace).into_iter().filter(mine).collect();
-    let result = write(&controller, &service, &wanted, existing).await;
+    let target = Target { namespace: key.namespace.clone(), name: key.name.clone(), labels: labels(&service), owner: controller_reference(&*service) };
+    let result = write(&controller, &target, &wanted, existing).await;
     if let Err(error) = &result {
         if error.is_namespace_terminating() {
             return Ok(None);
@@ -76,9 +77,25 @@ async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Durat
 
 /// What a slice is to say.
 #[derive(Clone, Debug, PartialEq)]
-struct Content {
-    ports: Vec<EndpointPort>,
-    endpoints: Vec<Endpoint>,
+pub(super) struct Content {
+    pub(super) ports: Vec<EndpointPort>,
+    pub(super) endpoints: Vec<Endpoint>,
+}
+
+impl Content {
+    /// Cuts it at a hundred endpoints.
+    pub(super) fn cut(self) -> Vec<Self> {
+        self.endpoints.chunks(MOST).map(|endpoints| Self { ports: self.ports.clone(), endpoints: endpoints.to_vec() }).collect()
+    }
+}
+
+/// Whose slices are written.
+pub(super) struct Target {
+    pub(super) namespace: String,
+    /// Their names begin with it.
+    pub(super) name: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) owner: OwnerReference,
 }
 
 /// The slices that should be there: one group for each set of ports, cut at a hundred. A Service always has at least one.
@@ -94,8 +111,7 @@ fn wanted(service: &Service, pods: &[Arc<Pod>], zone: &dyn Fn(&str) -> Option<St
     if groups.is_empty() {
         return vec![Content { ports: Vec::new(), endpoints: Vec::new() }];
     }
-    let cut = |group: Content| group.endpoints.chunks(MOST).map(|endpoints| Content { ports: group.ports.clone(), endpoints: endpoints.to_vec() }).collect::<Vec<_>>();
-    groups.into_values().flat_map(cut).collect()
+    groups.into_values().flat_map(Content::cut).collect()
 }
 
 fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
@@ -132,30 +148,30 @@ fn endpoint(service: &Service, pod: &Pod, ip: String, zone: &dyn Fn(&str) -> Opt
 }
 
 /// Brings the slices that exist to what is wanted, with as few writes as a set of ports needs.
-async fn write(controller: &Controller, service: &Service, wanted: &[Content], mut existing: Vec<Arc<EndpointSlice>>) -> Result<()> {
-    let api: Api<EndpointSlice> = Api::namespaced(controller.client.clone(), &service.namespace().unwrap_or_default());
-    let labels = labels(service);
+pub(super) async fn write(controller: &Controller, target: &Target, wanted: &[Content], mut existing: Vec<Arc<EndpointSlice>>) -> Result<()> {
+    let api: Api<EndpointSlice> = Api::namespaced(controller.client.clone(), &target.namespace);
+    let labels = &target.labels;
     let same_ports = |slice: &EndpointSlice, content: &Content| slice.ports.clone().unwrap_or_default() == content.ports;
     let mut missing = Vec::new();
     for content in wanted {
         let exact = existing.iter().position(|slice| same_ports(slice, content) && slice.endpoints.iter().flatten().all(|endpoint| content.endpoints.contains(endpoint)));
         let found = exact.or_else(|| existing.iter().position(|slice| same_ports(slice, content)));
         match found.map(|position| existing.remove(position)) {
-            Some(slice) => update(controller, &api, &slice, content, &labels).await?,
+            Some(slice) => update(controller, &api, &slice, content, labels).await?,
             None => missing.push(content),
         }
     }
     for content in missing {
         // A slice whose ports are wanted no more is used for those that are.
         match existing.pop() {
-            Some(slice) => update(controller, &api, &slice, content, &labels).await?,
+            Some(slice) => update(controller, &api, &slice, content, labels).await?,
             None => {
                 let slice = EndpointSlice {
                     metadata: ObjectMeta {
-                        generate_name: Some(format!("{}-", service.name_any())),
-                        namespace: service.namespace(),
+                        generate_name: Some(format!("{}-", target.name)),
+                        namespace: Some(target.namespace.clone()),
                         labels: Some(labels.clone()),
-                        owner_references: Some(vec![controller_reference(service)]),
+                        owner_references: Some(vec![target.owner.clone()]),
                         ..ObjectMeta::default()
                     },
                     address_type: "IPv4".into(),
