@@ -12,6 +12,7 @@ const links = document.createElementNS(SVG, 'svg');
 const none = h('p', { class: 'none' }, 'Nothing here yet. What you create appears here as it happens.');
 const drawn = new Map<string, HTMLElement>();
 const homes = new Map<string, HTMLElement>();
+const groups = new Map<string, HTMLElement>();
 
 export const picture = h('section', { class: 'picture', 'aria-label': 'The cluster now', tabindex: 0 });
 
@@ -54,7 +55,7 @@ export function light(subject: string): void {
 }
 
 function makeBox(object: ClusterObject): HTMLElement {
-  const box = h('li', { class: 'object', 'data-uid': object.uid, 'data-kind': object.kind }, h('span', { class: 'kind' }), h('span', { class: 'name' }), h('span', { class: 'state' }));
+  const box = h('li', { class: 'object', 'data-uid': object.uid, 'data-kind': object.kind }, h('span', { class: 'kind' }), h('span', { class: 'state' }), h('span', { class: 'name' }, h('span', { class: 'head' }), h('span', { class: 'tail' })));
   drawn.set(object.uid, box);
   return box;
 }
@@ -67,7 +68,10 @@ function paintBox(object: ClusterObject): HTMLElement {
   const box = drawn.get(object.uid) ?? makeBox(object);
   one('.kind', box).textContent = object.kind;
   const name = one('.name', box);
-  name.textContent = object.name;
+  // The end of a long name tells it from its neighbors, so only the middle may go.
+  const cut = object.name.length > 20 ? object.name.lastIndexOf('-') : -1;
+  one('.head', name).textContent = cut > 0 ? object.name.slice(0, cut) : object.name;
+  one('.tail', name).textContent = cut > 0 ? object.name.slice(cut) : '';
   name.title = [object.name, ...object.labels].join('\n');
   const empty = object.kind === 'Service' && object.selects.length === 0;
   const state = object.terminating ? 'Terminating' : empty ? 'selects nothing' : object.state;
@@ -90,8 +94,36 @@ function paintNode(node: ClusterNode): HTMLElement {
   return home;
 }
 
-function place(box: HTMLElement, parent: Element): void {
-  if (box.parentElement !== parent) parent.append(box);
+/** The object that nothing in the picture owns, above this one. */
+function root(object: ClusterObject, objects: ClusterObject[]): ClusterObject {
+  const owner = objects.find((other) => other.uid === object.owner);
+  return owner && owner !== object ? root(owner, objects) : object;
+}
+
+/** What belongs together stands together, the owner first; groups stay in the order of their arrival. */
+function groupOf(object: ClusterObject, objects: ClusterObject[]): HTMLElement {
+  const { uid } = root(object, objects);
+  let group = groups.get(uid);
+  if (!group) {
+    group = h('ul');
+    groups.set(uid, group);
+    owners.append(h('li', { class: 'group' }, group));
+  }
+  return group;
+}
+
+function dropEmptyGroups(): void {
+  for (const [uid, group] of groups) {
+    if (group.childElementCount > 0) continue;
+    group.parentElement?.remove();
+    groups.delete(uid);
+  }
+}
+
+function place(box: HTMLElement, parent: Element, first = false): void {
+  if (box.parentElement === parent) return;
+  if (first) parent.prepend(box);
+  else parent.append(box);
 }
 
 function paint(): void {
@@ -103,9 +135,11 @@ function paint(): void {
     homes.delete(name);
   }
   for (const object of objects) {
-    const home = object.kind === 'Pod' ? (object.node && homes.get(object.node)) || null : null;
-    place(paintBox(object), home ? one('ul', home) : owners);
+    const home = object.kind === 'Pod' && object.node ? homes.get(object.node) : undefined;
+    if (home) place(paintBox(object), one('ul', home));
+    else place(paintBox(object), groupOf(object, objects), root(object, objects) === object);
   }
+  dropEmptyGroups();
   const known = new Set(objects.map((object) => object.uid));
   for (const [uid, box] of drawn) {
     if (known.has(uid)) continue;
@@ -113,6 +147,7 @@ function paint(): void {
     box.dataset['gone'] = '';
     setTimeout(() => {
       box.remove();
+      dropEmptyGroups();
       drawLinks();
     }, 160);
   }

@@ -36,6 +36,9 @@ export const strip = h('footer', { class: 'strip', 'aria-label': 'Last command' 
 /** Commands that only look: what happens while they run was set in motion by the one before. */
 const LOOKS = /^\s*(kubectl\s+(get|describe|logs?|wait|explain|top|version|rollout\s+(status|history)|api-resources|api-versions|config|cluster-info|events|diff|port-forward)\b|ls|cat|cd|pwd|echo|curl|grep|less|clear|vi|nano|sleep|docker\s+(container\s+)?(ls|ps|logs|inspect|images)\b)/;
 
+/** Who makes whom: of what is seen at once, the maker is told first. */
+const ORDER = ['Service', 'Deployment', 'ReplicaSet', 'Pod'];
+
 let before: ClusterObject[] = [];
 
 export function commandBegan(session: string, line: string): void {
@@ -65,7 +68,8 @@ function current(): Story | undefined {
 function changes(old: ClusterObject[], now: ClusterObject[]): string[] {
   const was = new Map(old.map((object) => [object.uid, object]));
   const out: string[] = [];
-  for (const object of now) {
+  const rank = (object: ClusterObject): number => ORDER.indexOf(object.kind);
+  for (const object of [...now].sort((a, b) => rank(a) - rank(b))) {
     const earlier = was.get(object.uid);
     was.delete(object.uid);
     const name = `${object.kind} ${object.name}`;

@@ -22,13 +22,13 @@ document.createElement = ((tag: string, options?: ElementCreationOptions) => {
 }) as typeof document.createElement;
 
 const LIGHT: ITheme = {
-  background: '#fdfcfa', foreground: '#20241f', cursor: '#116a3a', cursorAccent: '#fdfcfa', selectionBackground: '#cfe0d4',
+  background: '#fdfcfa', foreground: '#20241f', cursor: '#116a3a', cursorAccent: '#fdfcfa', selectionBackground: '#cfe0d4', overviewRulerBorder: '#fdfcfa', scrollbarSliderBackground: '#20241f1f', scrollbarSliderHoverBackground: '#20241f40', scrollbarSliderActiveBackground: '#20241f55',
   black: '#20241f', red: '#a5260d', green: '#116a3a', yellow: '#7a5200', blue: '#17528f', magenta: '#7d2f86', cyan: '#0d6470', white: '#656c65',
   brightBlack: '#656c65', brightRed: '#bf2e12', brightGreen: '#157a43', brightYellow: '#8a5d00', brightBlue: '#1b64c4', brightMagenta: '#93389d', brightCyan: '#0f7583', brightWhite: '#20241f',
 };
 
 const DARK: ITheme = {
-  background: '#0c0f11', foreground: '#dfe2dc', cursor: '#63d197', cursorAccent: '#0c0f11', selectionBackground: '#2b4a3a',
+  background: '#0c0f11', foreground: '#dfe2dc', cursor: '#63d197', cursorAccent: '#0c0f11', selectionBackground: '#2b4a3a', overviewRulerBorder: '#0c0f11', scrollbarSliderBackground: '#dfe2dc1f', scrollbarSliderHoverBackground: '#dfe2dc40', scrollbarSliderActiveBackground: '#dfe2dc55',
   black: '#1b1f22', red: '#ff8f73', green: '#63d197', yellow: '#e6c06e', blue: '#86b8f5', magenta: '#d3a0e6', cyan: '#6fcbd6', white: '#c4c9c3',
   brightBlack: '#8b938d', brightRed: '#ffab94', brightGreen: '#8be3b4', brightYellow: '#f2d595', brightBlue: '#a9cdf9', brightMagenta: '#e2bff0', brightCyan: '#97dde5', brightWhite: '#f2f4f0',
 };
@@ -70,6 +70,7 @@ export class Term {
       fontSize: 13,
       lineHeight: 1.28,
       minimumContrastRatio: 4.5,
+      overviewRuler: { width: 10 },
       scrollback: 10_000,
       theme: isDark() ? DARK : LIGHT,
     });
