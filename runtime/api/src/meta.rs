@@ -152,6 +152,46 @@ pub fn labels(labels: &Value, path: &str) -> Vec<FieldError> {
     errors
 }
 
+/// Errors of a LabelSelector.
+// upstream: apimachinery/pkg/apis/meta/v1/validation/validation.go ValidateLabelSelector
+pub fn label_selector(selector: &Value, path: &str) -> Vec<FieldError> {
+    let mut errors = labels(&selector["matchLabels"], &format!("{path}.matchLabels"));
+    let expressions = selector["matchExpressions"].as_array();
+    for (index, expression) in expressions.into_iter().flatten().enumerate() {
+        let path = format!("{path}.matchExpressions[{index}]");
+        let values = expression["values"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        let operator = expression["operator"].as_str().unwrap_or("");
+        match operator {
+            "In" | "NotIn" if values.is_empty() => errors.push(FieldError::required(
+                format!("{path}.values"),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            )),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(FieldError::forbidden(
+                format!("{path}.values"),
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            )),
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => errors.push(FieldError::invalid(
+                format!("{path}.operator"),
+                other,
+                "not a valid selector operator",
+            )),
+        }
+        let key = expression["key"].as_str().unwrap_or("");
+        let of_key = names::qualified_name(key).into_iter();
+        errors.extend(of_key.map(|m| FieldError::invalid(format!("{path}.key"), key, m)));
+        for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
+            let of_value = names::label_value(value).into_iter();
+            errors.extend(
+                of_value.map(|m| FieldError::invalid(format!("{path}.values[{index}]"), value, m)),
+            );
+        }
+    }
+    errors
+}
+
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 /// Errors of annotations.

@@ -144,6 +144,12 @@ fn refusals_of_pods_and_deployments_have_upstreams_words() {
             )),
             "Deployment.apps \"web\" is invalid: spec.strategy.rollingUpdate.maxUnavailable: Invalid value: intstr.IntOrString{Type:0, IntVal:0, StrVal:\"\"}: may not be 0 when `maxSurge` is 0",
         ),
+        (
+            deployment(
+                "{selector: {matchExpressions: [{key: app, operator: In}]}, template: {metadata: {labels: {app: b}}, spec: {containers: [{name: a, image: x}]}}}",
+            ),
+            "Deployment.apps \"web\" is invalid: [spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.selector: Invalid value: v1.LabelSelector{MatchLabels:map[string]string(nil), MatchExpressions:[]v1.LabelSelectorRequirement{v1.LabelSelectorRequirement{Key:\"app\", Operator:\"In\", Values:[]string(nil)}}}: invalid label selector]",
+        ),
     ];
     check_refusals(&cases);
 }

@@ -234,10 +234,16 @@ fn selector(spec: &Value, kind_words: &str, errors: &mut Vec<FieldError>) {
     if selector.is_null() {
         errors.push(FieldError::required("spec.selector", ""));
     } else {
-        errors.extend(meta::labels(
-            &selector["matchLabels"],
-            "spec.selector.matchLabels",
-        ));
+        let found = meta::label_selector(selector, "spec.selector");
+        let unusable = found
+            .iter()
+            .any(|e| e.field.ends_with(".operator") || e.field.ends_with(".values"));
+        errors.extend(found);
+        if unusable {
+            let error = FieldError::invalid("spec.selector", Value::Null, "invalid label selector");
+            errors.push(error.showing(go_print::label_selector(selector)));
+            return;
+        }
         if empty("matchLabels") && empty("matchExpressions") {
             let detail = format!("empty selector is invalid for {kind_words}");
             let error = FieldError::invalid("spec.selector", Value::Null, detail);
