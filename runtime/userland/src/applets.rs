@@ -1,7 +1,7 @@
 //! The table of commands, and how they read their options.
 
 use crate::{
-    archive, compare, digests, dns, editor, expr, files, find, grep, net, pager, process, sed, servers, shell, text, transfer,
+    archive, compare, digests, dns, editor, expr, files, find, grep, jq, net, pager, process, sed, servers, shell, text, transfer,
 };
 
 /// A command: arguments with the name first, exit status back.
@@ -48,6 +48,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "id", process::id),
     ("/sbin", "ip", net::ip),
     ("/bin", "kill", process::kill),
+    ("/usr/bin", "jq", jq::jq),
     ("/usr/bin", "killall", process::killall),
     ("/sbin", "killall5", process::killall5),
     ("/usr/bin", "less", pager::less),

@@ -45,6 +45,7 @@ const GROUPS: &[Group] = &[
         ("egrep PATTERN [FILE]...", "grep -E"),
         ("fgrep TEXT [FILE]...", "grep -F"),
         ("sed [-nEi] SCRIPT [FILE]...", "edit lines as they pass"),
+        ("jq [-rcn] PROGRAM [FILE]...", "questions about JSON: jq '.items[].metadata.name'"),
         ("sort [-nrut KEY] [FILE]...", "lines in order"),
         ("uniq [-cd] [FILE]", "without repeated lines"),
         ("cut -d DELIMITER -f FIELDS [FILE]...", "columns"),
@@ -120,22 +121,26 @@ pub(crate) fn of(name: &str) -> Option<String> {
 pub(crate) fn overview() -> String {
     let mut out = String::new();
     for (title, commands) in GROUPS {
-        out.push_str(&format!("{title}\n"));
-        let names = commands.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or(usage));
-        let mut row = String::from(" ");
-        for name in names {
-            if row.len() + name.len() > 76 {
-                out.push_str(&row);
-                out.push('\n');
-                row = String::from(" ");
-            }
-            row.push(' ');
-            row.push_str(name);
-        }
-        out.push_str(&row);
-        out.push_str("\n\n");
+        let names: Vec<&str> = commands.iter().map(|(usage, _)| usage.split(' ').next().unwrap_or(usage)).collect();
+        out.push_str(&group(title, &names));
     }
     out
+}
+
+/// A title, and names under it in rows that fit a terminal.
+pub(crate) fn group(title: &str, names: &[&str]) -> String {
+    let mut out = format!("{title}\n");
+    let mut row = String::from(" ");
+    for name in names {
+        if row.len() + name.len() > 76 {
+            out.push_str(&row);
+            out.push('\n');
+            row = String::from(" ");
+        }
+        row.push(' ');
+        row.push_str(name);
+    }
+    out + &row + "\n\n"
 }
 
 #[cfg(test)]

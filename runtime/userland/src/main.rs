@@ -22,6 +22,7 @@ mod find;
 mod grep;
 mod help;
 mod http;
+mod jq;
 mod net;
 mod pager;
 mod process;

@@ -757,10 +757,19 @@ pub(crate) fn apk(words: &[String]) -> i32 {
     let names: Vec<&str> = words[1..].iter().filter(|word| !word.starts_with('-')).map(String::as_str).collect();
     match names.split_first() {
         Some((&"add", packages)) => {
-            for package in packages {
-                println!("(1/1) {package} is part of this image");
+            let known = |package: &str| crate::applets::find(package).is_some() || matches!(package, "bind-tools" | "busybox-extras" | "coreutils" | "iputils" | "vim");
+            let unknown: Vec<&&str> = packages.iter().filter(|package| !known(package)).collect();
+            if !unknown.is_empty() {
+                eprintln!("ERROR: unable to select packages:");
+                for package in &unknown {
+                    eprintln!("  {package} (no such package):\n    required by: world[{package}]");
+                }
+                return i32::try_from(unknown.len()).unwrap_or(1);
             }
-            println!("OK");
+            for (index, package) in packages.iter().enumerate() {
+                println!("({}/{}) {package} is part of this image", index + 1, packages.len());
+            }
+            println!("OK: {} commands", crate::applets::APPLETS.len());
             0
         }
         Some((&"update" | &"upgrade", _)) => {

@@ -5,7 +5,7 @@ use super::{
     screen::{Frame, View},
 };
 use crate::{
-    shell::{Key, key, pasted},
+    shell::{Key, key, key_waits, pasted},
     sys,
 };
 
@@ -40,7 +40,9 @@ impl Nano {
     /// Edits until the user leaves.
     pub(super) fn run(mut self) -> i32 {
         loop {
-            self.draw(None);
+            if !key_waits(0) {
+                self.draw(None);
+            }
             let Some(key) = key() else { return 1 };
             self.message.clear();
             let (cutting, typing) = (self.cutting, self.typing);
@@ -163,7 +165,9 @@ impl Nano {
     fn ask(&mut self, question: &str, start: &str) -> Option<String> {
         let mut answer = start.to_owned();
         loop {
-            self.draw(Some((question, &answer)));
+            if !key_waits(0) {
+                self.draw(Some((question, &answer)));
+            }
             match key()? {
                 Key::Enter => return Some(answer),
                 Key::Char(next) => answer.push(next),

@@ -8,7 +8,7 @@ use super::{
     vi_motion::{Motion, Seek},
 };
 use crate::{
-    shell::{Key, key, pasted},
+    shell::{Key, key, key_waits, pasted},
     sys,
 };
 
@@ -82,7 +82,9 @@ impl Vi {
         while self.done.is_none() {
             if self.queue.is_empty() {
                 self.replaying = false;
-                self.draw(None);
+                if self.ahead.is_none() && !key_waits(0) {
+                    self.draw(None);
+                }
             }
             let Some(key) = self.next() else { return 1 };
             match self.mode {
@@ -531,7 +533,7 @@ impl Vi {
     pub(super) fn ask(&mut self, mark: char) -> Option<String> {
         let mut answer = String::new();
         loop {
-            if self.queue.is_empty() {
+            if self.queue.is_empty() && !key_waits(0) {
                 self.draw(Some(&format!("{mark}{answer}")));
             }
             match self.more()? {

@@ -489,10 +489,9 @@ impl Shell {
         let names: Vec<&str> = BUILTINS.iter().map(|(name, _)| *name).filter(|name| name.len() > 1).collect();
         let mut text = crate::help::overview();
         if self.find_program("kubectl").is_some() {
-            text.push_str("The cluster\n  kubectl docker\n\n");
+            text.push_str(&crate::help::group("The cluster", &["kubectl", "docker"]));
         }
-        text.push_str(&format!("The shell itself\n  {}\n\n", names[..names.len() / 2].join(" ")));
-        text.push_str(&format!("  {}\n\n", names[names.len() / 2..].join(" ")));
+        text.push_str(&crate::help::group("The shell itself", &names));
         text.push_str("`help NAME` and `NAME --help` say more. Tab completes, the up arrow recalls, Ctrl-R searches, Ctrl-C stops.\n");
         write(text.as_bytes())
     }

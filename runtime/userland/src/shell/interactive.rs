@@ -38,9 +38,11 @@ impl Shell {
             let lines: Vec<String> = text.lines().map(|line| line.replace(HISTORY_NEWLINE, "\n")).collect();
             self.history = lines[lines.len().saturating_sub(HISTORY_LENGTH)..].to_vec();
         }
+        // Before the first command nothing was printed that a prompt could overwrite.
+        let mut spoken = false;
         loop {
             self.report_jobs();
-            if editing {
+            if editing && std::mem::replace(&mut spoken, true) {
                 emit(&fresh_line());
             }
             if marks {
