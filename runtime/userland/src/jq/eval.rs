@@ -68,6 +68,15 @@ impl Scope {
         self.with(Name::Variable(name.to_owned(), value))
     }
 
+    /// A scope with the functions that a text defines.
+    pub(super) fn with_definitions(mut self, mut program: Expr) -> Self {
+        while let Expr::Define { name, parameters, body, rest } = program {
+            self = self.with(Name::Function { name, parameters, body: *body, scope: None });
+            program = *rest;
+        }
+        self
+    }
+
     fn variable(&self, wanted: &str) -> Option<Json> {
         let mut at = self.names.as_ref();
         while let Some(node) = at {
@@ -216,7 +225,7 @@ fn call(name: &str, arguments: &[Expr], input: &Out, scope: &Scope) -> Results {
     let Some(found) = scope.function(name, arguments.len()) else {
         return functions::builtin(name, arguments, input, scope);
     };
-    if scope.depth > 200 {
+    if scope.depth > 400 {
         return Err(Fault::new(format!("{name} calls itself too often")));
     }
     let Some(node) = found.names.clone() else { return Ok(Vec::new()) };
@@ -396,7 +405,7 @@ pub(super) fn child(value: &Json, key: &Json) -> Result<Json, Fault> {
             Ok(Json::Text(chars[start..end].iter().collect()))
         }
         (Json::Null, Json::Text(_) | Json::Number(_) | Json::Object(_) | Json::Null) => Ok(Json::Null),
-        (value, Json::Text(name)) => Err(Fault::new(format!("Cannot index {} with \"{name}\"", value.kind()))),
+        (value, Json::Text(name)) => Err(Fault::new(format!("Cannot index {} with string \"{name}\"", value.kind()))),
         (value, key) => Err(Fault::new(format!("Cannot index {} with {}", value.kind(), key.kind()))),
     }
 }

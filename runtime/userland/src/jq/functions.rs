@@ -115,8 +115,8 @@ pub(super) fn format(name: &str, value: &Json) -> Result<String, Fault> {
         "html" => Ok(text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;").replace('"', "&quot;")),
         "uri" => Ok(text.bytes().map(|byte| if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()),
         "sh" => match value {
-            Json::List(items) => Ok(items.iter().map(|item| shell_quoted(&to_text(item))).collect::<Vec<_>>().join(" ")),
-            _ => Ok(shell_quoted(&text)),
+            Json::List(items) => Ok(items.iter().map(shell_quoted).collect::<Vec<_>>().join(" ")),
+            other => Ok(shell_quoted(other)),
         },
         "base64" => Ok(STANDARD.encode(text)),
         "base64d" => {
@@ -127,8 +127,11 @@ pub(super) fn format(name: &str, value: &Json) -> Result<String, Fault> {
     }
 }
 
-fn shell_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+fn shell_quoted(value: &Json) -> String {
+    match value {
+        Json::Text(text) => format!("'{}'", text.replace('\'', "'\\''")),
+        other => other.compact(),
+    }
 }
 
 fn list_of(value: &Json, what: &str) -> Result<Vec<Json>, Fault> {
@@ -211,7 +214,7 @@ pub(super) fn builtin(name: &str, arguments: &[Expr], input: &Out, scope: &Scope
             let list = list.into_iter().map(|path| list_of(&path, "a path")).collect::<Result<Vec<Path>, Fault>>()?;
             plain(delete(value, list)?)
         }
-        ("to_entries" | "paths", [test]) => {
+        ("paths", [test]) => {
             let mut found = Vec::new();
             let mut all = Vec::new();
             descend(&Out { path: Some(Vec::new()), value: value.clone() }, &mut all);
@@ -400,6 +403,9 @@ fn simple(name: &str, value: &Json) -> Value {
             let entry = |(name, value): (String, Json)| Json::Object(vec![("key".to_owned(), Json::Text(name)), ("value".to_owned(), value)]);
             match value {
                 Json::Object(members) => Ok(Json::List(members.iter().cloned().map(entry).collect())),
+                Json::List(items) => Ok(Json::List(items.iter().enumerate().map(|(index, item)| {
+                    Json::Object(vec![("key".to_owned(), Json::Number(index as f64)), ("value".to_owned(), item.clone())])
+                }).collect())),
                 other => Err(Fault::new(format!("{} has no keys", described(other)))),
             }
         }
@@ -412,7 +418,6 @@ fn simple(name: &str, value: &Json) -> Value {
             }
             Ok(Json::Object(members))
         }
-        "paths" => Err(Fault::new("paths is available as paths(condition)")),
         "ascii_downcase" => Ok(Json::Text(text_of(value, name)?.to_ascii_lowercase())),
         "ascii_upcase" => Ok(Json::Text(text_of(value, name)?.to_ascii_uppercase())),
         "trim" => Ok(Json::text(text_of(value, name)?.trim())),

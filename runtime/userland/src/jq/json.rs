@@ -167,8 +167,12 @@ pub(super) fn number_text(value: f64) -> String {
         "null".to_owned()
     } else if value.is_infinite() {
         if value > 0.0 { "1.7976931348623157e+308" } else { "-1.7976931348623157e+308" }.to_owned()
-    } else if value.abs() >= 1e17 || (value != 0.0 && value.abs() < 1e-5) {
-        format!("{value:e}")
+    } else if value.abs() >= 1e17 || (value != 0.0 && value.abs() < 1e-4) {
+        // As C writes it: a sign, and two digits at least.
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((text.as_str(), "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(("+", exponent), |exponent| ("-", exponent));
+        format!("{digits}e{sign}{exponent:0>2}")
     } else {
         value.to_string()
     }

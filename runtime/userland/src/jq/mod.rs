@@ -14,6 +14,20 @@ use crate::{complain, sys, text};
 use eval::{Fault, Scope};
 use json::{Json, Style};
 
+/// Functions that are easily said in the language itself.
+const PRELUDE: &str = r#"
+def paths: path(..) | select(length > 0);
+def leaf_paths: paths(scalars);
+def walk(f): (if type == "object" then map_values(walk(f)) elif type == "array" then map(walk(f)) else . end) | f;
+def until(condition; next): def again: if condition then . else (next | again) end; again;
+def while(condition; next): def again: if condition then ., (next | again) else empty end; again;
+def IN(source): . as $x | any(source; . == $x);
+def INDEX(key): reduce .[] as $x ({}; . + {($x | key | tostring): $x});
+def todate(format): strftime(format);
+def ascii(code): [code] | implode;
+.
+"#;
+
 /// How jq was called.
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "these are the letters of the command line")]
@@ -82,6 +96,7 @@ fn options(words: &[String]) -> Result<Options, String> {
             _ => options.operands.push(word.clone()),
         }
     }
+    options.scope = syntax::parse(PRELUDE).map(|prelude| Scope::default().with_definitions(prelude))?;
     for (name, value) in &named {
         options.scope = options.scope.with_variable(name, value.clone());
     }
@@ -211,7 +226,7 @@ mod tests {
             (".nothing // \"none\"", r#""none""#),
             (".items[5].metadata.name", "null"),
             (".items.name?", ""),
-            (".items.name", "error: Cannot index array with \"name\""),
+            (".items.name", "error: Cannot index array with string \"name\""),
             ("[paths(type == \"number\")] | length", "2"),
             ("[.. | .name? // empty]", r#"["b","a"]"#),
             (".items | group_by(.status.phase) | map(length)", "[1,1]"),
