@@ -30,6 +30,34 @@ let selected = '';
 
 export const bench = h('aside', { class: 'bench', 'aria-label': 'Workbench', 'data-region': true });
 
+/** Keys a touch screen does not have. */
+const KEYS: [string, string, string][] = [
+  ['Esc', '\x1b', 'Escape'],
+  ['Tab', '\t', 'Tab'],
+  ['Ctrl', 'Ctrl', 'Control, for the next key'],
+  ['\u2191', '\x1b[A', 'Up'],
+  ['\u2193', '\x1b[B', 'Down'],
+  ['\u2190', '\x1b[D', 'Left'],
+  ['\u2192', '\x1b[C', 'Right'],
+  ['|', '|', 'Pipe'],
+  ['/', '/', 'Slash'],
+  ['-', '-', 'Dash'],
+];
+
+const keybar = h(
+  'div',
+  { class: 'keybar', role: 'group', 'aria-label': 'Keys for the terminal' },
+  ...KEYS.map(([name, sends, label]) => {
+    const press = (): void => {
+      const term = tabs.get(selected)?.term;
+      term?.press(sends);
+      if (sends === 'Ctrl') button.setAttribute('aria-pressed', String(term?.holdsControl === true));
+    };
+    const button: HTMLButtonElement = h('button', { type: 'button', class: 'tool', 'aria-label': label, 'aria-pressed': sends === 'Ctrl' ? 'false' : null, onclick: press }, name);
+    return button;
+  }),
+);
+
 const isFile = (key: string): boolean => key.startsWith('file:');
 const title = (key: string): string => (isFile(key) ? (key.split('/').at(-1) ?? key).replace('file:', '') : key === 'main' ? 'Terminal' : key.replace(/^t(\d+)$/, 'Terminal $1'));
 
@@ -85,6 +113,7 @@ async function fillTerminal(tab: Tab): Promise<void> {
   const term = new Term(tab.key, {
     mode: (mode) => showMode(tab, mode),
     run: (id, phase) => ran(id, phase),
+    released: () => keybar.querySelector('[aria-pressed]')?.setAttribute('aria-pressed', 'false'),
     leave: (way) => (way === 'back' ? focusLesson() : focusRegion(way)),
   });
   tab.term = term;
@@ -236,7 +265,7 @@ export function startBench(picture: HTMLElement, beside: HTMLElement, between: H
   const cluster = h('button', { type: 'button', class: 'tool worded', 'aria-pressed': String(pictureShown()), title: 'Show the cluster', onclick: () => cluster.setAttribute('aria-pressed', String(togglePicture())) }, icon('graph'), h('span', {}, 'Cluster'));
   const boot = h('div', { class: 'boot', role: 'status', hidden: true });
   tablist.addEventListener('keydown', tabKeys);
-  bench.append(beside, h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, cluster)), panels, between, picture);
+  bench.append(beside, h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, cluster)), panels, keybar, between, picture);
   panels.append(boot);
   document.querySelector('[data-desk]')?.append(bench);
   let phase = '';

@@ -78,20 +78,31 @@ function close(line: HTMLElement): void {
   line.querySelector('.why')?.setAttribute('aria-expanded', 'false');
 }
 
+/** Where was looked when it is not one object. */
+const PLACES: Record<string, string> = {
+  object: 'the cluster', list: 'the cluster', gone: 'the cluster', history: 'what has happened', saw: 'your commands', stream: 'connections', read: 'what was asked',
+  container: 'the node', log: 'the log', http: 'the answer', exec: 'a command', file: 'the file', answer: 'your answer',
+};
+
+/** Whether something is there, in words; other values as they are. */
+const there = (seen: unknown): string => (seen === true ? 'one' : seen === false ? 'none' : value(seen));
+
 /** The evidence and the first sentence are free; where to look and what to change are asked for. */
 function explain(line: HTMLElement): void {
   const verdict = world.verdicts.get(line.dataset['check'] ?? '');
   if (!verdict) return;
   const level = Number(line.dataset['spoil'] ?? '0');
   const panel = h('div', { class: 'why-panel' });
-  const list = h('dl');
-  for (const seen of verdict.evidence.slice(0, 4)) {
+  const wrong = verdict.evidence.filter((seen) => JSON.stringify(seen.got) !== JSON.stringify(seen.want));
+  for (const seen of (wrong.length ? wrong : verdict.evidence).slice(0, 3)) {
+    const list = h('dl');
     const subject = [seen.object, seen.path].filter(Boolean).join(' ');
-    list.append(h('dt', {}, 'looked at'), h('dd', {}, h('code', {}, subject || seen.source)));
-    list.append(h('dt', {}, 'saw'), h('dd', { class: 'saw' }, h('code', {}, value(seen.got))));
-    list.append(h('dt', {}, 'wanted'), h('dd', { class: 'wanted' }, h('code', {}, value(seen.want))));
+    const words = seen.path === '' ? there : value;
+    list.append(h('dt', {}, 'looked at'), h('dd', {}, subject ? h('code', {}, subject) : (PLACES[seen.source] ?? seen.source)));
+    list.append(h('dt', {}, 'saw'), h('dd', { class: 'saw' }, h('code', {}, words(seen.got))));
+    list.append(h('dt', {}, 'wanted'), h('dd', { class: 'wanted' }, h('code', {}, words(seen.want))));
+    panel.append(list);
   }
-  if (verdict.evidence.length) panel.append(list);
   for (const text of verdict.why.slice(1, 1 + level)) panel.append(h('p', {}, sentence(text)));
   const row = h('p', { class: 'why-row' });
   for (const object of verdict.look_at.slice(0, 4)) {

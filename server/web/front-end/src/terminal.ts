@@ -39,6 +39,8 @@ const ACK = 16 * 1024;
 export interface Listener {
   mode: (mode: Mode) => void;
   run: (id: string, phase: RunPhase) => void;
+  /** `Ctrl` of the key bar has been used. */
+  released: () => void;
   /** Leave the terminal: forward or backward, or to where the learner came from. */
   leave: (way: 'next' | 'previous' | 'back') => void;
 }
@@ -81,7 +83,7 @@ export class Term {
     this.term.loadAddon(new WebLinksAddon((event, uri) => (event.ctrlKey || event.metaKey) && window.open(uri, '_blank', 'noopener')));
     this.term.attachCustomKeyEventHandler((event) => this.key(event));
     const encoder = new TextEncoder();
-    this.term.onData((data) => this.send(encoder.encode(data)));
+    this.term.onData((data) => this.send(encoder.encode(this.held(data))));
     this.term.onBinary((data) => this.send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
     onTheme(() => (this.term.options.theme = isDark() ? DARK : LIGHT));
   }
@@ -119,6 +121,26 @@ export class Term {
 
   focus(): void {
     this.term.focus();
+  }
+
+  private control = false;
+
+  /** A key of the bar that stands for keys a touch screen does not have; `Ctrl` waits for the next one. */
+  press(key: string): void {
+    if (key === 'Ctrl') this.control = !this.control;
+    else this.term.input(key);
+    this.term.focus();
+  }
+
+  get holdsControl(): boolean {
+    return this.control;
+  }
+
+  private held(data: string): string {
+    if (!this.control || data.length !== 1) return data;
+    this.control = false;
+    this.listener.released();
+    return String.fromCharCode(data.toUpperCase().charCodeAt(0) & 31);
   }
 
   get hasFocus(): boolean {
