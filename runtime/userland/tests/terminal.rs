@@ -124,6 +124,29 @@ impl Terminal {
         self.wait_for("\x1b]133;B\x07");
     }
 
+    fn output_waits(&self) -> bool {
+        let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(200_u16)).unwrap() > 0
+    }
+
+    /// Presses Ctrl-C until the next prompt is there.
+    fn until_interrupted(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while find(&self.bytes, b"\x1b]133;B\x07").is_none() {
+            assert!(Instant::now() < end, "Ctrl-C does nothing; screen:\n{}", self.screen.screen().contents());
+            self.send("\x03");
+            while self.output_waits() {
+                let mut buffer = [0; 4096];
+                let count = self.master.read(&mut buffer).unwrap();
+                self.screen.process(&buffer[..count]);
+                self.bytes.extend_from_slice(&buffer[..count]);
+            }
+        }
+        assert!(find(&self.bytes, b"133;D;130").is_some(), "{}", String::from_utf8_lossy(&self.bytes));
+        assert!(!self.screen.screen().contents().contains("\nnever"));
+        self.bytes.clear();
+    }
+
     /// Waits for the program to end and gives its status.
     fn ends(&mut self) -> i32 {
         self.until("end of the program", |terminal| terminal.ended);
@@ -263,7 +286,7 @@ fn jobs_stop_go_on_and_end() {
     terminal.wait_for("Stopped");
     terminal.wait_for("\x1b]133;D;148\x07");
     terminal.send("fg\r");
-    terminal.wait_for("\x1b]133;C");
+    terminal.wait_for("\x07cat\r\n");
     terminal.send("again\r");
     terminal.wait_for("again\r\nagain\r\n");
     terminal.send("\x04");
@@ -280,6 +303,38 @@ fn jobs_stop_go_on_and_end() {
     terminal.see("Running");
     terminal.line("kill %1; wait; jobs");
     terminal.line("true");
+}
+
+#[test]
+fn ctrl_c_ends_loops_and_reads() {
+    let mut terminal = Terminal::shell(&[]);
+    for line in ["while true; do sleep 0.01; done", "while :; do :; done", "read answer", "cat | cat", "wait_for() { sleep 1000; }; wait_for", "sleep 1000 & wait"] {
+        terminal.send(&format!("{line}; echo never\r"));
+        terminal.wait_for("\x1b]133;C");
+        // Ctrl-C until it is taken: nobody knows from outside when the command has really started.
+        terminal.until_interrupted();
+    }
+    terminal.line("for i in 1 2; do echo $i; done;");
+    terminal.send("\x04");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_hang_up_ends_shell_and_jobs() {
+    let mut terminal = Terminal::shell(&[]);
+    terminal.line("sleep 1000 & echo $! > pid");
+    let pid = terminal.read("pid").trim().to_owned();
+    terminal.send("sleep 1000\r");
+    terminal.wait_for("\x1b]133;C");
+    let shell = nix::unistd::Pid::from_raw(i32::try_from(terminal.child.id()).unwrap());
+    nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGHUP).unwrap();
+    terminal.ends();
+    let gone = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    let end = Instant::now() + PATIENCE;
+    while !gone() {
+        assert!(Instant::now() < end, "the job outlives its terminal");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -75,12 +75,14 @@ fn status_argument(shell: &Shell, arguments: &[String]) -> i32 {
     arguments.get(1).map_or(shell.status, |text| text.parse::<i32>().map_or(2, |status| status & 255))
 }
 
-/// One line with its newline, byte by byte: what follows belongs to someone else. `None` at the end.
+/// One line with its newline, byte by byte: what follows belongs to someone else. `None` at the end, and when Ctrl-C
+/// came (it stays pending).
 pub(crate) fn read_line_bytes(fd: i32) -> Option<String> {
     let mut bytes = Vec::new();
     let mut one = [0];
     loop {
         match nix::unistd::read(sys::borrow(fd), &mut one) {
+            Err(nix::errno::Errno::EINTR) if sys::is_pending(Signal::SIGINT) || sys::is_pending(Signal::SIGHUP) => return None,
             Err(nix::errno::Errno::EINTR) => {}
             Ok(1) => {
                 bytes.push(one[0]);

@@ -161,7 +161,9 @@ impl Shell {
         let second = self.get("PS2").unwrap_or_else(|| "> ".to_owned());
         loop {
             drop(sys::write_all(2, if text.is_empty() { prompt } else { &second }.as_bytes()));
-            let Some(line) = builtins::read_line_bytes(0) else { return Edited::End };
+            let Some(line) = builtins::read_line_bytes(0) else {
+                return if sys::take_signal(Signal::SIGINT) { Edited::Cancelled } else { Edited::End };
+            };
             text.push_str(line.trim_end_matches('\n'));
             if !unfinished(&text) {
                 return Edited::Line(text);
