@@ -21,10 +21,8 @@ pub fn delegate(name: &str, owner: u32) -> Delegated {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut delegated = Delegated::new();
     for (controller, own) in hierarchies(&membership, &mounts) {
-        let path = own.join(name);
-        if controller == "unified" && !enable_controllers(&own) {
-            continue;
-        }
+        let parent = if controller == "unified" { handing_down(&own) } else { Some(own) };
+        let Some(path) = parent.map(|parent| parent.join(name)) else { continue };
         if make(&path, owner).is_ok() {
             delegated.push((controller, path));
         }
@@ -81,6 +79,12 @@ fn enable_controllers(path: &Path) -> bool {
     !wanted.is_empty() && fs::write(path.join("cgroup.subtree_control"), wanted.join(" ")).is_ok()
 }
 
+/// The nearest group of version 2, upwards from `own`, that hands controllers down. A group with processes in it may not, which is
+/// what a login session usually is; the slice above it may, and so may the root.
+fn handing_down(own: &Path) -> Option<PathBuf> {
+    own.ancestors().take_while(|group| group.join("cgroup.controllers").exists()).find(|group| enable_controllers(group)).map(Path::to_owned)
+}
+
 fn remove_tree(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -123,6 +127,24 @@ fn hierarchies(membership: &str, mountinfo: &str) -> Vec<(String, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_with_processes_passes_the_question_up() {
+        let root = std::env::temp_dir().join(format!("drydock-handing-down-{}", std::process::id()));
+        let (slice, session) = (root.join("user.slice"), root.join("user.slice/session.scope"));
+        fs::create_dir_all(session.join("cgroup.subtree_control")).unwrap();
+        for group in [&root, &slice, &session] {
+            fs::write(group.join("cgroup.controllers"), "cpuset cpu memory pids\n").unwrap();
+        }
+        // On paper, what may not be written to is a directory.
+        assert_eq!(handing_down(&session), Some(slice.clone()));
+        assert_eq!(fs::read_to_string(slice.join("cgroup.subtree_control")).unwrap(), "+memory +cpu +pids");
+        for group in [&root, &slice, &session] {
+            fs::write(group.join("cgroup.controllers"), "\n").unwrap();
+        }
+        assert_eq!(handing_down(&session), None, "a hybrid machine has its controllers elsewhere");
+        fs::remove_dir_all(&root).unwrap();
+    }
 
     #[test]
     fn hierarchies_are_found_on_both_versions() {
