@@ -167,7 +167,7 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static> Cac
             Event::InitApply(object) => {
                 listed.insert(Key::of(&object), Arc::new(object));
             }
-            Event::InitDone => self.replace(std::mem::take(listed)),
+            Event::InitDone => self.replace(&std::mem::take(listed)),
             Event::Apply(object) => {
                 let revision = revision(&object);
                 let new = Arc::new(object);
@@ -184,10 +184,10 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static> Cac
         }
     }
 
-    fn replace(&self, listed: BTreeMap<Key, Arc<K>>) {
+    fn replace(&self, listed: &BTreeMap<Key, Arc<K>>) {
         let highest = listed.values().map(|object| revision(&**object)).max().unwrap_or(0);
         let before = self.write(|objects| std::mem::replace(objects, listed.clone()));
-        for (key, new) in &listed {
+        for (key, new) in listed {
             let change = match before.get(key) {
                 None => Change::Added(Arc::clone(new)),
                 Some(old) if old.meta().uid != new.meta().uid => {

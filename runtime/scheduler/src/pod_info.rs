@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    fn info(spec: serde_json::Value) -> PodInfo {
+    fn info(spec: &serde_json::Value) -> PodInfo {
         PodInfo::new(Arc::new(serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).expect("a Pod")))
     }
 
@@ -196,14 +196,14 @@ mod tests {
             ("overhead", json!({"containers": [cpu("100m")], "overhead": {"cpu": "10m"}}), 110),
             ("as a whole", json!({"containers": [cpu("100m")], "resources": {"requests": {"cpu": "1"}}}), 1000),
         ] {
-            assert_eq!(info(spec).requests.get("cpu"), milli, "{name}");
+            assert_eq!(info(&spec).requests.get("cpu"), milli, "{name}");
         }
-        assert_eq!(info(json!({"containers": [{"name": "c"}]})).weight, (100, 200 * 1024 * 1024));
+        assert_eq!(info(&json!({"containers": [{"name": "c"}]})).weight, (100, 200 * 1024 * 1024));
     }
 
     #[test]
     fn ports_conflict_on_the_same_address() {
-        let ports = |entry: serde_json::Value| info(json!({"containers": [{"name": "c", "ports": [entry]}]})).ports.into_iter().next().expect("a port");
+        let ports = |entry: serde_json::Value| info(&json!({"containers": [{"name": "c", "ports": [entry]}]})).ports.into_iter().next().expect("a port");
         let all = ports(json!({"containerPort": 80, "hostPort": 80}));
         let one = ports(json!({"containerPort": 80, "hostPort": 80, "hostIP": "127.0.0.1"}));
         let other = ports(json!({"containerPort": 80, "hostPort": 80, "hostIP": "10.0.0.1"}));

@@ -197,21 +197,21 @@ mod tests {
         serde_json::from_value(json!({"metadata": {}, "spec": {"replicas": replicas, "selector": {}, "template": {}, "strategy": strategy}})).expect("a Deployment")
     }
 
-    fn rolling(surge: Value, unavailable: Value) -> Value {
+    fn rolling(surge: &Value, unavailable: &Value) -> Value {
         json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}})
     }
 
     #[test]
     fn fences_are_resolved_as_upstream_does() {
         for (name, replicas, strategy, expected) in [
-            ("quarter of four", 4, rolling(json!("25%"), json!("25%")), (1, 1)),
-            ("up and down", 5, rolling(json!("25%"), json!("25%")), (2, 1)),
-            ("of one", 1, rolling(json!("25%"), json!("25%")), (1, 0)),
-            ("both nothing", 3, rolling(json!(0), json!("10%")), (0, 1)),
-            ("numbers", 3, rolling(json!(2), json!(5)), (2, 3)),
+            ("quarter of four", 4, rolling(&json!("25%"), &json!("25%")), (1, 1)),
+            ("up and down", 5, rolling(&json!("25%"), &json!("25%")), (2, 1)),
+            ("of one", 1, rolling(&json!("25%"), &json!("25%")), (1, 0)),
+            ("both nothing", 3, rolling(&json!(0), &json!("10%")), (0, 1)),
+            ("numbers", 3, rolling(&json!(2), &json!(5)), (2, 3)),
             ("default", 8, json!({}), (2, 2)),
             ("recreate", 8, json!({"type": "Recreate"}), (0, 0)),
-            ("of none", 0, rolling(json!(1), json!(1)), (1, 0)),
+            ("of none", 0, rolling(&json!(1), &json!(1)), (1, 0)),
         ] {
             let deployment = deployment(replicas, &strategy);
             assert_eq!((max_surge(&deployment), max_unavailable(&deployment)), expected, "{name}");
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_new_one_grows_within_the_fence() {
-        let rolling = rolling(json!(1), json!(0));
+        let rolling = rolling(&json!(1), &json!(0));
         for (name, replicas, strategy, size, current, expected) in [
             ("first step", 3, rolling.clone(), 0, 3, 1),
             ("at the fence", 3, rolling.clone(), 1, 4, 1),
@@ -243,7 +243,7 @@ mod tests {
             ("down from ten to five", 5, [8, 5], [5, 3]),
             ("to nothing", 0, [8, 5], [0, 0]),
         ] {
-            let deployment = deployment(replicas, &rolling(json!(3), json!(2)));
+            let deployment = deployment(replicas, &rolling(&json!(3), &json!(2)));
             let sets = [set("old", sizes[0], 13), set("new", sizes[1], 13)];
             let plan = proportions(&deployment, &sets.iter().collect::<Vec<_>>());
             assert_eq!(plan.into_iter().map(|(_, size)| size).collect::<Vec<_>>(), expected, "{name}");

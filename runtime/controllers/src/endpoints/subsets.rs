@@ -61,7 +61,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(name: &str, ip: &str, ready: &str, port: i32, extra: Value) -> Arc<Pod> {
+    fn pod(name: &str, ip: &str, ready: &str, port: i32, extra: &Value) -> Arc<Pod> {
         let mut pod = json!({
             "metadata": {"name": name, "uid": name, "namespace": "default"},
             "spec": {"nodeName": "n", "containers": [{"name": "c", "ports": [{"name": "web", "containerPort": port}]}]},
@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn addresses_are_grouped_by_ports() {
-        let pods = [pod("a", "10.0.0.2", "True", 80, json!({})), pod("b", "10.0.0.1", "False", 80, json!({})), pod("c", "10.0.0.3", "True", 81, json!({}))];
-        let leaving = [pod("a", "10.0.0.2", "True", 80, json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}))];
+        let pods = [pod("a", "10.0.0.2", "True", 80, &json!({})), pod("b", "10.0.0.1", "False", 80, &json!({})), pod("c", "10.0.0.3", "True", 81, &json!({}))];
+        let leaving = [pod("a", "10.0.0.2", "True", 80, &json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}))];
         let plain = json!({"ports": [{"port": 8080, "targetPort": 80}]});
         let named = json!({"ports": [{"port": 8080, "targetPort": "web"}]});
         let unready = json!({"publishNotReadyAddresses": true, "ports": [{"port": 80}]});

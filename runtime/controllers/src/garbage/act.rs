@@ -74,15 +74,15 @@ async fn change(api: &Api<Metadata>, item: &Item, uid: &str, change: impl Fn(&Ob
 fn without_owners(meta: &ObjectMeta, gone: &[String]) -> Option<Value> {
     let owners = meta.owner_references.clone().unwrap_or_default();
     let kept: Vec<_> = owners.iter().filter(|owner| !gone.contains(&owner.uid)).collect();
-    (kept.len() < owners.len()).then(|| json!({"ownerReferences": or_null(kept)}))
+    (kept.len() < owners.len()).then(|| json!({"ownerReferences": or_null(&kept)}))
 }
 
 fn without_finalizer(meta: &ObjectMeta, finalizer: &str) -> Option<Value> {
     let finalizers = meta.finalizers.clone().unwrap_or_default();
     let kept: Vec<_> = finalizers.iter().filter(|own| *own != finalizer).collect();
-    (kept.len() < finalizers.len()).then(|| json!({"finalizers": or_null(kept)}))
+    (kept.len() < finalizers.len()).then(|| json!({"finalizers": or_null(&kept)}))
 }
 
-fn or_null<T: serde::Serialize>(list: Vec<T>) -> Value {
+fn or_null<T: serde::Serialize>(list: &[T]) -> Value {
     if list.is_empty() { Value::Null } else { json!(list) }
 }

@@ -103,10 +103,10 @@ impl Graph {
     }
 
     /// Takes an object in as it is now; answers which objects are to be looked at.
-    pub(super) fn observe(&mut self, uid: &str, item: Item) -> Vec<String> {
+    pub(super) fn observe(&mut self, uid: &str, item: &Item) -> Vec<String> {
         let old = self.items.insert(uid.to_owned(), item.clone());
         let before = old.as_ref().map(|old| old.owners.as_slice()).unwrap_or_default();
-        if old.as_ref() == Some(&item) {
+        if old.as_ref() == Some(item) {
             return Vec::new();
         }
         for owner in before.iter().filter(|owner| !item.owners.iter().any(|new| new.uid == owner.uid)) {
@@ -227,7 +227,7 @@ mod tests {
     fn graph(items: &[(&str, Item)]) -> Graph {
         let mut graph = Graph::default();
         for (uid, item) in items {
-            graph.observe(uid, item.clone());
+            graph.observe(uid, item);
         }
         graph
     }
@@ -268,8 +268,8 @@ mod tests {
     #[test]
     fn news_reach_those_concerned() {
         let mut graph = graph(&[("set", item(&[], &[])), ("pod", item(&["set"], &[]))]);
-        assert_eq!(graph.observe("set", item(&[], &["!", FOREGROUND])), ["pod", "set"], "those that block are looked at, too");
-        assert_eq!(graph.observe("set", item(&[], &["!", FOREGROUND])), Vec::<String>::new(), "old news");
+        assert_eq!(graph.observe("set", &item(&[], &["!", FOREGROUND])), ["pod", "set"], "those that block are looked at, too");
+        assert_eq!(graph.observe("set", &item(&[], &["!", FOREGROUND])), Vec::<String>::new(), "old news");
         assert_eq!(graph.forget("pod"), ["set"], "the owner waits for this");
         assert_eq!(graph.forget("set"), Vec::<String>::new());
         let mut graph = super::tests::graph(&[("set", item(&[], &[])), ("pod", item(&["set"], &[]))]);

@@ -50,13 +50,16 @@ pub(crate) struct World {
     inner: Arc<Inner>,
 }
 
+/// Hears the namespace of an object.
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
 struct Inner {
     controller: Controller,
     kinds: watch::Sender<Arc<Vec<Kind>>>,
     graph: Mutex<Graph>,
     queue: Queue<String>,
     /// Told the namespace of each object that has gone.
-    gone: Mutex<Vec<Box<dyn Fn(&str) + Send + Sync>>>,
+    gone: Mutex<Vec<Listener>>,
     /// How many kinds have been listed.
     listed: watch::Sender<usize>,
 }
@@ -153,7 +156,7 @@ impl World {
 
     fn observe(&self, kind: usize, object: &PartialObjectMeta<DynamicObject>) {
         let Some(uid) = &object.metadata.uid else { return };
-        let concerned = self.graph().observe(uid, Item::new(kind, &object.metadata));
+        let concerned = self.graph().observe(uid, &Item::new(kind, &object.metadata));
         concerned.into_iter().for_each(|uid| self.inner.queue.add(uid));
     }
 

@@ -69,13 +69,13 @@ mod tests {
 
     use super::*;
 
-    fn node(conditions: serde_json::Value) -> Node {
+    fn node(conditions: &serde_json::Value) -> Node {
         serde_json::from_value(json!({"metadata": {"name": "n", "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": conditions}})).expect("a Node")
     }
 
     #[test]
     fn silence_is_said_once() {
-        let ready = node(json!([{"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": "2026-01-01T00:05:00Z"}]));
+        let ready = node(&json!([{"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": "2026-01-01T00:05:00Z"}]));
         let now: Timestamp = "2026-01-01T00:06:00Z".parse().expect("a time");
         let mut silent = ready.clone();
         silent.status = silenced(&ready, now);
@@ -89,7 +89,7 @@ mod tests {
     fn the_latest_sign_of_life_counts() {
         let lease: Lease = serde_json::from_value(json!({"metadata": {}, "spec": {"renewTime": "2026-01-01T00:07:00.000000Z"}})).expect("a Lease");
         let at = |text: &str| Some(text.parse::<Timestamp>().expect("a time"));
-        let ready = |status: &str| node(json!([{"type": "Ready", "status": status, "lastHeartbeatTime": "2026-01-01T00:05:00Z"}]));
+        let ready = |status: &str| node(&json!([{"type": "Ready", "status": status, "lastHeartbeatTime": "2026-01-01T00:05:00Z"}]));
         assert_eq!(heartbeat(&ready("True"), Some(&lease)), at("2026-01-01T00:07:00Z"));
         assert_eq!(heartbeat(&ready("False"), None), at("2026-01-01T00:05:00Z"));
         assert_eq!(heartbeat(&ready("Unknown"), None), at("2026-01-01T00:00:00Z"));
