@@ -86,6 +86,9 @@ impl Fabric {
         let mut links = Rtnl::open(machine)?;
         links.set_up("lo")?;
         let lan = links.set_up(LAN_LINK)?;
+        if !machine.allow_ping() {
+            tracing::debug!(name, "only root can ping on this machine");
+        }
         links.add_address(lan, address, LAN.prefix())
     }
 

@@ -66,6 +66,13 @@ impl Netns {
         .step(|| format!("set sysctl {name} to {value}"))
     }
 
+    /// Let ordinary users ping, as desktop systems do. False when the kernel refuses: then only root can.
+    ///
+    /// The range ends at the last group that the calling user namespace knows; with one user there is one group.
+    pub fn allow_ping(&self) -> bool {
+        ["0\t65535", "0\t0"].iter().any(|range| self.set_sysctl("net/ipv4/ping_group_range", range).is_ok())
+    }
+
     /// A listening TCP socket in the namespace.
     ///
     /// # Errors

@@ -64,6 +64,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "nc", net::nc),
     ("/bin", "netstat", net::netstat),
     ("/usr/bin", "nl", text::nl),
+    ("/usr/bin", "nohup", process::nohup),
     ("/usr/bin", "nproc", process::nproc),
     ("/usr/bin", "nslookup", dns::nslookup),
     ("/bin", "ping", net::ping),

@@ -89,6 +89,7 @@ const GROUPS: &[Group] = &[
         ("timeout SECONDS COMMAND...", "run, but not too long"),
         ("time COMMAND...", "how long it takes"),
         ("watch [-n SECONDS] COMMAND...", "run again and again; Ctrl-C ends"),
+        ("nohup COMMAND...", "go on when the terminal goes away"),
         ("setsid [-c] COMMAND...", "run in a session of its own"),
         ("printenv [NAME]...", "environment variables"),
         ("whoami", "the user's name"),

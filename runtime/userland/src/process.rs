@@ -258,6 +258,33 @@ pub(crate) fn tty(_: &[String]) -> i32 {
     }
 }
 
+/// `nohup COMMAND...`: goes on when the terminal goes away.
+pub(crate) fn nohup(words: &[String]) -> i32 {
+    let Some((program, arguments)) = words[1..].split_first() else {
+        complain("nohup", "usage: nohup COMMAND...");
+        return 125;
+    };
+    sys::on_signal(Signal::SIGHUP, sys::Disposition::Ignore);
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if sys::is_terminal(1) {
+        match fs::OpenOptions::new().create(true).append(true).open("nohup.out") {
+            Ok(file) => {
+                eprintln!("appending output to nohup.out");
+                if let Ok(copy) = file.try_clone() {
+                    command.stderr(copy);
+                }
+                command.stdout(file);
+            }
+            Err(error) => {
+                complain("nohup", format!("nohup.out: {}", sys::reason(&error)));
+                return 125;
+            }
+        }
+    }
+    become_command("nohup", command)
+}
+
 /// `which NAME...`
 pub(crate) fn which(words: &[String]) -> i32 {
     let path = std::env::var("PATH").unwrap_or_else(|_| crate::DEFAULT_PATH.to_owned());

@@ -29,6 +29,13 @@ const HISTORY_NEWLINE: char = '\u{1e}';
 impl Shell {
     /// Reads and runs lines until the end.
     pub(super) fn interact(&mut self) -> Outcome {
+        let outcome = self.converse();
+        // A terminal whose shell has ended is to end too, and jobs would keep it open.
+        self.hang_up();
+        outcome
+    }
+
+    fn converse(&mut self) -> Outcome {
         self.interactive = true;
         let marks = self.variables.remove("DRYDOCK_SHELL_MARKS").is_some();
         self.take_control();
@@ -54,12 +61,7 @@ impl Shell {
                 prompt.push_str("\x1b]133;B\x07");
             }
             let (text, outcome) = match self.read_command(&prompt, editing) {
-                Edited::End => {
-                    if sys::is_pending(Signal::SIGHUP) {
-                        self.hang_up();
-                    }
-                    return Ok(self.status);
-                }
+                Edited::End => return Ok(self.status),
                 Edited::Cancelled => {
                     self.status = 130;
                     if marks {
@@ -118,7 +120,7 @@ impl Shell {
         }
     }
 
-    /// The terminal is gone: nobody is left to see what the jobs do.
+    /// The terminal goes away: nobody is left to see what the jobs do.
     fn hang_up(&self) {
         for job in &self.jobs {
             sys::best_effort(killpg(job.group, Signal::SIGHUP));
