@@ -32,7 +32,7 @@ pub struct Entry {
 #[serde(rename_all = "camelCase")]
 pub enum Source {
     /// Made of layers in this crate; always there.
-    Bundled(Bundled),
+    Bundled(Box<Bundled>),
     /// Assembled from distribution packages by the named recipe, ahead of time.
     Recipe(String),
     /// An ordinary pull of this reference from its registry.
