@@ -122,7 +122,7 @@ impl Cgroups {
         let enforced = cgroups.enforcement;
         for (what, on) in [("memory", enforced.memory), ("cpu", enforced.cpu), ("process", enforced.pids)] {
             if !on {
-                refused.push(format!("{what} limits are not enforced: no control group is delegated for them"));
+                refused.push(format!("{what} limits are not enforced by the kernel: no control group is delegated for them"));
             }
         }
         (cgroups, refused)
