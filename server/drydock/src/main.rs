@@ -34,6 +34,7 @@ fn run_role(role: &str) -> ExitCode {
         "control-plane" => drydock_cluster::control_plane::main(),
         "node-init" => drydock_node::init::main(),
         "kubelet" => drydock_node::kubelet::main(),
+        "bench-container" => commands::bench_container(&std::env::args().skip(2).collect::<Vec<_>>()),
         other => {
             eprintln!("drydock: there is no process role {other:?}; roles are started by drydock itself");
             ExitCode::from(2)

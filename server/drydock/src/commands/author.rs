@@ -1,5 +1,7 @@
 //! `drydock author lint|test`: for those who write lessons.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,8 +72,22 @@ fn play(directory: &Path, options: &Options, runs: u32, junit: Option<PathBuf>) 
         println!("the cluster's log is {}", crate::state::cluster_log(&state.directory).display());
         return Ok(ExitCode::FAILURE);
     }
-    std::fs::remove_dir_all(&state.directory).with_context(|| format!("cannot remove {}", state.directory.display()))?;
+    if let Err(error) = open_up(&state.directory).and_then(|()| std::fs::remove_dir_all(&state.directory)) {
+        eprintln!("drydock: {} is left behind: {error}; files there may belong to subordinate ids, so remove it as root", state.directory.display());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Make every directory enterable for its owner: images and overlays have some that are not, which only matters without root.
+fn open_up(directory: &Path) -> std::io::Result<()> {
+    std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 async fn perform(state: &State, directory: &Path, content: &Content, options: &Options, runs: u32) -> anyhow::Result<Summary> {

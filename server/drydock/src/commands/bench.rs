@@ -1,7 +1,7 @@
 //! `drydock bench`: this machine against the budgets of the design, on a cluster of its own.
 
 mod measure;
-mod runtimes;
+pub(super) mod runtimes;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command, Serve};
 use crate::state::State;
 
+pub(crate) use bench::runtimes::role as bench_container;
+
 /// Run what was asked for.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or_else(|| Command::Serve(Serve::default()));
