@@ -269,6 +269,7 @@ pub(super) fn resolver_file(pod: &Pod, servers: &[String], cluster_domain: &str,
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "cases read better without ampersands")]
 mod tests {
     use super::*;
     use serde_json::json;

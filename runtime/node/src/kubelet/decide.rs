@@ -148,7 +148,8 @@ fn plan_containers(pod: &Pod, state: &PodState, now: Timestamp, plan: &mut Plan)
         match kind {
             Kind::Sidecar => {
                 plan.keep(pod, kind, container, &slot, now);
-                if !initialized && !(slot.running().is_some() && slot.started) {
+                let started = slot.running().is_some() && slot.started;
+                if !initialized && !started {
                     return;
                 }
             }
@@ -254,4 +255,5 @@ impl Plan {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "cases read better without ampersands")]
 mod tests;

@@ -59,7 +59,7 @@ pub(super) fn references(container: &Container) -> References {
 /// The environment in order, or why it cannot be made (`CreateContainerConfigError`).
 pub(super) fn environment(pod: &Pod, container: &Container, sources: &Sources, facts: &Facts) -> Result<Vec<(String, String)>, String> {
     let mut services = if spec(pod).enable_service_links == Some(false) {
-        service_variables(&sources.services, |service| is_kubernetes(service))
+        service_variables(&sources.services, is_kubernetes)
     } else {
         service_variables(&sources.services, |service| is_kubernetes(service) || service.metadata.namespace.as_deref() == Some(namespace(pod)))
     };

@@ -47,6 +47,9 @@ impl Source {
     }
 }
 
+/// A piece of output and where it was written to.
+type Chunk = (Source, Bytes);
+
 /// A running container's streams, shared.
 #[derive(Debug)]
 pub(crate) struct ContainerIo {
@@ -55,9 +58,9 @@ pub(crate) struct ContainerIo {
     /// Whether all three are one terminal.
     pub(super) tty: bool,
     /// Output as it comes.
-    output: broadcast::Sender<(Source, Bytes)>,
+    output: broadcast::Sender<Chunk>,
     /// The first output of a container that waits for somebody to attach; `None` once somebody did, or when there is too much of it.
-    unseen: std::sync::Mutex<Option<Vec<(Source, Bytes)>>>,
+    unseen: std::sync::Mutex<Option<Vec<Chunk>>>,
     /// Counts appended chunks; closed once all output is in the file.
     grown: watch::Sender<Progress>,
 }
@@ -73,12 +76,12 @@ pub(crate) struct Progress {
 
 impl ContainerIo {
     /// Attach: what was written before anybody did, and what is written from now on.
-    pub(super) fn attach(&self) -> (Vec<(Source, Bytes)>, broadcast::Receiver<(Source, Bytes)>) {
+    pub(super) fn attach(&self) -> (Vec<Chunk>, broadcast::Receiver<Chunk>) {
         let mut unseen = self.unseen();
         (unseen.take().unwrap_or_default(), self.output.subscribe())
     }
 
-    fn unseen(&self) -> std::sync::MutexGuard<'_, Option<Vec<(Source, Bytes)>>> {
+    fn unseen(&self) -> std::sync::MutexGuard<'_, Option<Vec<Chunk>>> {
         self.unseen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -152,7 +155,7 @@ async fn read(source: Source, stream: Arc<Stream>, io: Arc<ContainerIo>, writer:
             match tokio::time::timeout(PARTIAL_AFTER, read).await {
                 Ok(count) => count,
                 Err(_) => {
-                    append(&io, &writer, source, lines.flush());
+                    append(&io, &writer, source, &lines.flush());
                     continue;
                 }
             }
@@ -161,7 +164,7 @@ async fn read(source: Source, stream: Arc<Stream>, io: Arc<ContainerIo>, writer:
             Ok(0) => break,
             Ok(count) => {
                 let chunk = Bytes::copy_from_slice(&buffer[..count]);
-                append(&io, &writer, source, lines.push(&chunk));
+                append(&io, &writer, source, &lines.push(&chunk));
                 io.show(source, chunk);
             }
             Err(error) => {
@@ -170,15 +173,15 @@ async fn read(source: Source, stream: Arc<Stream>, io: Arc<ContainerIo>, writer:
             }
         }
     }
-    append(&io, &writer, source, lines.flush());
+    append(&io, &writer, source, &lines.flush());
 }
 
-fn append(io: &ContainerIo, writer: &std::sync::Mutex<LogFile>, source: Source, lines: Vec<Line>) {
+fn append(io: &ContainerIo, writer: &std::sync::Mutex<LogFile>, source: Source, lines: &[Line]) {
     if lines.is_empty() {
         return;
     }
     let mut file = writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Err(error) = file.append(source, &lines, Timestamp::now()) {
+    if let Err(error) = file.append(source, lines, Timestamp::now()) {
         tracing::error!(path = %file.path.display(), %error, "cannot write a container's log");
     }
     drop(file);

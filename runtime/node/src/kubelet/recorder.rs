@@ -96,8 +96,11 @@ fn pod_reference(pod: &Pod, field_path: Option<String>) -> ObjectReference {
     }
 }
 
+/// What makes two events the same: uid, field, reason, message.
+type Key = (Option<String>, Option<String>, &'static str, String);
+
 async fn write(client: kube::Client, node: String, mut told: mpsc::UnboundedReceiver<Told>) {
-    let mut known: HashMap<(Option<String>, Option<String>, &'static str, String), Known> = HashMap::new();
+    let mut known: HashMap<Key, Known> = HashMap::new();
     while let Some(event) = told.recv().await {
         known.retain(|_, known| event.at.duration_since(known.last) < SignedDuration::from_mins(10));
         let key = (event.about.uid.clone(), event.about.field_path.clone(), event.reason, event.message.clone());

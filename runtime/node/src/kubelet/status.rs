@@ -332,4 +332,5 @@ fn qos_class(pod: &Pod) -> &'static str {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "cases read better without ampersands")]
 mod tests;

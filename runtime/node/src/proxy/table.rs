@@ -150,6 +150,7 @@ pub(super) fn host_ports(pods: &[Pod]) -> BTreeMap<ServiceKey, Rules> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "cases read better without ampersands")]
 mod tests {
     use super::*;
     use serde_json::{Value, json};

@@ -59,7 +59,7 @@ pub(super) enum Message {
         /// The image it was for.
         image: String,
         /// How.
-        result: Result<Pulled, PullError>,
+        result: Box<Result<Pulled, PullError>>,
         /// How long it took.
         took: Duration,
     },
@@ -280,7 +280,7 @@ impl Worker {
             Message::Exited { id } => self.exited(&id).await,
             Message::Removed { id } => self.removed(&id),
             Message::SandboxRemoved => self.sandbox_removed(),
-            Message::Pulled { container, image, result, took } => self.pulled(&container, &image, result, took),
+            Message::Pulled { container, image, result, took } => self.pulled(&container, &image, *result, took),
             Message::Probe { container, id, kind, success } => self.probed(&container, &id, kind, success),
             Message::Hooked { container, id, result } => self.hooked(&container, &id, result),
             Message::VolumesChanged(concerns) if concerns(&self.pod) => self.refresh_volumes().await,
@@ -402,7 +402,7 @@ impl Worker {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::debug!(container, error, "preStop");
-                        node.recorder.container(&pod, field, Severity::Warning, "FailedPreStopHook", format!("PreStopHook failed"));
+                        node.recorder.container(&pod, field, Severity::Warning, "FailedPreStopHook", "PreStopHook failed");
                     }
                     Err(_) => tracing::debug!(container, "preStop did not end in time"),
                 }

@@ -47,7 +47,7 @@ impl Worker {
             let result = work.await.unwrap_or_else(|error| {
                 Err(PullError { kind: PullErrorKind::Failed, message: format!("the pull was given up: {error}") })
             });
-            node.tell(&uid, Message::Pulled { container, image, result, took: begun.elapsed() });
+            node.tell(&uid, Message::Pulled { container, image, result: Box::new(result), took: begun.elapsed() });
         });
     }
 

@@ -36,6 +36,7 @@ struct Refused {
     message: String,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "they are handed to map_err")]
 impl Refused {
     fn config(message: impl ToString) -> Self {
         Refused { reason: "CreateContainerConfigError", message: message.to_string() }
