@@ -245,7 +245,6 @@ impl Driver {
         self.keys.send(Bytes::copy_from_slice(&[keys.byte()])).map_err(|_| self.wrong("it was closed"))?;
         if keys != Keys::Enter {
             // A key that ends a program inside of another one brings no mark.
-            self.until(Instant::now() + FIRST_WORDS, |tape| tape.marks() > mark || tape.len() > 0).await;
             let ended = self.until(Instant::now() + Duration::from_secs(2), |tape| tape.ended_since(mark)).await;
             if ended {
                 self.prompt().await?;
