@@ -117,6 +117,9 @@ impl Actor {
                     let bytes = buffer.split().freeze();
                     self.output(&bytes);
                     buffer.reserve(64 * 1024);
+                    // In a flood there is always more to read; whoever carries keys and acknowledgements must get a turn, and
+                    // the one woken by this output waits behind this task on the same worker.
+                    tokio::task::yield_now().await;
                 }
                 Happened::Output(Err(error)) | Happened::Written(Err(error)) => self.lost(&error),
                 Happened::Written(Ok(written)) => self.input.advance(written),
