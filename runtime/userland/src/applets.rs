@@ -1,7 +1,7 @@
 //! The table of commands, and how they read their options.
 
 use crate::{
-    archive, compare, digests, dns, editor, expr, files, find, grep, jq, net, pager, process, sed, servers, shell, text, transfer,
+    archive, awk, compare, digests, dns, editor, expr, files, find, grep, jq, net, pager, process, sed, servers, shell, text, transfer,
 };
 
 /// A command: arguments with the name first, exit status back.
@@ -12,6 +12,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "[", process::test),
     ("/sbin", "apk", process::apk),
     ("/bin", "ash", shell::main),
+    ("/usr/bin", "awk", awk::awk),
     ("/bin", "base64", digests::base64),
     ("/usr/bin", "basename", files::basename),
     ("/bin", "cat", text::cat),

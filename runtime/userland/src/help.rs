@@ -48,6 +48,7 @@ const GROUPS: &[Group] = &[
         ("jq [-rcn] PROGRAM [FILE]...", "questions about JSON: jq '.items[].metadata.name'"),
         ("sort [-nrut KEY] [FILE]...", "lines in order"),
         ("uniq [-cd] [FILE]", "without repeated lines"),
+        ("awk [-F SEPARATOR] PROGRAM [FILE]...", "columns, counted and rearranged: awk '{print $1}'"),
         ("cut -d DELIMITER -f FIELDS [FILE]...", "columns"),
         ("tr [-ds] FROM [TO]", "replace characters"),
         ("wc [-lwc] [FILE]...", "count lines, words, bytes"),

@@ -12,6 +12,7 @@
 
 mod applets;
 mod archive;
+mod awk;
 mod compare;
 mod digests;
 mod dns;

@@ -60,6 +60,17 @@ const SCRIPTS: &[&str] = &[
     r#"f() { local a=1; b=2; g; echo $a; }; g() { a=3; }; f; echo "[$a]" $b"#,
     "echo one; # comment\necho two#not; echo '#'",
     "echo a &&\n echo b ||\n echo c\necho d | \n cat",
+    // awk.
+    r#"printf 'a b c\nd e f\n' | awk '{print $2}'; printf 'a:b\n' | awk -F: '{print $2, $1}'; printf 'x\ny\n' | awk 'END{print NR}'"#,
+    r#"printf 'p 3\nq 4\np 5\n' | awk '{s[$1]+=$2} END{for(k in s) print k, s[k]}' | sort; printf '1\n2\n3\n' | awk '{t+=$1} END{print t/NR}'"#,
+    r#"printf 'a 1\nb 2\nc 3\n' | awk '$2>1'; printf 'foo\nbar\n' | awk '/^b/'; printf 'a\nb\nc\nd\n' | awk '/b/,/c/'; printf 'a\nb\n' | awk 'NR==2{print "second:" $0}'"#,
+    r#"awk 'BEGIN{printf "%-5s|%5d|%05.1f|%x|%c|%s\n", "ab", 42, 3.14159, 255, "xyz", 1e6; print 1/3, 10, 1e20, 0.1+0.2, "3"+4, "3x"+1}'"#,
+    r#"echo 'hello world' | awk '{gsub(/o/,"0"); print; print length($1), toupper($2), substr($0,2,3), index($0,"w")}'; echo a,b,c | awk '{n=split($0,p,","); print n, p[1], p[3]}'"#,
+    r#"awk 'BEGIN{for(i=0;i<5;i++){if(i==3)break; if(i==1)continue; print i}; while(j<2)print "j" j++; do k++; while(k<3); print k; x["a"]; print ("a" in x), ("b" in x); delete x["a"]; print length(x)}'"#,
+    r#"awk 'function f(n){return n<2?1:n*f(n-1)} BEGIN{print f(5), 2^3, 7%3, !0, 1==1.0, ("a"<"b"), (10<9), ("10"<"9")}'"#,
+    r#"printf 'a b c\n' | awk '{$2="X"; print; print NF; $5="e"; print; NF=2; print}' OFS=-; printf 'k=v\n' | awk -F= -v p=pre '{print p $2}'"#,
+    r#"printf '1 a\n2 b\n' | awk '{print $1 > "o1"; print $2 | "cat"} END{close("cat"); close("o1"); while((getline l < "o1")>0) n++; print n}'; cat o1; echo x | awk '{exit 3}'; echo $?"#,
+    r#"printf 'ab12cd\n' | awk '{if(match($0,/[0-9]+/)) print RSTART, RLENGTH, substr($0,RSTART,RLENGTH); print $0 ~ /cd$/, $0 !~ "x"}'; printf 'a|b\n' | awk -F'|' '{print $2}'; printf 'a1b22c\n' | awk -F'[0-9]+' '{print $3}'"#,
     // Tools.
     r#"seq 5; seq 2 4; seq 1 2 6; seq 3 -1 1; seq -w 8 10"#,
     r#"printf '3\n1\n2\n10\n' | sort; printf '3\n1\n2\n10\n' | sort -n; printf 'b\na\nb\n' | sort -ru"#,
