@@ -349,12 +349,22 @@ async fn start_workstation(plant: &Arc<Plant>, names: &BTreeMap<String, Ipv4Addr
 /// Wait until every node is Ready.
 async fn nodes_ready(plant: &Plant, count: u32) -> Result<(), kube::runtime::wait::Error> {
     let nodes: Api<Node> = Api::all(plant.client("system:boot"));
-    let ready = |node: Option<&Node>| {
-        let conditions = node.and_then(|node| node.status.as_ref()).and_then(|status| status.conditions.as_ref());
-        conditions.is_some_and(|conditions| conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
-    };
-    let waits = (1..=count).map(|number| kube::runtime::wait::await_condition(nodes.clone(), Box::leak(format!("node-{number}").into_boxed_str()), ready));
+    // What a node said before the last end of the cluster does not count.
+    let since = plant.begin.settings.asked_at_ms / 1000;
+    let waits = (1..=count).map(|number| {
+        let nodes = nodes.clone();
+        async move { kube::runtime::wait::await_condition(nodes, &format!("node-{number}"), |node: Option<&Node>| is_ready(node, since)).await }
+    });
     futures::future::try_join_all(waits).await.map(drop)
+}
+
+/// Whether a node has said that it is ready, at or after a second since the epoch.
+fn is_ready(node: Option<&Node>, since: i64) -> bool {
+    let conditions = node.and_then(|node| node.status.as_ref()).and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        let fresh = condition.last_heartbeat_time.as_ref().is_some_and(|time| time.0.as_second() >= since);
+        condition.type_ == "Ready" && condition.status == "True" && fresh
+    })
 }
 
 /// What is not enforced or not available here, one sentence each.
