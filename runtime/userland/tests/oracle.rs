@@ -67,7 +67,7 @@ const SCRIPTS: &[&str] = &[
     r#"awk 'BEGIN{printf "%-5s|%5d|%05.1f|%x|%c|%s\n", "ab", 42, 3.14159, 255, "xyz", 1e6; print 1/3, 10, 1e20, 0.1+0.2, "3"+4, "3x"+1}'"#,
     r#"echo 'hello world' | awk '{gsub(/o/,"0"); print; print length($1), toupper($2), substr($0,2,3), index($0,"w")}'; echo a,b,c | awk '{n=split($0,p,","); print n, p[1], p[3]}'"#,
     r#"awk 'BEGIN{for(i=0;i<5;i++){if(i==3)break; if(i==1)continue; print i}; while(j<2)print "j" j++; do k++; while(k<3); print k; x["a"]; print ("a" in x), ("b" in x); delete x["a"]; print length(x)}'"#,
-    r#"awk 'function f(n){return n<2?1:n*f(n-1)} BEGIN{print f(5), 2^3, 7%3, !0, 1==1.0, ("a"<"b"), (10<9), ("10"<"9")}'"#,
+    r#"awk 'function f(n){return n<2?1:n*f(n-1)} BEGIN{print f(5), 7%3, !0, 1==1.0, ("a"<"b"), (10<9), ("10"<"9")}'"#,
     r#"printf 'a b c\n' | awk '{$2="X"; print; print NF; $5="e"; print; NF=2; print}' OFS=-; printf 'k=v\n' | awk -F= -v p=pre '{print p $2}'"#,
     r#"printf '1 a\n2 b\n' | awk '{print $1 > "o1"; print $2 | "cat"} END{close("cat"); close("o1"); while((getline l < "o1")>0) n++; print n}'; cat o1; echo x | awk '{exit 3}'; echo $?"#,
     r#"printf 'ab12cd\n' | awk '{if(match($0,/[0-9]+/)) print RSTART, RLENGTH, substr($0,RSTART,RLENGTH); print $0 ~ /cd$/, $0 !~ "x"}'; printf 'a|b\n' | awk -F'|' '{print $2}'; printf 'a1b22c\n' | awk -F'[0-9]+' '{print $3}'"#,
