@@ -190,3 +190,12 @@ fn the_courses_inside_the_program_load() {
         assert!(!course.has_errors(), "{:#?}", course.diagnostics);
     }
 }
+
+#[test]
+fn the_example_for_authors_is_a_chapter() {
+    let readme = include_str!("../../../chapters/README.md");
+    let example = readme.split("````markdown\n").nth(1).and_then(|rest| rest.split("\n````").next()).unwrap();
+    let course = load(&files(&format!("{example}\n")));
+    assert_eq!(course.diagnostics, []);
+    assert_eq!(course.chapter("ch02").unwrap().checks().count(), 2);
+}
