@@ -99,6 +99,21 @@ test('a reload loses nothing: text, scroll, panes, colors', async () => {
   await page.close();
 });
 
+test('a flood can be stopped', async () => {
+  const page = await open(browser, server.url);
+  await page.click('.tab');
+  await type(page, 'yes flood');
+  await shows(page, 'flood'.repeat(30));
+  await page.keyboard.down('Control');
+  await page.keyboard.press('c');
+  await page.keyboard.up('Control');
+  // An unoptimized build on a busy machine takes its time, but not the ten seconds of a task that never yields.
+  await page.waitForSelector('.tab[data-mode="prompt"]', { timeout: 6000 });
+  await type(page, 'echo calm-$((20+3))');
+  await shows(page, 'calm-23');
+  await page.close();
+});
+
 for (const width of [320, 390, 768, 1024]) {
   test(`nothing sticks out at ${width} pixels`, async () => {
     const page = await open(browser, server.url, { width, height: 800 });
