@@ -19,16 +19,16 @@ use tokio_util::sync::CancellationToken;
 
 /// Pages by host and path.
 #[derive(Debug, Clone, Default)]
-pub struct Pages(Arc<BTreeMap<(String, String), Bytes>>);
+pub(crate) struct Pages(Arc<BTreeMap<(String, String), Bytes>>);
 
 impl Pages {
     /// Pages from (`host`, `path`, `contents`).
-    pub fn new(pages: &[(String, String, String)]) -> Pages {
+    pub(crate) fn new(pages: &[(String, String, String)]) -> Pages {
         Pages(Arc::new(pages.iter().map(|(host, path, text)| ((host.clone(), path.clone()), Bytes::from(text.clone()))).collect()))
     }
 
     /// The names that are answered for.
-    pub fn hosts(&self) -> Vec<String> {
+    pub(crate) fn hosts(&self) -> Vec<String> {
         let mut hosts: Vec<String> = self.0.keys().map(|(host, _)| host.clone()).collect();
         hosts.dedup();
         hosts
@@ -55,7 +55,7 @@ impl Pages {
 }
 
 /// Serve the pages until cancelled.
-pub async fn serve(listener: TcpListener, tls: TlsAcceptor, pages: Pages, cancel: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, tls: TlsAcceptor, pages: Pages, cancel: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -31,8 +31,9 @@ pub fn binary() -> &'static Path {
         if let Some(path) = std::env::var_os("DRYDOCK_BINARY") {
             return path.into();
         }
+        // The whole workspace decides on features, as it does for the tests: nothing is compiled twice.
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--package", "drydock", "--message-format=json"]).current_dir(repository());
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "drydock", "--message-format=json"]).current_dir(repository());
         let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
         assert!(output.status.success(), "drydock does not build");
         let messages = String::from_utf8_lossy(&output.stdout).into_owned();

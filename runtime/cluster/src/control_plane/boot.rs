@@ -302,7 +302,7 @@ pub(super) async fn start_node(plant: &Arc<Plant>, number: u32) -> Result<(), Bo
     let config = plan.init(&plant.authority, &layers_directory(&plant.begin), &cgroups(&plant.begin)).step("prepare a node")?;
     let socket = plant.machine(&plan.name, plan.address, &config).await?;
     let (init, events) = Client::from_socket(socket).map_err(|source| BootError::io("speak to a node", source))?;
-    let handle = NodeHandle { plan: plan.clone(), init, events: Arc::new(Mutex::new(Some(events))), shell: None };
+    let handle = NodeHandle { init, events: Arc::new(Mutex::new(Some(events))), shell: None };
     plant.lock_nodes().insert(plan.name, handle);
     Ok(())
 }

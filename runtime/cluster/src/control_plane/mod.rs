@@ -34,7 +34,6 @@ use crate::spawn::machines::Machines;
 use crate::spawn::protocol::{self, Begin, ClusterMessage};
 use crate::workstation::{As, Seat, Setup};
 pub(crate) use boot::BootError;
-use nodes::NodePlan;
 use snapshots::{PRISTINE, Snapshots};
 
 /// The running cluster as its control plane sees it.
@@ -54,7 +53,6 @@ pub(crate) struct Plant {
 /// A node that is switched on.
 #[derive(Clone)]
 struct NodeHandle {
-    plan: NodePlan,
     init: Client,
     /// Taken by the node's shell when there is one.
     events: Arc<Mutex<Option<Events>>>,

@@ -5,11 +5,11 @@
 //! what the command printed; escape sequences are dropped from them. The parser keeps its place across any split of the stream.
 
 /// The most text kept of one command's output: its tail.
-pub const MAX_OUTPUT: usize = 64 * 1024;
+pub(crate) const MAX_OUTPUT: usize = 64 * 1024;
 
 /// Something a mark told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// The shell is at its prompt.
     Prompt,
     /// A command starts.
@@ -42,7 +42,7 @@ enum State {
 
 /// Incremental parser of one terminal's output.
 #[derive(Debug, Default)]
-pub struct Marks {
+pub(crate) struct Marks {
     state: State,
     osc: Vec<u8>,
     output: Option<Vec<u8>>,
@@ -50,7 +50,7 @@ pub struct Marks {
 
 impl Marks {
     /// Feed bytes; returns the marks completed by them, in order.
-    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Mark> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Mark> {
         let mut marks = Vec::new();
         for &byte in bytes {
             self.step(byte, &mut marks);
@@ -64,7 +64,7 @@ impl Marks {
     }
 
     /// The output so far of the command that runs.
-    pub fn running_output(&self) -> Option<String> {
+    pub(crate) fn running_output(&self) -> Option<String> {
         self.output.as_deref().map(tail)
     }
 
@@ -154,7 +154,7 @@ fn decode(text: &str) -> String {
 }
 
 /// Split a command line into words as a shell would, quotes removed; enough to know the tool and its arguments.
-pub fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
