@@ -288,11 +288,33 @@ fn clauses(clauses: &[ClauseTrace]) -> String {
         .filter(|clause| !clause.holds)
         .take(2)
         .map(|clause| match clause.operator.as_str() {
-            "" => format!("`{}` is not so", clause.text),
+            "" => unmet(&clause.text),
             operator => format!("{} is {}, wanted {} {}", clause.left, short(&clause.got), operator, short(&clause.want)),
         })
         .collect();
     if wrong.is_empty() { "it is not as wanted".to_owned() } else { wrong.join(" and ") }
+}
+
+/// A condition without a comparison that does not hold, in words where it has a common form.
+fn unmet(text: &str) -> String {
+    let text = text.trim();
+    if let Some(path) = text.strip_prefix("!has(").and_then(|rest| rest.strip_suffix(')')) {
+        return format!("{path} is set");
+    }
+    if let Some(path) = text.strip_prefix("has(").and_then(|rest| rest.strip_suffix(')')) {
+        return format!("{path} is not set");
+    }
+    let exists = text.split_once(".exists(").and_then(|(path, rest)| Some((path, rest.strip_suffix(')')?.split_once(',')?)));
+    let Some((path, (name, body))) = exists else { return format!("`{text}` is not so") };
+    let comparisons: Vec<(&str, &str)> = body.split("&&").filter_map(|part| part.split_once("==")).map(|(left, right)| (left.trim(), right.trim().trim_matches('"'))).collect();
+    let field = |wanted: &str| comparisons.iter().find(|(left, _)| *left == format!("{}.{wanted}", name.trim())).map(|(_, right)| *right);
+    match comparisons.as_slice() {
+        [(left, right)] if *left == name.trim() => format!("{path} has no {right}"),
+        _ => match (field("type"), field("status")) {
+            (Some(kind), Some(status)) if path.ends_with("conditions") => format!("its condition {kind} is not {status}"),
+            _ => format!("nothing in {path} fits `{}`", body.trim()),
+        },
+    }
 }
 
 fn short(value: &Value) -> String {
@@ -348,4 +370,24 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_conditions_read_as_sentences() {
+        let cases = [
+            ("!has(metadata.ownerReferences)", "metadata.ownerReferences is set"),
+            ("has(status.podIP)", "status.podIP is not set"),
+            ("metadata.annotations.exists(k, k == \"a/b\")", "metadata.annotations has no a/b"),
+            ("status.conditions.exists(c, c.type == \"Ready\" && c.status == \"True\")", "its condition Ready is not True"),
+            ("items.exists(p, p.spec.x > 3)", "nothing in items fits `p.spec.x > 3`"),
+            ("spec.tty", "`spec.tty` is not so"),
+        ];
+        for (text, sentence) in cases {
+            assert_eq!(unmet(text), sentence);
+        }
+    }
 }
