@@ -227,7 +227,7 @@ pub(crate) fn setsid(words: &[String]) -> i32 {
     if nix::unistd::getpgrp() == nix::unistd::getpid() {
         match sys::fork() {
             Ok(nix::unistd::ForkResult::Parent { .. }) => return 0,
-            Ok(nix::unistd::ForkResult::Child) => {}
+            Ok(nix::unistd::ForkResult::Child) => sys::let_signals_come(),
             Err(error) => {
                 complain("setsid", error.desc());
                 return 1;

@@ -77,10 +77,23 @@ pub(crate) fn is_pending(signal: Signal) -> bool {
     PENDING[signal as usize].load(Ordering::SeqCst)
 }
 
-/// Forks. The caller has one thread.
+/// Forks. The caller has one thread. The child starts with all signals held back, so that none is lost between the
+/// parent's way to treat them and its own; it calls [`let_signals_come`] when it is ready for them.
 pub(crate) fn fork() -> nix::Result<ForkResult> {
+    use nix::sys::signal::{SigmaskHow, sigprocmask};
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
     // SAFETY: no applet that forks has a second thread, so the child may use everything.
-    unsafe { nix::unistd::fork() }
+    let outcome = unsafe { nix::unistd::fork() };
+    if !matches!(outcome, Ok(ForkResult::Child)) {
+        best_effort(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None));
+    }
+    outcome
+}
+
+/// In a new child: signals may come now.
+pub(crate) fn let_signals_come() {
+    best_effort(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None));
 }
 
 /// Makes `to` name what `from` names, without close-on-exec.

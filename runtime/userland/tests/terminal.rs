@@ -214,6 +214,10 @@ fn keys_edit_the_line_and_recall_earlier_ones() {
     terminal.send("\x15echo \u{65e5}\u{672c}e\x7f\x1b[D\x7f\r");
     terminal.wait_for("\x1b]133;C;cmdline=echo%20%E6%9C%AC;");
     terminal.wait_for("\x1b]133;B\x07");
+    terminal.line("echo one; echo \u{65e5}");
+    terminal.send("!! !$ '!!'\r");
+    terminal.wait_for("cmdline=echo%20one%3B%20echo%20%E6%97%A5%20%E6%97%A5%20%27%21%21%27;");
+    terminal.wait_for("\x1b]133;B\x07");
     assert!(terminal.read(".sh_history").starts_with("echo one two four\necho one two five\n"));
     terminal.send("\x04");
     assert_eq!(terminal.ends(), 0);

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, io::Write as _, os::unix::fs::PermissionsExt as
 use nix::{
     sys::{
         signal::{Signal, killpg},
-        termios::{SetArg, tcgetattr, tcsetattr},
+        termios::{LocalFlags, SetArg, tcgetattr, tcsetattr},
     },
     unistd::{Pid, getpgrp, setpgid},
 };
@@ -71,6 +71,7 @@ impl Shell {
                 }
                 Edited::Line(text) if text.trim().is_empty() => continue,
                 Edited::Line(text) => {
+                    let text = self.with_history(text);
                     self.remember(&text, file.as_deref());
                     if marks {
                         let cwd = self.get("PWD").unwrap_or_default();
@@ -108,9 +109,15 @@ impl Shell {
         }
         sys::on_signal(Signal::SIGINT, Disposition::Note);
         sys::on_signal(Signal::SIGHUP, Disposition::Note);
+        sys::on_signal(Signal::SIGCHLD, Disposition::Note);
         if nix::unistd::tcgetpgrp(sys::borrow(0)).is_ok() {
             self.job_control = true;
             self.modes = tcgetattr(sys::borrow(0)).ok();
+            if let Some(modes) = &mut self.modes {
+                // Ctrl-C is not to throw output away that is on its way: marks would be lost in it.
+                modes.local_flags.insert(LocalFlags::NOFLSH);
+            }
+            self.restore_modes();
             let own = nix::unistd::getpid();
             // A session leader is the leader of its group already, and the call fails harmlessly.
             if getpgrp() != own {
@@ -211,6 +218,30 @@ impl Shell {
         let end = trimmed.find(|next: char| next.is_whitespace() || ";&|()<>".contains(next)).unwrap_or(trimmed.len());
         let (first, rest) = trimmed.split_at(end);
         self.aliases.get(first).map_or_else(|| text.to_owned(), |value| format!("{value}{rest}"))
+    }
+
+    /// `!!` is the last command and `!$` its last word, outside single quotes; the result is shown before it runs.
+    fn with_history(&self, text: String) -> String {
+        let Some(last) = self.history.last() else { return text };
+        let word = last.split_whitespace().next_back().unwrap_or("");
+        let mut quoted = false;
+        let mut out = String::new();
+        let mut rest = text.as_str();
+        while let Some(next) = rest.chars().next() {
+            let replaced = [("!!", last.as_str()), ("!$", word)].into_iter().find(|(mark, _)| !quoted && rest.starts_with(mark));
+            if let Some((mark, new)) = replaced {
+                out.push_str(new);
+                rest = &rest[mark.len()..];
+                continue;
+            }
+            quoted ^= next == '\'';
+            out.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+        if out != text {
+            emit(&format!("{}\r\n", out.replace('\n', "\r\n")));
+        }
+        out
     }
 
     fn remember(&mut self, text: &str, file: Option<&str>) {

@@ -146,7 +146,7 @@ impl Shell {
         // With a handler on SIGCHLD the wait below ends for children and for traps alike.
         sys::on_signal(Signal::SIGCHLD, Disposition::Note);
         let outcome = self.wait_for_all(&pids);
-        sys::on_signal(Signal::SIGCHLD, Disposition::Default);
+        sys::on_signal(Signal::SIGCHLD, if self.interactive { Disposition::Note } else { Disposition::Default });
         self.jobs.retain(|job| !job.pids.is_empty());
         let (status, trapped) = outcome?;
         Ok(if arguments.len() == 1 && !trapped { 0 } else { status })

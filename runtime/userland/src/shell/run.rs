@@ -474,6 +474,13 @@ impl Shell {
                 sys::on_signal(*signal, if ignored { Disposition::Ignore } else { Disposition::Default });
             }
         }
+        // What came while the shell's own handlers were still in place is for this process now.
+        for signal in [Signal::SIGHUP, Signal::SIGINT] {
+            if sys::take_signal(signal) {
+                sys::best_effort(nix::sys::signal::raise(signal));
+            }
+        }
+        sys::let_signals_come();
         self.traps.retain(|_, action| action.is_empty());
         self.helpful |= self.interactive;
         self.interactive = false;
@@ -589,14 +596,8 @@ impl Shell {
         let mut waiting = pids;
         let (mut status, mut failed, mut interrupted) = (0, 0, false);
         while let Some(pid) = waiting.first().copied() {
-            let flags = if self.job_control { Some(WaitPidFlag::WUNTRACED) } else { None };
-            let ended = match waitpid(pid, flags) {
-                Err(Errno::EINTR) => {
-                    if self.interactive && sys::is_pending(Signal::SIGHUP) {
-                        sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGHUP));
-                    }
-                    continue;
-                }
+            let ended = match self.wait_for_child(pid, group) {
+                Err(Errno::EINTR) => continue,
                 Err(_) => 127,
                 Ok(WaitStatus::Exited(_, code)) => code,
                 Ok(WaitStatus::Signaled(_, signal, _)) => {
@@ -632,6 +633,25 @@ impl Shell {
             return Err(Flow::Interrupt);
         }
         Ok(status)
+    }
+
+    /// Waits for a child to end or stop. At a terminal the end of the terminal is heard too, and handed on to the job.
+    fn wait_for_child(&self, pid: Pid, group: Pid) -> nix::Result<WaitStatus> {
+        if !self.interactive {
+            return waitpid(pid, None);
+        }
+        let flags = if self.job_control { WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG } else { WaitPidFlag::WNOHANG };
+        let mut told = false;
+        sys::wait_for_signal(|| {
+            if sys::is_pending(Signal::SIGHUP) && !std::mem::replace(&mut told, true) {
+                sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGHUP));
+                sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGCONT));
+            }
+            match waitpid(pid, Some(flags)) {
+                Ok(WaitStatus::StillAlive) => None,
+                other => Some(other),
+            }
+        })
     }
 
     fn report_signal(&self, signal: Signal) {
