@@ -87,7 +87,7 @@ impl Terminal {
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no {what:?}; screen:\n{}\nbytes: {:?}", self.screen.screen().contents(), String::from_utf8_lossy(&self.bytes));
             let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut fds, PollTimeout::try_from(left).unwrap()).unwrap() == 0 {
+            if poll(&mut fds, PollTimeout::try_from(left.min(Duration::from_millis(50))).unwrap()).unwrap() == 0 {
                 continue;
             }
             let mut buffer = [0; 4096];
