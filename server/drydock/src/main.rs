@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod exec;
 mod page;
+mod processes;
 mod state;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! The machine beside the book: terminals of the workstation, the picture of the cluster, files, reset.
 
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use drydock_checks::grader::Grader;
 use drydock_checks::watch as follow;
@@ -13,11 +14,14 @@ use tokio::sync::{mpsc, watch};
 use super::picture;
 use super::shell::WorkstationShell;
 use crate::exec::{LAB, encode};
+use crate::processes;
 
 /// Lines a terminal remembers.
 const SCROLLBACK: usize = 5000;
 /// The learner's home.
 const HOME: &str = "/home/learner";
+/// The cluster's memory is looked at when the picture changes, and not more often than this.
+const WEIGH_EVERY: Duration = Duration::from_secs(5);
 
 /// The workbench of a running cluster.
 pub(crate) struct LabWorkbench {
@@ -64,6 +68,7 @@ async fn draw(workbench: Arc<LabWorkbench>, steps: Vec<Step>) {
     let _watches = follow::follow(&workbench.client, kinds, false, u64::MAX, sender);
     let mut world = World::default();
     let mut phase = workbench.phase.subscribe();
+    let (mut memory, mut weighed) = (None, None::<Instant>);
     loop {
         tokio::select! {
             update = news.recv() => {
@@ -77,7 +82,11 @@ async fn draw(workbench: Arc<LabWorkbench>, steps: Vec<Step>) {
             }
             changed = phase.changed() => if changed.is_err() { return },
         }
-        let status = picture::draw(&world, phase.borrow_and_update().clone(), steps.clone());
+        if weighed.is_none_or(|last| last.elapsed() > WEIGH_EVERY) {
+            memory = processes::memory().inspect_err(|error| tracing::debug!(%error, "memory")).ok();
+            weighed = Some(Instant::now());
+        }
+        let status = Status { memory, ..picture::draw(&world, phase.borrow_and_update().clone(), steps.clone()) };
         workbench.status.send_if_modified(|known| {
             let news = **known != status;
             if news {

@@ -1,7 +1,6 @@
 //! Measurements on a running cluster.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::json;
 
 use super::{Figure, say};
+use crate::processes;
 
 /// Objects in the LIST that is measured.
 const LISTED: usize = 1000;
@@ -151,50 +151,14 @@ async fn verbs(client: &kube::Client, runs: usize) -> anyhow::Result<Vec<Figure>
 async fn idle() -> anyhow::Result<Vec<Figure>> {
     // The last deletions settle first.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let before = ticks()?;
+    let before = processes::ticks()?;
     let started = Instant::now();
     tokio::time::sleep(IDLE).await;
-    let used = ticks()?.saturating_sub(before) as f64 / 100.0;
+    let used = processes::ticks()?.saturating_sub(before) as f64 / 100.0;
     let percent = used / started.elapsed().as_secs_f64() * 100.0;
-    let memory: u64 = descendants()?.iter().filter_map(|pid| pss(*pid)).sum();
+    let memory = processes::memory()?;
     Ok(vec![
-        Figure::once("idle memory (PSS), control plane + 3 nodes + workstation", memory as f64 / 1024.0, "MiB", "80 MB with the server"),
+        Figure::once("idle memory (PSS), control plane + 3 nodes + workstation", memory as f64 / f64::from(1 << 20), "MiB", "80 MB with the server"),
         Figure::once("idle processor", percent, "% of a core", "0.5 %"),
     ])
-}
-
-/// This process's descendants: the cluster.
-fn descendants() -> anyhow::Result<Vec<i32>> {
-    let mut parents = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // A process that has ended in between is no descendant any more.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).and_then(|parent| parent.parse().ok());
-        parents.extend(parent.map(|parent: i32| (pid, parent)));
-    }
-    let mut family = vec![std::process::id() as i32];
-    let mut at = 0;
-    while at < family.len() {
-        let children: Vec<i32> = parents.iter().filter(|(_, parent)| *parent == family[at]).map(|(pid, _)| *pid).collect();
-        family.extend(children);
-        at += 1;
-    }
-    Ok(family.split_off(1))
-}
-
-/// Kibibytes of a process, shared pages by their share.
-fn pss(pid: i32) -> Option<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok())
-}
-
-/// Hundredths of a second the cluster's processes have used.
-fn ticks() -> anyhow::Result<u64> {
-    let used = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let fields: Vec<u64> = stat.rsplit(')').next()?.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-        Some(fields.iter().sum::<u64>())
-    };
-    Ok(descendants()?.iter().filter_map(used).sum())
 }
