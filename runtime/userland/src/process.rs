@@ -651,7 +651,8 @@ pub(crate) fn top(words: &[String]) -> i32 {
         }
         text.push_str(&format!("Mem: {}K used, {available}K available\n", total.saturating_sub(available)));
         text.push_str(&format!("Processes: {}   (q leaves)\n", all.len()));
-        text.push_str("\x1b[7m  PID  PPID USER     STAT    RSS %CPU COMMAND\x1b[0m\n");
+        let head = "  PID  PPID USER     STAT    RSS %CPU COMMAND";
+        text.push_str(&if screen { format!("\x1b[7m{head}\x1b[0m\n") } else { format!("{head}\n") });
         let rows = if screen { sys::window_size(1).1.saturating_sub(4) } else { usize::MAX };
         for process in all.iter().take(rows) {
             let user = sys::name_of("/etc/passwd", process.uid).unwrap_or_else(|| process.uid.to_string());

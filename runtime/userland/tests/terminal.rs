@@ -224,10 +224,16 @@ fn keys_edit_the_line_and_recall_earlier_ones() {
 }
 
 #[test]
-fn a_line_longer_than_the_window_wraps_and_survives_a_resize() {
+fn a_line_longer_than_the_window_wraps_and_is_drawn_again() {
     let mut terminal = Terminal::open(&[], 20, &["sh"]);
     terminal.wait_for("\x1b]133;B");
     terminal.send("echo aaaaaaaaaaaaaaaaaaaaaaaaabbbbbb\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~printf");
+    terminal.see("$ printf aaaaaaaaaaa\naaaaaaaaaaaaaabbbbbb");
+    // As after a resize: the line is drawn again in its place, and nothing else moves.
+    let shell = nix::unistd::Pid::from_raw(i32::try_from(terminal.child.id()).unwrap());
+    terminal.bytes.clear();
+    nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGWINCH).unwrap();
+    terminal.wait_for("\x1b]133;B");
     terminal.see("$ printf aaaaaaaaaaa\naaaaaaaaaaaaaabbbbbb");
     terminal.send("\x05\r");
     terminal.wait_for("\x1b]133;D;0\x07");
@@ -272,8 +278,21 @@ fn tab_completes_commands_and_files() {
     terminal.wait_for("cmdline=cat%20with%5C%20blank%20;");
     terminal.wait_for("\x1b]133;D;0\x07");
     terminal.wait_for("\x1b]133;B\x07");
+    std::fs::write(terminal.home("chapters.txt"), "").unwrap();
+    terminal.send("cd ch\t");
+    terminal.see("$ cd chapter/");
+    terminal.send("\x15");
+    // A program that completes itself: endings of files it can read.
+    let kubectl = terminal.directory.path().join("bin/kubectl");
+    std::fs::write(&kubectl, "#!/bin/sh\nif [ \"$2\" = apply ]; then printf 'yaml\\njson\\n:8\\n'; else printf 'pods\\tthings that run\\npodtemplates\\n:4\\n'; fi\n").unwrap();
+    std::fs::set_permissions(&kubectl, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    terminal.send("kubectl apply -f p\t");
+    terminal.see("$ kubectl apply -f pod.yaml ");
+    terminal.send("\x15kubectl get po\t\t");
+    terminal.see("things that run");
+    terminal.send("s\t\x15");
     terminal.send("ls ch\t");
-    terminal.see("$ ls chapter/");
+    terminal.see("$ ls chapter");
     terminal.send("\x15cat pod\t\t");
     terminal.see("pods.txt");
     terminal.see("pod.yaml");

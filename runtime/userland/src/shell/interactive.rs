@@ -320,7 +320,11 @@ impl Shell {
         } else if let Some(candidates) = (!redirected).then(|| self.ask_program(segment, word)).flatten() {
             candidates
         } else {
-            self.files(word)
+            let mut files = self.files(word);
+            if matches!(segment.split_whitespace().next(), Some("cd" | "rmdir" | "pushd")) {
+                files.retain(|file| file.text.ends_with('/'));
+            }
+            files
         };
         Completion { start: position, candidates }
     }
@@ -410,6 +414,13 @@ impl Shell {
                 let shown = if description.is_empty() { value.to_owned() } else { format!("{value:<24}  {description}") };
                 candidates.push(Candidate { text: value.to_owned(), shown, complete: true });
             }
+        }
+        // Bit 8: what came are endings of files; bit 16: only directories will do.
+        if directive & 24 != 0 {
+            let endings: Vec<String> = if directive & 8 == 0 { Vec::new() } else { text.lines().filter(|line| !line.starts_with(':')).map(|line| format!(".{line}")).collect() };
+            let mut files = self.files(word);
+            files.retain(|file| file.text.ends_with('/') || endings.iter().any(|ending| file.text.ends_with(ending.as_str())));
+            return Some(files);
         }
         // Bit 2: no space after; bit 4: no files.
         for candidate in &mut candidates {
