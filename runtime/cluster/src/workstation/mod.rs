@@ -12,6 +12,7 @@ mod setup;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,6 +54,8 @@ struct Inner {
     evidence: Evidence,
     /// Who sits there, by the container's `/etc/passwd`; `None` is root.
     user: Option<String>,
+    /// Where processes start when nobody says: the learner's home, on a node the root.
+    home: &'static str,
     hosts: BTreeMap<String, Ipv4Addr>,
     next: AtomicU64,
     exits: Mutex<HashMap<String, oneshot::Sender<Exit>>>,
@@ -92,6 +95,7 @@ impl Seat {
             container: spec.id.clone(),
             evidence,
             user: user.map(str::to_owned),
+            home: if spec.mounts.iter().any(|mount| mount.target == Path::new(HOME)) { HOME } else { "/" },
             hosts,
             next: AtomicU64::new(1),
             exits: Mutex::default(),
@@ -111,11 +115,7 @@ impl Seat {
         let process = ProcessSpec {
             args,
             env: self.environment(who, env),
-            cwd: match (&self.inner.user, cwd) {
-                (Some(_), "") => HOME.into(),
-                (None, "") => "/".into(),
-                (_, cwd) => cwd.into(),
-            },
+            cwd: if cwd.is_empty() { self.inner.home.into() } else { cwd.into() },
             user: self.user(who),
             tty: terminal.is_some(),
             terminal_size: terminal,
