@@ -1,7 +1,7 @@
 //! Who judges: the seam to `drydock-checks`. Results have the shape of grading.md, section 4.
 
+pub use drydock_checks::verdict::{Evidence, Outcome, Reason, Verdict};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::Pending;
@@ -28,66 +28,6 @@ pub trait Verdicts: Send + Sync + 'static {
 
     /// Judge a check again now, probes included.
     fn check_now(&self, check: &str) -> Pending<'_, Result<Verdict, String>>;
-}
-
-/// The state of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// What it says is true.
-    Pass,
-    /// It is not.
-    Fail,
-    /// It cannot be judged yet.
-    Waiting,
-    /// The check itself is broken.
-    Error,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Evidence {
-    /// Kind of evidence, as `object`.
-    pub source: String,
-    /// What it was about, as `pod/hello-kiamol`.
-    pub object: String,
-    /// Field or expression.
-    pub path: String,
-    /// What the check wants there.
-    pub want: Value,
-    /// What it saw.
-    pub got: Value,
-}
-
-/// The judgement of one check.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// The check.
-    pub check: String,
-    /// Its state.
-    pub verdict: Outcome,
-    /// Revision since which it is so.
-    #[serde(default)]
-    pub since_revision: u64,
-    /// When that was, RFC 3339; empty if unknown.
-    #[serde(default)]
-    pub since: String,
-    /// It was passed and no longer holds (latched checks stay passed).
-    #[serde(default)]
-    pub lost: bool,
-    /// Why not, one of the closed list, as `selector-mismatch`.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// What was seen and wanted.
-    #[serde(default)]
-    pub evidence: Vec<Evidence>,
-    /// What is not true, where to look, what to change: each spoils more.
-    #[serde(default)]
-    pub why: Vec<String>,
-    /// Objects worth a look, as `pod/hello-kiamol`.
-    #[serde(default)]
-    pub look_at: Vec<String>,
 }
 
 /// What becomes of an answer.

@@ -3,46 +3,22 @@
 use std::collections::BTreeMap;
 
 use drydock_checks::grader::{Grader, GraderError};
-use drydock_checks::verdict::Verdict;
 use drydock_course::chapter::Ask;
 use drydock_web::Pending;
-use drydock_web::verdicts::{Answered, Verdict as Shown, Verdicts};
+use drydock_web::verdicts::{Answered, Verdict, Verdicts};
 use tokio::sync::broadcast;
 
 /// Verdicts of a grader.
 pub(crate) struct Judge {
     grader: Grader,
     asks: BTreeMap<String, Ask>,
-    news: broadcast::Sender<Shown>,
 }
 
 impl Judge {
-    /// Show what this grader says.
+    /// Show what this grader says; the course knows what to say to an answer.
     pub(crate) fn new(grader: Grader, asks: BTreeMap<String, Ask>) -> Judge {
-        let news = broadcast::Sender::new(1024);
-        let (mut verdicts, forward, source) = (grader.subscribe(), news.clone(), grader.clone());
-        tokio::spawn(async move {
-            loop {
-                let verdicts = match verdicts.recv().await {
-                    Ok(verdict) => vec![verdict],
-                    // What was missed is among the current ones.
-                    Err(broadcast::error::RecvError::Lagged(_)) => source.current(),
-                    Err(broadcast::error::RecvError::Closed) => return,
-                };
-                for verdict in verdicts.iter().filter_map(shown) {
-                    // No browser is open: that is fine.
-                    forward.send(verdict).unwrap_or_default();
-                }
-            }
-        });
-        Judge { grader, asks, news }
+        Judge { grader, asks }
     }
-}
-
-/// Both sides have the shape of grading.md, section 4.
-fn shown(verdict: &Verdict) -> Option<Shown> {
-    let shown = serde_json::to_value(verdict).and_then(serde_json::from_value);
-    shown.inspect_err(|error| tracing::error!(%error, check = verdict.check, "a verdict cannot be shown")).ok()
 }
 
 fn sentence(error: GraderError) -> String {
@@ -50,12 +26,12 @@ fn sentence(error: GraderError) -> String {
 }
 
 impl Verdicts for Judge {
-    fn current(&self) -> Vec<Shown> {
-        self.grader.current().iter().filter_map(shown).collect()
+    fn current(&self) -> Vec<Verdict> {
+        self.grader.current()
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<Shown> {
-        self.news.subscribe()
+    fn subscribe(&self) -> broadcast::Receiver<Verdict> {
+        self.grader.subscribe()
     }
 
     fn open(&self, chapter: &str) {
@@ -81,11 +57,8 @@ impl Verdicts for Judge {
         })
     }
 
-    fn check_now(&self, check: &str) -> Pending<'_, Result<Shown, String>> {
+    fn check_now(&self, check: &str) -> Pending<'_, Result<Verdict, String>> {
         let check = check.to_owned();
-        Box::pin(async move {
-            let verdict = self.grader.check_now(&check).await.map_err(sentence)?;
-            shown(&verdict).ok_or_else(|| format!("{check} cannot be shown"))
-        })
+        Box::pin(async move { self.grader.check_now(&check).await.map_err(sentence) })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use drydock_terminal::Terminals;
 use drydock_web::Pending;
-use drydock_web::verdicts::{Answered, Evidence, Outcome, Verdict, Verdicts};
+use drydock_web::verdicts::{Answered, Evidence, Outcome, Reason, Verdict, Verdicts};
 use drydock_web::workbench::{Node, Object, Phase, Reset, Status, Step, Workbench};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -177,14 +177,14 @@ impl World {
                 Some(pod) if pod.ready => pass("pod-runs"),
                 Some(pod) => waiting("pod-runs", &format!("Pod hello-kiamol is {}", pod.state)),
                 None if !pods.is_empty() => misnamed(&pods[0].name),
-                None => fail("pod-runs", "not-tried", "There is no Pod named hello-kiamol.", "pod/hello-kiamol", json!("Running"), json!(null)),
+                None => fail("pod-runs", Reason::NotTried, "There is no Pod named hello-kiamol.", "pod/hello-kiamol", json!("Running"), json!(null)),
             },
-            if deployed { pass("deployment") } else { fail("deployment", "not-tried", "There is no Deployment yet.", "deployment/hello-kiamol-2", json!(1), json!(null)) },
+            if deployed { pass("deployment") } else { fail("deployment", Reason::NotTried, "There is no Deployment yet.", "deployment/hello-kiamol-2", json!(1), json!(null)) },
         ];
         for (check, verb) in [("looked-inside", "exec"), ("replaced", "delete"), ("forwarded", "forward"), ("lab-forward", "forward")] {
             verdicts.push(if self.did(verb) { pass(check) } else { waiting(check, "It has not happened yet.") });
         }
-        verdicts.push(if deployed && self.did("delete") { pass("lab-deployment") } else { fail("lab-deployment", "absent", "No Deployment owns a Pod with app=whoami.", "deployment/whoami", json!("app=whoami"), json!("app=hello")) });
+        verdicts.push(if deployed && self.did("delete") { pass("lab-deployment") } else { fail("lab-deployment", Reason::Absent, "No Deployment owns a Pod with app=whoami.", "deployment/whoami", json!("app=whoami"), json!("app=hello")) });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for verdict in verdicts {
             let old = known.get(&verdict.check);
@@ -217,13 +217,13 @@ fn waiting(check: &str, why: &str) -> Verdict {
     Verdict { why: vec![why.into()], ..verdict(check, Outcome::Waiting) }
 }
 
-fn fail(check: &str, reason: &str, why: &str, object: &str, want: serde_json::Value, got: serde_json::Value) -> Verdict {
+fn fail(check: &str, reason: Reason, why: &str, object: &str, want: serde_json::Value, got: serde_json::Value) -> Verdict {
     let evidence = Evidence { source: "object".into(), object: object.into(), path: "status.phase".into(), want, got };
-    Verdict { reason: Some(reason.into()), evidence: vec![evidence], why: vec![why.into()], look_at: vec![object.into()], ..verdict(check, Outcome::Fail) }
+    Verdict { reason: Some(reason), evidence: vec![evidence], why: vec![why.into()], look_at: vec![object.into()], ..verdict(check, Outcome::Fail) }
 }
 
 fn misnamed(name: &str) -> Verdict {
-    let mut verdict = fail("pod-runs", "misnamed", &format!("There is a Pod named {name}, not hello-kiamol."), &format!("pod/{name}"), json!("hello-kiamol"), json!(name));
+    let mut verdict = fail("pod-runs", Reason::Misnamed, &format!("There is a Pod named {name}, not hello-kiamol."), &format!("pod/{name}"), json!("hello-kiamol"), json!(name));
     verdict.evidence[0].path = "metadata.name".into();
     verdict.why.push("Compare the name you gave after kubectl run with the one in the text.".into());
     verdict.why.push(format!("Delete pod/{name} and run the command again with hello-kiamol."));
