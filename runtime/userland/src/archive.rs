@@ -8,7 +8,7 @@ use std::{
 
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 
-use crate::{complain, process, sys, text};
+use crate::{clock, complain, sys, text};
 
 /// What a tar command line asks for.
 #[derive(Default)]
@@ -284,7 +284,7 @@ fn list_entry<R: Read>(plan: &Plan, entry: &tar::Entry<'_, R>, path: &Path) -> i
     };
     let mode = header.mode()?;
     let bits: String = (0..9).rev().map(|bit| if mode >> bit & 1 == 1 { ['x', 'w', 'r'][bit % 3] } else { '-' }).collect();
-    let time = process::format_time("%Y-%m-%d %H:%M:%S", i64::try_from(header.mtime()?).unwrap_or(0));
+    let time = clock::format_time("%Y-%m-%d %H:%M:%S", i64::try_from(header.mtime()?).unwrap_or(0));
     let link = entry.link_name()?.map_or_else(String::new, |target| format!(" -> {}", target.display()));
     println!("{kind}{bits} {}/{} {:>9} {time} {}{slash}{link}", header.uid()?, header.gid()?, header.size()?, path.display());
     Ok(())

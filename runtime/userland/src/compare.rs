@@ -67,7 +67,7 @@ pub(crate) fn diff(words: &[String]) -> i32 {
     }
     let steps = compare(&left.lines().collect::<Vec<_>>(), &right.lines().collect::<Vec<_>>());
     let context = arguments.value('U').and_then(|text| text.parse().ok()).unwrap_or(3);
-    let stamp = |path: &str| std::fs::metadata(path).map_or_else(|_| String::new(), |meta| format!("\t{}", crate::process::format_time("%F %T", meta.mtime())));
+    let stamp = |path: &str| std::fs::metadata(path).map_or_else(|_| String::new(), |meta| format!("\t{}", crate::clock::format_time("%F %T", meta.mtime())));
     println!("--- {one}{}\n+++ {two}{}", stamp(one), stamp(two));
     print!("{}", unified(&steps, context, sys::is_terminal(1)));
     1

@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::{applets::Arguments, complain, process, sys};
+use crate::{applets::Arguments, clock, complain, sys};
 
 /// Runs `action` on each operand; complains and goes on.
 fn each(words: &[String], operands: &[String], verb: &str, mut action: impl FnMut(&str) -> io::Result<()>) -> i32 {
@@ -191,7 +191,7 @@ fn show_long(arguments: &Arguments, items: &[(String, PathBuf, fs::Metadata)], c
 fn when(meta: &fs::Metadata) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| i64::try_from(passed.as_secs()).unwrap_or(0));
     let recent = now - meta.mtime() < 180 * 86_400 && meta.mtime() <= now + 3600;
-    process::format_time(if recent { "%b %e %H:%M" } else { "%b %e  %Y" }, meta.mtime())
+    clock::format_time(if recent { "%b %e %H:%M" } else { "%b %e  %Y" }, meta.mtime())
 }
 
 /// `drwxr-xr-x`.
@@ -560,7 +560,7 @@ pub(crate) fn stat(words: &[String]) -> i32 {
                     Some('h') => meta.nlink().to_string(),
                     Some('F') => kind.to_owned(),
                     Some('Y') => meta.mtime().to_string(),
-                    Some('y') => process::format_time("%Y-%m-%d %H:%M:%S +0000", meta.mtime()),
+                    Some('y') => clock::format_time("%Y-%m-%d %H:%M:%S +0000", meta.mtime()),
                     Some(other) => format!("%{other}"),
                     None => "%".to_owned(),
                 });
@@ -573,7 +573,7 @@ pub(crate) fn stat(words: &[String]) -> i32 {
         println!("Device: {:<15} Inode: {:<11} Links: {}", format!("{:x}h/{}d", meta.dev(), meta.dev()), meta.ino(), meta.nlink());
         println!("Access: ({:04o}/{})  Uid: ({:>5}/{owner:>8})   Gid: ({:>5}/{group:>8})", meta.mode() & 0o7777, mode_text(&meta), meta.uid(), meta.gid());
         for (name, time) in [("Access", meta.atime()), ("Modify", meta.mtime()), ("Change", meta.ctime())] {
-            println!("{name}: {}", process::format_time("%Y-%m-%d %H:%M:%S +0000", time));
+            println!("{name}: {}", clock::format_time("%Y-%m-%d %H:%M:%S +0000", time));
         }
         Ok(())
     })

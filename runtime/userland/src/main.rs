@@ -13,10 +13,12 @@
 mod applets;
 mod archive;
 mod awk;
+mod clock;
 mod compare;
 mod digests;
 mod dns;
 mod editor;
+mod environment;
 mod expr;
 mod files;
 mod find;

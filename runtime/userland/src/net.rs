@@ -18,7 +18,7 @@ use nix::{
     },
 };
 
-use crate::{applets::Arguments, complain, dns, process, sys};
+use crate::{applets::Arguments, clock, complain, dns, process, sys};
 
 /// An ICMP socket, and whether it delivers IP headers too.
 fn icmp_socket() -> nix::Result<(OwnedFd, bool)> {
@@ -63,7 +63,7 @@ pub(crate) fn ping(words: &[String]) -> i32 {
             return 1;
         }
     };
-    let seconds = |letter: char, usual: u64| arguments.value(letter).and_then(process::duration).unwrap_or(Duration::from_secs(usual));
+    let seconds = |letter: char, usual: u64| arguments.value(letter).and_then(clock::duration).unwrap_or(Duration::from_secs(usual));
     let mut ping = Ping {
         fd,
         raw,
@@ -77,7 +77,7 @@ pub(crate) fn ping(words: &[String]) -> i32 {
     let count = arguments.value('c').and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
     println!("PING {host} ({address}): {} data bytes", ping.size);
     sys::on_signal(Signal::SIGINT, sys::Disposition::Note);
-    let end = arguments.value('w').and_then(process::duration).map(|limit| Instant::now() + limit);
+    let end = arguments.value('w').and_then(clock::duration).map(|limit| Instant::now() + limit);
     let status = ping.run(count, seconds('i', 1), seconds('W', 10), end);
     ping.summary(host);
     status
@@ -164,7 +164,7 @@ impl Ping {
 /// `nc [-vz] [-w SECONDS] HOST PORT`, `nc -l [-k] [-p] PORT`
 pub(crate) fn nc(words: &[String]) -> i32 {
     let Some(arguments) = Arguments::parse(words, "lkvznp:w:", &[]) else { return 1 };
-    let limit = arguments.value('w').and_then(process::duration);
+    let limit = arguments.value('w').and_then(clock::duration);
     if arguments.has('l') {
         let port = arguments.value('p').or(arguments.operands.last().map(String::as_str)).and_then(|text| text.parse::<u16>().ok());
         let Some(port) = port else {

@@ -21,7 +21,7 @@ use nix::{
     },
 };
 
-use crate::{applets::Arguments, complain, http, process, sys};
+use crate::{applets::Arguments, clock, complain, environment, http, sys};
 
 /// A request as far as the demo servers care.
 struct Request {
@@ -87,7 +87,7 @@ pub(crate) fn whoami_web(words: &[String]) -> i32 {
             |_| "Linux".to_owned(),
             |uname| format!("{} {} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy(), uname.version().to_string_lossy()),
         );
-        let text = format!("I'm {} running on {system}", process::host_name());
+        let text = format!("I'm {} running on {system}", environment::host_name());
         let body = serde_json::to_vec(&text).unwrap_or_default();
         Reply { status: "200 OK", kind: "application/json; charset=utf-8", extra: String::new(), body }
     });
@@ -159,7 +159,7 @@ fn converse(stream: &TcpStream, peer: &str, handler: &Arc<Handler>) -> io::Resul
         let mut bytes = format!(
             "HTTP/1.1 {}\r\nServer: drydock-userland\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n{}\r\n",
             reply.status,
-            process::format_time("%a, %d %b %Y %H:%M:%S GMT", now),
+            clock::format_time("%a, %d %b %Y %H:%M:%S GMT", now),
             reply.kind,
             reply.body.len(),
             if close { "close" } else { "keep-alive" },
@@ -212,7 +212,7 @@ fn file_reply(root: &Path, request: &Request) -> Reply {
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .map_or(0, |passed| passed.as_secs());
     let tag = format!("\"{modified:x}-{:x}\"", body.len());
-    let date = process::format_time("%a, %d %b %Y %H:%M:%S GMT", i64::try_from(modified).unwrap_or(0));
+    let date = clock::format_time("%a, %d %b %Y %H:%M:%S GMT", i64::try_from(modified).unwrap_or(0));
     let extra = format!("Last-Modified: {date}\r\nETag: {tag}\r\nCache-Control: no-cache\r\n");
     if request.header("if-none-match") == Some(tag.as_str()) {
         return Reply { status: "304 Not Modified", kind: "text/html", extra, body: Vec::new() };
@@ -253,7 +253,7 @@ fn log_access(request: &Request, reply: Reply) -> Reply {
     let line = format!(
         "{} - - [{}] \"{}\" {} {sent} \"{}\" \"{}\" \"{}\"\n",
         request.peer,
-        process::format_time("%d/%b/%Y:%H:%M:%S %z", now),
+        clock::format_time("%d/%b/%Y:%H:%M:%S %z", now),
         clean(&request.line),
         reply.status.split(' ').next().unwrap_or(""),
         clean(request.header("referer").unwrap_or("-")),

@@ -10,9 +10,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     applets::Arguments,
+    clock,
     complain,
     http::{self, Failure, Reach, Response, Url},
-    process, sys,
+    sys,
 };
 
 /// A request to be sent.
@@ -139,8 +140,8 @@ fn curl_one(arguments: &Arguments, text: &str) -> i32 {
     let reach = Reach {
         insecure: arguments.has('k'),
         ca_file: arguments.value('E').map(str::to_owned),
-        limit: arguments.value('m').and_then(process::duration),
-        connect_limit: arguments.value('c').and_then(process::duration),
+        limit: arguments.value('m').and_then(clock::duration),
+        connect_limit: arguments.value('c').and_then(clock::duration),
         pinned: arguments
             .values('r')
             .iter()
@@ -326,7 +327,7 @@ pub(crate) fn wget(words: &[String]) -> i32 {
     let request = Request { method: method.to_owned(), headers, body };
     let reach = Reach {
         insecure: arguments.has('k'),
-        limit: arguments.value('T').and_then(process::duration),
+        limit: arguments.value('T').and_then(clock::duration),
         ..Reach::default()
     };
     for _ in 0..10 {

@@ -82,7 +82,7 @@ impl Awk<'_> {
                 Value::Number((self.random >> 11) as f64 / (1_u64 << 53) as f64)
             }
             "systime" => Value::Number(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |passed| passed.as_secs() as f64)),
-            "strftime" => Value::Text(crate::process::format_time(&text(0), number(1) as i64)),
+            "strftime" => Value::Text(crate::clock::format_time(&text(0), number(1) as i64)),
             "system" => {
                 sys::best_effort(self.out.flush());
                 let status = Command::new("sh").args(["-c", &text(0)]).status();

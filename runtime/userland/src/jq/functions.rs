@@ -431,7 +431,7 @@ fn simple(name: &str, value: &Json) -> Value {
         "sqrt" => number(number_of(value, name)?.sqrt()),
         "fabs" | "abs" => number(number_of(value, name)?.abs()),
         "now" => number(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |passed| passed.as_secs_f64())),
-        "todate" | "todateiso8601" => Ok(Json::Text(crate::process::format_time("%Y-%m-%dT%H:%M:%SZ", number_of(value, name)? as i64))),
+        "todate" | "todateiso8601" => Ok(Json::Text(crate::clock::format_time("%Y-%m-%dT%H:%M:%SZ", number_of(value, name)? as i64))),
         "fromdate" | "fromdateiso8601" => number(from_date(text_of(value, name)?).ok_or_else(|| Fault::new(format!("date {} does not match format \"%Y-%m-%dT%H:%M:%SZ\"", value.compact())))?),
         "env" => Ok(environment()),
         "error" => Err(Fault::Error(value.clone())),
@@ -514,7 +514,7 @@ fn with_values(name: &str, value: &Json, given: &[Json]) -> Value {
             })
         }
         ("pow", [Json::Number(base), Json::Number(exponent)]) => Ok(Json::Number(base.powf(*exponent))),
-        ("strftime", [Json::Text(format)]) => Ok(Json::Text(crate::process::format_time(format, number_of(value, name)? as i64))),
+        ("strftime", [Json::Text(format)]) => Ok(Json::Text(crate::clock::format_time(format, number_of(value, name)? as i64))),
         ("nth", [Json::Number(index)]) => child(value, &Json::Number(*index)),
         ("tojson", _) => Ok(Json::Text(number_text(0.0))),
         _ => Err(Fault::new(format!("{name}/{} is not defined", given.len()))),

@@ -273,12 +273,12 @@ impl Shell {
             match chars.next() {
                 Some('w') => out.push_str(&short),
                 Some('W') => out.push_str(short.rsplit('/').next().unwrap_or("/")),
-                Some('u') => out.push_str(&self.get("USER").unwrap_or_else(crate::process::user_name)),
+                Some('u') => out.push_str(&self.get("USER").unwrap_or_else(crate::environment::user_name)),
                 Some('h') => {
-                    let host = crate::process::host_name();
+                    let host = crate::environment::host_name();
                     out.push_str(host.split('.').next().unwrap_or(""));
                 }
-                Some('H') => out.push_str(&crate::process::host_name()),
+                Some('H') => out.push_str(&crate::environment::host_name()),
                 Some('$') => out.push(if nix::unistd::geteuid().is_root() { '#' } else { '$' }),
                 Some('n') => out.push('\n'),
                 Some('e') => out.push('\u{1b}'),
