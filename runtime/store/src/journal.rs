@@ -218,7 +218,9 @@ fn read_segment(path: &Path, bytes: &Bytes, replay: &mut impl FnMut(Record) -> O
     while !rest.is_empty() {
         let offset = bytes.len() - rest.len();
         let Some((record, after)) = Record::decode(&rest) else {
-            return Ok(Read::Until(offset));
+            // A tear has nothing behind it. A whole record behind the broken one means that this one was whole once.
+            let damaged = Record::skip(&rest).is_some_and(|behind| Record::decode(&behind).is_some());
+            return if damaged { Err(OpenError::Corrupt { path: path.to_owned(), offset: offset as u64 }) } else { Ok(Read::Until(offset)) };
         };
         replay(record).ok_or_else(|| OpenError::Corrupt { path: path.to_owned(), offset: offset as u64 })?;
         rest = after;

@@ -99,6 +99,17 @@ impl Record {
         Some((Self::payload(payload)?, rest))
     }
 
+    /// What follows the first record by its length alone, damaged or not; none when it reaches beyond the end.
+    pub(crate) fn skip(bytes: &Bytes) -> Option<Bytes> {
+        let mut rest = bytes.clone();
+        if rest.remaining() < FRAME {
+            return None;
+        }
+        let length = rest.get_u32_le() as usize;
+        let after = FRAME.checked_add(length).filter(|after| *after <= bytes.len())?;
+        Some(bytes.slice(after..))
+    }
+
     fn payload(mut bytes: Bytes) -> Option<Self> {
         let record = match take(&mut bytes, 1)?[0] {
             TXN => {

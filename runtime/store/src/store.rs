@@ -310,6 +310,10 @@ impl Store {
     fn rotate(&self, writer: &mut Writer) {
         let state = self.snapshot();
         let finished = writer.journal.number();
+        // A torn end is forgiven in the last segment only, so the old one is on the disk before it stops being that.
+        if let Err(error) = self.inner.syncer.sync() {
+            return tracing::warn!(%error, "cannot sync the journal segment before the next one");
+        }
         match writer.journal.rotate(&state) {
             Ok(file) => {
                 self.inner.syncer.replace(file);
@@ -559,6 +563,12 @@ impl Syncer {
 
     fn replace(&self, file: File) {
         lock(&self.state).file = Some(Arc::new(file));
+    }
+
+    /// Syncs now, in the caller's thread.
+    fn sync(&self) -> io::Result<()> {
+        let file = lock(&self.state).file.clone();
+        file.map_or(Ok(()), |file| file.sync_data())
     }
 
     fn close(&self) {

@@ -98,6 +98,27 @@ fn damage_before_the_end_is_refused() {
 }
 
 #[test]
+fn damage_before_whole_records_is_no_tear() {
+    // In the last segment, which is most often the only one: what stands behind the damage must not be dropped in silence.
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path()).expect("a store");
+    store.commit(put("/a", &"x".repeat(60))).expect("committed");
+    let segment = last_segment(directory.path());
+    let first = fs::metadata(&segment).expect("a segment").len() as usize;
+    store.commit(put("/b", &"x".repeat(60))).expect("committed");
+    drop(store);
+    let whole = fs::read(&segment).expect("a segment");
+    // The payload of the first record: what follows its length and checksum.
+    for at in 28..first {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&segment, &damaged).expect("damaged");
+        assert!(matches!(open(directory.path()), Err(OpenError::Corrupt { offset: 20, .. })), "flipped at {at}");
+        assert_eq!(fs::read(&segment).expect("a segment"), damaged, "the evidence stays as it was");
+    }
+}
+
+#[test]
 fn newer_formats_and_second_owners_are_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path()).expect("a store");
