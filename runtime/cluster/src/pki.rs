@@ -125,13 +125,13 @@ fn ca_params() -> CertificateParams {
 ///
 /// # Errors
 /// When the file system refuses.
-pub fn write_private(path: &Path, text: &str) -> Result<(), PkiError> {
+pub fn write_private(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), PkiError> {
     use std::io::Write;
     let named = |source| PkiError::File { path: path.to_owned(), source };
     let temporary = path.with_extension("tmp");
     let mut file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&temporary).map_err(named)?;
     file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(named)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(named)?;
+    file.write_all(contents.as_ref()).and_then(|()| file.sync_all()).map_err(named)?;
     fs::rename(&temporary, path).map_err(named)
 }
 
@@ -163,6 +163,10 @@ mod tests {
         let second = Authority::open(directory.path()).unwrap();
         assert_eq!(first.certificate(), second.certificate());
         let subject = Subject { user: "learner".into(), groups: vec!["system:masters".into()], ..Subject::default() };
+        for name in ["ca.key", "ca.crt"] {
+            let mode = fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
         let credential = second.issue(&subject).unwrap();
         assert!(credential.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
         let config = kubeconfig("https://127.0.0.1:6443", &second, "learner", &credential);

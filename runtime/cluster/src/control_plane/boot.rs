@@ -18,6 +18,7 @@ use drydock_network::Netns;
 use drydock_network::dns::{self, Server as DnsServer};
 use drydock_network::fabric::{self, CONTROL_PLANE, Fabric, KUBERNETES_SERVICE, WORKSTATION, node_address, pod_range};
 use drydock_node::init::Client;
+use drydock_node::kubelet::API_SERVER_USER;
 use drydock_primitives::clock::SystemClock;
 use drydock_store::Store;
 use jiff::Timestamp;
@@ -207,7 +208,7 @@ async fn serve_api(server: &ApiServer, authority: &Authority, host: std::net::Tc
 
 /// How the API server speaks to kubelets.
 fn kubelet_client(authority: &Authority) -> Result<rustls::ClientConfig, BootError> {
-    let subject = Subject { user: "kube-apiserver-kubelet-client".into(), groups: vec!["system:masters".into()], ..Subject::default() };
+    let subject = Subject { user: API_SERVER_USER.into(), groups: vec!["system:masters".into()], ..Subject::default() };
     let (chain, key) = certificate(&authority.issue(&subject).step("issue the kubelet client's certificate")?)?;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority_certificate(authority)?).step("trust the authority")?;
@@ -223,7 +224,7 @@ fn token_key(state: &Path) -> Result<TokenKey, BootError> {
         return TokenKey::from_pkcs8(&der).step("read the service account key");
     }
     let (key, der) = TokenKey::generate().step("make the service account key")?;
-    std::fs::write(&path, der).map_err(|source| BootError::io("write the service account key", source))?;
+    write_private(&path, der).step("write the service account key")?;
     Ok(key)
 }
 

@@ -17,6 +17,9 @@ use super::state::{pod_format, spec, uid};
 /// Where an environment has no `PATH`.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Processes and threads of one container, so that a fork bomb is its own problem (`podPidsLimit` of a kubelet).
+const PIDS: u64 = 1024;
+
 /// What goes into one container besides its specification.
 pub(super) struct Parts<'a> {
     /// Its id.
@@ -161,11 +164,14 @@ fn capabilities(context: &SecurityContext, privileged: bool) -> Capabilities {
     Capabilities::default().adjusted(&wanted.add.unwrap_or_default(), &wanted.drop.unwrap_or_default())
 }
 
+/// As a kubelet with `seccompDefault: true`: nobody goes without the filter who did not ask to.
+// upstream: pkg/kubelet/kuberuntime/helpers.go, getSeccompProfile with fallbackToRuntimeDefault
 fn seccomp(context: &SecurityContext, of_pod: Option<&str>, privileged: bool) -> Seccomp {
     let own = context.seccomp_profile.as_ref().map(|profile| profile.type_.as_str());
     match own.or(of_pod) {
-        Some("RuntimeDefault" | "Localhost") if !privileged => Seccomp::Default,
-        _ => Seccomp::Unconfined,
+        Some("Unconfined") => Seccomp::Unconfined,
+        _ if privileged => Seccomp::Unconfined,
+        _ => Seccomp::Default,
     }
 }
 
@@ -190,7 +196,7 @@ fn limits(container: &Container) -> Limits {
         memory: amount(limits, "memory").and_then(|quantity| positive(quantity.value())),
         cpu_millis: amount(limits, "cpu").and_then(|quantity| positive(quantity.milli_value())),
         cpu_request_millis: amount(requests, "cpu").and_then(|quantity| positive(quantity.milli_value())),
-        pids: None,
+        pids: Some(PIDS),
     }
 }
 
@@ -294,6 +300,21 @@ mod tests {
             spec["containers"] = json!([]);
             assert_eq!(resolver_file(&pod(spec), &servers, "cluster.local", node), expected);
         }
+    }
+
+    #[test]
+    fn the_system_call_filter_is_on_unless_somebody_says_no() {
+        let of = |kind: Option<&str>| SecurityContext { seccomp_profile: kind.map(|kind| serde_json::from_value(json!({"type": kind})).unwrap()), ..SecurityContext::default() };
+        for (own, of_pod, privileged, wanted) in [
+            (None, None, false, Seccomp::Default),
+            (None, None, true, Seccomp::Unconfined),
+            (Some("RuntimeDefault"), Some("Unconfined"), false, Seccomp::Default),
+            (None, Some("Unconfined"), false, Seccomp::Unconfined),
+            (Some("Unconfined"), Some("RuntimeDefault"), false, Seccomp::Unconfined),
+        ] {
+            assert_eq!(seccomp(&of(own), of_pod, privileged), wanted, "{own:?} {of_pod:?} {privileged}");
+        }
+        assert_eq!(limits(&Container::default()).pids, Some(PIDS), "nobody may fill the machine with processes");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// The only user a kubelet answers: the API server, which asks for everybody else after it has looked at their rights.
+pub const API_SERVER_USER: &str = "kube-apiserver-kubelet-client";
+
 /// Everything a kubelet is told. Paths are inside the node's root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -36,7 +39,7 @@ pub struct KubeletConfig {
     pub labels: BTreeMap<String, String>,
     /// What the Node declares it has: `cpu`, `memory`, `ephemeral-storage`, `pods`. Declared, not measured.
     pub capacity: BTreeMap<String, String>,
-    /// `v1.36.0`: shown as the kubelet's version.
+    /// `v1.32.4`: shown as the kubelet's version; the API server's, which a kubelet may not be ahead of.
     pub version: String,
     /// Where node-init listens.
     pub init_socket: PathBuf,
@@ -73,7 +76,7 @@ impl Default for KubeletConfig {
             cluster_domain: "cluster.local".into(),
             labels: BTreeMap::new(),
             capacity: capacity.map(|(name, amount)| (name.to_owned(), amount.to_owned())).into(),
-            version: "v1.36.0".into(),
+            version: "v1.32.4".into(),
             init_socket: "/run/drydock/init.sock".into(),
             layers: "/var/lib/drydock/layers".into(),
             images: "/var/lib/drydock/images".into(),

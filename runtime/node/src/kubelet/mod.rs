@@ -32,7 +32,7 @@ mod volumes;
 mod worker;
 
 pub use boot::run;
-pub use config::KubeletConfig;
+pub use config::{API_SERVER_USER, KubeletConfig};
 pub(crate) use informer::follow;
 pub(crate) use node::Node;
 

@@ -219,7 +219,7 @@ pub(super) async fn http_get(container: &Container, pod_ip: &str, action: &HTTPG
                 false => request.header(&header.name, &header.value),
             };
         }
-        for (name, value) in [("User-Agent", "kube-probe/1.36"), ("Accept", "*/*"), ("Connection", "close")] {
+        for (name, value) in [("User-Agent", "kube-probe/1.32"), ("Accept", "*/*"), ("Connection", "close")] {
             if !own.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
                 request = request.header(name, value);
             }

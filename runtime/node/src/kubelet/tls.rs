@@ -7,10 +7,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::KubeletError;
 use super::config::KubeletConfig;
@@ -36,6 +37,13 @@ pub(super) fn server_config(config: &KubeletConfig) -> Result<ServerConfig, Kube
         .with_client_cert_verifier(verifier)
         .with_single_cert(certificates, key)
         .map_err(|error| bad("server certificate")(error.to_string()))
+}
+
+/// The Kubernetes user of a verified client: the common name in its certificate.
+pub(super) fn user(connection: &ServerConnection) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(connection.peer_certificates()?.first()?).ok()?;
+    let user = certificate.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(user.to_owned())
 }
 
 /// DER of every certificate in a PEM text.

@@ -1,6 +1,6 @@
 //! Port 10250: the node's own API, for the API server and the evidence.
 //!
-//! HTTPS with client certificates of the cluster's authority, HTTP/1.1. Streams are WebSockets: `v5.channel.k8s.io` for exec and attach,
+//! HTTPS, HTTP/1.1, for the API server alone: it has looked at the rights of whoever asked it, and others have no business here. Streams are WebSockets: `v5.channel.k8s.io` for exec and attach,
 //! raw bytes of one connection for port-forward.
 
 // upstream: pkg/kubelet/server/server.go
@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::KubeletError;
+use super::config::API_SERVER_USER;
 use super::node::Node;
 
 const PORT: u16 = 10250;
@@ -105,10 +106,18 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, router: Router) {
             return;
         }
     };
+    let user = super::tls::user(stream.get_ref().1);
+    let router = if user.as_deref() == Some(API_SERVER_USER) { router } else { forbidden(&user.unwrap_or_default()) };
     let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = serving.with_upgrades().await {
         tracing::debug!(%error, "a connection ended");
     }
+}
+
+/// All that others hear: the authority knows them, the kubelet does not serve them.
+fn forbidden(user: &str) -> Router {
+    let refusal = format!("Forbidden (user={user:?}, verb=\"get\", resource=\"nodes\", subresource=\"proxy\")");
+    Router::new().fallback(async move || Refusal(StatusCode::FORBIDDEN, refusal.clone()))
 }
 
 /// The Pods of this node as the API has them.
@@ -160,7 +169,55 @@ fn decode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+    use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+    use super::super::config::KubeletConfig;
     use super::*;
+
+    /// A certificate of `issuer`, good for `localhost`, and its key.
+    fn issue(issuer: &Issuer<'_, KeyPair>, user: &str) -> (String, String) {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, user);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// The status a client with this certificate is answered with.
+    async fn status(server: &KubeletConfig, (certificate, key): (String, String)) -> StatusCode {
+        let (near, far) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), TlsAcceptor::from(Arc::new(crate::kubelet::tls::server_config(server).unwrap())));
+        let address = near.local_addr().unwrap();
+        tokio::spawn(accept(near, far, Router::new().route("/pods", get(async || "served"))));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(server.ca.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let client = client.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("/pods").header("host", "localhost").body(http_body_util::Empty::<bytes::Bytes>::new().boxed()).unwrap();
+        sender.send_request(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn only_the_api_server_is_served() {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let ca = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let (server_certificate, server_key) = issue(&issuer, "system:node:node-1");
+        let server = KubeletConfig { ca, server_certificate, server_key, ..KubeletConfig::default() };
+        for (user, wanted) in [(API_SERVER_USER, StatusCode::OK), ("system:node:node-2", StatusCode::FORBIDDEN), ("learner", StatusCode::FORBIDDEN)] {
+            assert_eq!(status(&server, issue(&issuer, user)).await, wanted, "{user}");
+        }
+    }
 
     #[test]
     fn parameters_are_read_with_their_order() {
