@@ -3,7 +3,7 @@
 //! * Records are objects of `lab.drydock.internal/v1alpha1`; each carries the cluster revision after which it happened, but never
 //!   consumes one.
 //! * The file is one JSON record per line, appended; a later line with the same kind and name replaces an earlier one. A torn last line
-//!   is dropped at the next start.
+//!   is dropped at the next start; a line a full disk did not take whole is cut off again, so that the next one fits when there is room.
 //! * Kinds that describe what runs now (`nodecontainers`) live in memory only: they come back with the nodes.
 
 use std::collections::BTreeMap;
@@ -112,8 +112,23 @@ pub(crate) struct Evidence {
 
 struct Inner {
     records: BTreeMap<(Kind, String), Arc<Value>>,
-    file: Option<File>,
+    /// Opened for appending.
+    file: File,
+    /// Bytes of whole lines in it.
+    length: u64,
     next: u64,
+}
+
+impl Inner {
+    /// Append a line, or nothing of it.
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        let written = self.file.write_all(line.as_bytes());
+        match &written {
+            Ok(()) => self.length += line.len() as u64,
+            Err(_) => self.file.set_len(self.length)?,
+        }
+        written
+    }
 }
 
 impl Evidence {
@@ -124,24 +139,25 @@ impl Evidence {
     pub(crate) fn open(path: &Path, revision: impl Fn() -> u64 + Send + Sync + 'static) -> io::Result<Evidence> {
         let mut records = BTreeMap::new();
         let mut next = 0;
-        let mut good = 0;
+        let mut length = 0;
         if path.exists() {
             let mut reader = BufReader::new(File::open(path)?);
-            let mut line = String::new();
-            while reader.read_line(&mut line)? > 0 && line.ends_with('\n') {
+            // Bytes, because a tear may fall in the middle of a character.
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
                 if let Some((kind, record)) = parse(&line) {
                     let name = name_of(&record);
                     next = next.max(name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0));
                     records.insert((kind, name), Arc::new(record));
                 }
-                good += line.len() as u64;
+                length += line.len() as u64;
                 line.clear();
             }
         }
         let file = File::options().create(true).append(true).open(path)?;
-        file.set_len(good)?;
+        file.set_len(length)?;
         let (events, _) = broadcast::channel(BACKLOG);
-        Ok(Evidence { inner: Arc::new(Mutex::new(Inner { records, file: Some(file), next })), events, revision: Arc::new(revision) })
+        Ok(Evidence { inner: Arc::new(Mutex::new(Inner { records, file, length, next })), events, revision: Arc::new(revision) })
     }
 
     /// Record something new; returns its name.
@@ -203,11 +219,8 @@ impl Evidence {
 
     fn store(&self, inner: &mut Inner, kind: Kind, name: &str, record: Value, change: Change) {
         if kind.persistent() {
-            let line = format!("{record}\n");
-            let written = inner.file.as_mut().map_or(Ok(()), |file| file.write_all(line.as_bytes()));
-            if let Err(error) = written {
-                tracing::error!(%error, "evidence is kept in memory only from here on");
-                inner.file = None;
+            if let Err(error) = inner.append(&format!("{record}\n")) {
+                tracing::error!(%error, kind = kind.kind(), name, "evidence is in memory only and will not survive a restart");
             }
         }
         let record = Arc::new(record);
@@ -232,8 +245,8 @@ fn list(inner: &Inner, kind: Kind) -> Vec<Arc<Value>> {
     records
 }
 
-fn parse(line: &str) -> Option<(Kind, Value)> {
-    let record: Value = serde_json::from_str(line).ok()?;
+fn parse(line: &[u8]) -> Option<(Kind, Value)> {
+    let record: Value = serde_json::from_slice(line).ok()?;
     let kind = Kind::ALL.into_iter().find(|kind| record["kind"] == kind.kind())?;
     Some((kind, record))
 }
@@ -255,7 +268,8 @@ mod tests {
         log.update(Kind::Command, &name, |status| status["exitCode"] = json!(0));
         log.set(Kind::NodeContainer, "abc", json!({}), json!({}));
         drop(log);
-        File::options().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"Comm").unwrap();
+        // Torn in the middle of a character.
+        File::options().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"Command\",\"spec\":{\"line\":\"echo \xe2\x9c").unwrap();
 
         let log = Evidence::open(&path, || 9).unwrap();
         let commands = log.list(Kind::Command);

@@ -66,7 +66,7 @@ pub(super) async fn follow_forever(dial: Arc<LanDial>, node: String, address: St
         if let Err(error) = follow(&dial, &node, &address, &evidence).await {
             tracing::debug!(%error, node, "containers");
         }
-        // A kubelet that restarts has no event we could wait for; half a second is what a restart takes.
+        // A kubelet that restarts has no event we could wait for; a quarter of a second is what a restart takes.
         tokio::time::sleep(std::time::Duration::from_millis(250)).await;
     }
 }
