@@ -2,7 +2,8 @@
 //!
 //! 1. Find the hierarchies (`/proc/self/cgroup`, `/proc/self/mountinfo`); both versions, hybrid included.
 //! 2. Make `drydock-<pid>` below our own cgroup in each and give it to the cluster's root user.
-//! 3. Remember the paths in the state directory, so that a later start can remove what a `kill -9` left.
+//! 3. Remember the paths in the state directory, so that a later start can remove what a `kill -9` left. Groups of dead clusters whose
+//!    state directory is gone too are found by their names.
 
 use std::fs;
 use std::io;
@@ -11,18 +12,24 @@ use std::path::{Path, PathBuf};
 
 /// The controllers containers are limited by.
 const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+/// What the groups of clusters are called, before the process id of their drydock.
+const PREFIX: &str = "drydock-";
+/// Processes and threads of a whole cluster: a fork bomb in a terminal is over when it has this many.
+const PIDS: &str = "8192";
 
 /// Directories that belong to the cluster, by controller (`unified` for version 2).
 pub type Delegated = Vec<(String, PathBuf)>;
 
-/// Make the delegated directories, owned by `owner`. Hierarchies that refuse are left out: limits are then not enforced.
-pub fn delegate(name: &str, owner: u32) -> Delegated {
+/// Make the delegated directories of drydock `pid`, owned by `owner`. Hierarchies that refuse are left out: limits are then not enforced.
+pub fn delegate(pid: u32, owner: u32) -> Delegated {
     let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut delegated = Delegated::new();
     for (controller, own) in hierarchies(&membership, &mounts) {
         let parent = if controller == "unified" { handing_down(&own) } else { Some(own) };
-        let Some(path) = parent.map(|parent| parent.join(name)) else { continue };
+        let Some(parent) = parent else { continue };
+        remove_abandoned(&parent);
+        let path = parent.join(format!("{PREFIX}{pid}"));
         if make(&path, owner).is_ok() {
             delegated.push((controller, path));
         }
@@ -42,6 +49,11 @@ pub fn enter(delegated: &Delegated, pid: i32, owner: u32) -> io::Result<()> {
         if controller == "unified" {
             enable_controllers(path);
         }
+        // The file belongs to us, not to the cluster: it cannot raise the number.
+        let limit = path.join("pids.max");
+        if limit.exists() {
+            fs::write(limit, PIDS)?;
+        }
     }
     Ok(())
 }
@@ -55,6 +67,26 @@ pub fn remove(delegated: &Delegated) -> Vec<PathBuf> {
         }
     }
     left
+}
+
+/// Remove the groups below `parent` whose drydock has ended and which hold no process.
+fn remove_abandoned(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+            && is_empty(&entry.path())
+            && let Err(error) = remove_tree(&entry.path())
+        {
+            tracing::debug!(%error, path = %entry.path().display(), "an abandoned cgroup stays");
+        }
+    }
+}
+
+/// Whether no process is in a group or below it. What cannot be read may hold one.
+fn is_empty(path: &Path) -> bool {
+    let below = || Some(fs::read_dir(path).ok()?.flatten().filter(|entry| entry.path().is_dir()).all(|entry| is_empty(&entry.path())));
+    fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|processes| processes.trim().is_empty()) && below().unwrap_or(false)
 }
 
 fn make(path: &Path, owner: u32) -> io::Result<()> {
@@ -143,6 +175,21 @@ mod tests {
             fs::write(group.join("cgroup.controllers"), "\n").unwrap();
         }
         assert_eq!(handing_down(&session), None, "a hybrid machine has its controllers elsewhere");
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_group_with_a_process_anywhere_below_is_not_empty() {
+        let root = std::env::temp_dir().join(format!("drydock-is-empty-{}", std::process::id()));
+        let (pod, container) = (root.join("kubepods"), root.join("kubepods/container"));
+        fs::create_dir_all(&container).unwrap();
+        assert!(!is_empty(&root), "nobody knows");
+        for group in [&root, &pod, &container] {
+            fs::write(group.join("cgroup.procs"), "").unwrap();
+        }
+        assert!(is_empty(&root));
+        fs::write(container.join("cgroup.procs"), "7\n").unwrap();
+        assert!(!is_empty(&root));
         fs::remove_dir_all(&root).unwrap();
     }
 

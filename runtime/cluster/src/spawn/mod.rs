@@ -38,7 +38,7 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// The API port is taken.
-    #[error("port {port} on 127.0.0.1 is taken: {source}; choose another with --api-port, or 0 for any free one")]
+    #[error("the API cannot listen on 127.0.0.1:{port}; choose another port with --api-port PORT, or 0 for any free one")]
     Port {
         /// The port asked for.
         port: u16,
@@ -98,7 +98,7 @@ pub fn start(config: SpawnConfig) -> Result<Running, SpawnError> {
     let listener = listen(config.api_port)?;
     let api_port = step(listener.local_addr(), "read the API port")?.port();
     remove_leftovers(&directory);
-    let delegated = cgroups::delegate(&format!("drydock-{}", std::process::id()), owner);
+    let delegated = cgroups::delegate(std::process::id(), owner);
     remember_cgroups(&config.state, &delegated)?;
 
     let log = config.state.join("cluster.log");
