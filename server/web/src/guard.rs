@@ -143,6 +143,44 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn who_is_let_through() {
+        use axum::routing::get;
+        use tower::ServiceExt;
+        let directory = tempfile::tempdir().unwrap();
+        let guard = Guard::new(4747, directory.path()).unwrap();
+        let answer = || get(async || "").post(async || "").put(async || "").delete(async || "");
+        let routes = axum::Router::new().route("/ch02", answer()).route("/ws/events", answer());
+        let routes = routes.layer(axum::middleware::from_fn_with_state(guard.clone(), check));
+        let (own, ours, token) = (Some("127.0.0.1:4747"), Some("http://127.0.0.1:4747"), Some(&*guard.token));
+        let (ok, no) = (StatusCode::OK, StatusCode::FORBIDDEN);
+        let cases = [
+            ("GET", "/ch02", own, None, None, ok),
+            ("GET", "/ch02", None, None, token, no),
+            ("GET", "/ch02", Some("evil.example:4747"), None, token, no),
+            ("GET", "/ch02", own, Some("http://evil.example"), token, no),
+            ("POST", "/ch02", own, ours, token, ok),
+            ("POST", "/ch02", own, None, None, no),
+            ("PUT", "/ch02", own, ours, None, no),
+            ("DELETE", "/ch02", own, ours, Some("0000"), no),
+            ("POST", "/ch02", own, Some("null"), token, no),
+            ("GET", "/ws/events", own, ours, token, ok),
+            ("GET", "/ws/events", own, None, token, no),
+            ("GET", "/ws/events", own, ours, None, no),
+        ];
+        for (method, path, host, origin, token, wanted) in cases {
+            let mut request = Request::builder().method(method).uri(path);
+            for (name, value) in [("host", host), ("origin", origin), (TOKEN_HEADER, token)] {
+                if let Some(value) = value {
+                    request = request.header(name, value);
+                }
+            }
+            let answer = routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), wanted, "{method} {path} {host:?} {origin:?} {token:?}");
+            assert!(wanted == no || answer.headers()[header::X_FRAME_OPTIONS] == "DENY");
+        }
+    }
+
     #[test]
     fn the_token_is_kept_and_wanted() {
         let directory = tempfile::tempdir().unwrap();
