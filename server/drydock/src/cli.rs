@@ -55,7 +55,7 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "127.0.0.1:4747", value_name = "IP:PORT")]
     pub(crate) listen: SocketAddr,
     /// Nodes of the cluster [default: what the open course asks for].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) nodes: Option<u32>,
     /// Port of the Kubernetes API on 127.0.0.1 [default: 6443 or the next free one; 0 takes any].
     #[arg(long, value_name = "PORT")]
@@ -148,7 +148,7 @@ pub(crate) enum Author {
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         /// How often.
-        #[arg(long, default_value_t = 1, value_name = "N")]
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         runs: u32,
         /// Write the results there, as JUnit XML.
         #[arg(long, value_name = "FILE")]

@@ -1,6 +1,5 @@
 //! A process on a machine of the lab, over a web socket of the lab API (`v5.channel.k8s.io`, as `pods/exec`).
 
-use anyhow::Context;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -38,7 +37,7 @@ pub(crate) struct Process {
 /// Start a process at a path such as `workstations/main/exec?tty=true`.
 pub(crate) async fn start(client: &kube::Client, path: &str) -> anyhow::Result<Process> {
     let request = http::Request::get(format!("{LAB}/{path}")).body(Vec::new())?;
-    let socket = client.connect(request).await.with_context(|| format!("cannot open {path}"))?.into_stream();
+    let socket = client.connect(request).await.map_err(sentence)?.into_stream();
     let (mut sink, mut source) = socket.split();
     let (input, mut typed) = mpsc::channel::<Input>(64);
     let (sender, output) = mpsc::channel::<Output>(64);
@@ -84,6 +83,14 @@ fn exit(status: &[u8]) -> Result<i32, String> {
     let mut causes = status["details"]["causes"].as_array().into_iter().flatten();
     let code = causes.find(|cause| cause["reason"] == "ExitCode").and_then(|cause| cause["message"].as_str()?.parse().ok());
     code.ok_or_else(|| status["message"].as_str().unwrap_or("it failed").to_owned())
+}
+
+/// What went wrong in the cluster's own words: the library prints them twice, with all of their fields.
+pub(crate) fn sentence(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow::Error::msg(status.message.clone()),
+        error => error.into(),
+    }
 }
 
 /// Escape a value of a query.

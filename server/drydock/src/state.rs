@@ -3,7 +3,8 @@
 //! One process at a time owns a state directory; it holds a lock on `lock` for as long as it lives, so a crash frees it. `running.json`
 //! says how to reach the owner and is only believed while the lock is held.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -42,14 +43,19 @@ impl State {
             Some(directory) => std::path::absolute(&directory).with_context(|| format!("--state {}", directory.display()))?,
             None => data_home().context("neither XDG_DATA_HOME nor HOME is set; say where to keep state with --state DIR")?.join("drydock"),
         };
-        fs::create_dir_all(&directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
+        // Kubeconfigs and Secrets are in it: for others it is closed.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .with_context(|| format!("cannot make the state directory {}; choose another with --state DIR", directory.display()))?;
         Ok(State { directory })
     }
 
     /// Become the owner, or learn who is.
     pub(crate) fn lock(&self) -> anyhow::Result<Result<Lock, RunningNow>> {
         let path = self.directory.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("cannot open {}; choose another directory with --state DIR", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Ok(Lock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(Err(self.read_running()?)),

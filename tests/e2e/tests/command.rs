@@ -24,18 +24,24 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let page = format!("127.0.0.1:{port}");
-    let cases: [(&[&str], &str); 5] = [
-        (&["cluster", "up", "--api-port", &port], "choose another with --api-port"),
+    let cases: [(&[&str], &str); 7] = [
+        (&["cluster", "up", "--api-port", &port], "choose another port with --api-port PORT, or 0 for any free one: Address already in use"),
         (&["serve", "--no-open", "--listen", &page], "Choose another port with --listen"),
         (&["serve", "--no-open", "--listen", "0.0.0.0:4747"], "loopback interface only"),
         (&["cluster", "status"], "start one with `drydock serve` or `drydock cluster up`"),
         (&["cluster", "up", "--nodes", "0"], "0 is not in 1..=20"),
+        (&["serve", "--no-open", "--nodes", "500"], "500 is not in 1..=20"),
+        (&["serve", "--no-open", "--listen", "127.0.0.1:0", "--content", "/nowhere"], "the content of /nowhere: chapters/lunches/course.yaml"),
     ];
     for (arguments, wanted) in cases {
         let error = idle.run(arguments).refused();
         assert!(error.contains(wanted), "{arguments:?}: {error}");
         assert!(!error.contains("panicked"), "{error}");
     }
+    let nowhere = Ran::of(std::process::Command::new(drydock_kit::binary()).args(["--state", "/dev/null/x", "cluster", "status"])).refused();
+    assert!(nowhere.contains("choose another with --state DIR"), "{nowhere}");
+    let running = Drydock::cluster(1);
+    assert_eq!(running.run(&["cluster", "shell", "node-9"]).refused(), "drydock: there is no node \"node-9\", or it is off\n");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `drydock author lint|test`: for those who write lessons.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -54,7 +54,10 @@ fn check(content: &Path) -> anyhow::Result<ExitCode> {
 /// Test content on a cluster of its own, in a state directory that is gone afterwards unless something failed.
 fn play(directory: &Path, options: &Options, runs: u32, junit: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let content = Content::load(Some(directory))?;
-    let state = State::find(Some(std::env::temp_dir().join(format!("drydock-author-{}", std::process::id()))))?;
+    let path = std::env::temp_dir().join(format!("drydock-author-{}", std::process::id()));
+    // Made here and not taken over: anybody may have put something there.
+    std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    let state = State::find(Some(path))?;
     let Ok(lock) = state.lock()? else { bail!("{} is in use", state.directory.display()) };
     let mut settings = cluster::settings(content.nodes());
     settings.home_files = content.home_files();
@@ -65,6 +68,9 @@ fn play(directory: &Path, options: &Options, runs: u32, junit: Option<PathBuf>) 
     running.end();
     drop(lock);
     let summary = summary?;
+    if let (true, Some(only)) = (summary.cases.is_empty(), &options.only) {
+        bail!("no chapter, exercise or lab has an id that contains {only:?}");
+    }
     if let Some(path) = junit {
         std::fs::write(&path, summary.junit()).with_context(|| format!("cannot write {}", path.display()))?;
     }

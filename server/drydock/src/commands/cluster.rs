@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::shell;
 use crate::cli::{Cluster, Output, Up};
+use crate::exec::sentence;
 use crate::state::{RunningNow, State};
 
 /// Run a `cluster` command.
@@ -166,8 +167,8 @@ pub(crate) async fn client(state: &State) -> anyhow::Result<kube::Client> {
 async fn status(state: &State, output: Output) -> anyhow::Result<ExitCode> {
     let running = state.running()?;
     let client = client(state).await?;
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.context("the cluster does not answer")?;
-    let pods = Api::<Pod>::all(client).list(&ListParams::default()).await?;
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.map_err(sentence).context("the cluster does not answer")?;
+    let pods = Api::<Pod>::all(client).list(&ListParams::default()).await.map_err(sentence)?;
     let ready = |node: &Node| {
         let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
         conditions.is_some_and(|c| c.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
@@ -195,7 +196,7 @@ async fn reset(state: &State) -> anyhow::Result<ExitCode> {
     state.running()?;
     let started = std::time::Instant::now();
     let request = http::Request::post("/apis/lab.drydock.internal/v1alpha1/reset").body(b"{}".to_vec())?;
-    client(state).await?.request_text(request).await.context("the cluster could not be reset")?;
+    client(state).await?.request_text(request).await.map_err(sentence).context("the cluster could not be reset")?;
     println!("reset in {} ms", started.elapsed().as_millis());
     Ok(ExitCode::SUCCESS)
 }

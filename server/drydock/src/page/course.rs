@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use drydock_checks::plan::Plan;
 use drydock_course::chapter::{self, Ask, BlockKind, Keys};
 use drydock_course::course::{Course, Entry};
@@ -26,7 +26,7 @@ impl Content {
     /// The course of a directory, or the one inside the program.
     pub(crate) fn load(directory: Option<&Path>) -> anyhow::Result<Content> {
         match directory {
-            Some(directory) => Content::read(&Directory::new(directory)),
+            Some(directory) => Content::read(&Directory::new(directory)).with_context(|| format!("the content of {}", directory.display())),
             None => Content::read(&source::embedded()),
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::picture;
 use super::shell::WorkstationShell;
-use crate::exec::{LAB, encode};
+use crate::exec::{LAB, encode, sentence};
 use crate::processes;
 
 /// Lines a terminal remembers.
@@ -52,7 +52,7 @@ impl LabWorkbench {
 
     async fn reset_chapter(&self, chapter: &str) -> Result<(), String> {
         let request = http::Request::post(format!("{LAB}/reset")).body(b"{}".to_vec()).map_err(|error| error.to_string())?;
-        self.client.request_text(request).await.map_err(|error| format!("The cluster could not be reset: {error}. Try again, or start drydock anew."))?;
+        self.client.request_text(request).await.map_err(|error| format!("The cluster could not be reset: {:#}. Try again, or start drydock anew.", sentence(error)))?;
         self.terminals.close_all().await;
         match self.grader.get() {
             Some(grader) => grader.reset(chapter).await.map_err(|error| format!("Progress could not be reset: {error}.")),
@@ -124,7 +124,7 @@ impl Workbench for LabWorkbench {
             match self.client.request_text(request).await {
                 Ok(text) => Ok(Some(text.into_bytes())),
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-                Err(error) => Err(format!("{path} cannot be read: {error}")),
+                Err(error) => Err(format!("{path} cannot be read: {:#}", sentence(error))),
             }
         })
     }
@@ -135,7 +135,7 @@ impl Workbench for LabWorkbench {
             let request = http::Request::put(format!("{LAB}/workstations/main/files?path={}", encode(&path))).body(bytes);
             let request = request.map_err(|error| error.to_string())?;
             let written = self.client.request_text(request).await;
-            written.map(drop).map_err(|error| format!("{path} cannot be written: {error}"))
+            written.map(drop).map_err(|error| format!("{path} cannot be written: {:#}", sentence(error)))
         })
     }
 }
