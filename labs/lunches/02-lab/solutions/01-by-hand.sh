@@ -19,6 +19,7 @@ spec:
 END
 kubectl apply -f deployment.yaml
 kubectl rollout status deployment/whoami
+# The forward runs in the background, so that curl has the prompt.
 kubectl port-forward deploy/whoami 8080:80 > /dev/null &
 until curl -s http://localhost:8080; do sleep 0.1; done
 kill $!
