@@ -201,7 +201,15 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
             Err(source) => return Err(GraderError::Progress { path, source }),
         };
-        serde_json::from_slice(&bytes).map_err(|error| GraderError::Progress { path, source: error.into() })
+        match serde_json::from_slice(&bytes) {
+            Ok(kept) => Ok(kept),
+            Err(error) => {
+                let aside = path.with_extension("json.unreadable");
+                tracing::warn!(%error, aside = %aside.display(), "progress cannot be read; it was put aside");
+                std::fs::rename(&path, &aside).map_err(|source| GraderError::Progress { path, source })?;
+                Ok(Kept::default())
+            }
+        }
     }
 
     /// Write beside, sync, rename: there is always one whole file.
@@ -531,5 +539,22 @@ fn wants_answer(expect: &Expect, ask: &str) -> bool {
         Expect::All(branches) | Expect::Any(branches) => branches.iter().any(|branch| wants_answer(branch, ask)),
         Expect::Not(branch) => wants_answer(branch, ask),
         Expect::One { source, .. } => matches!(&**source, Source::Answer(answer) if answer.ask == ask && answer.equals.is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_file_is_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let keeper = Keeper { directory: directory.path().to_owned() };
+        keeper.write("ch02", &Kept::default()).unwrap();
+        assert!(keeper.read("ch02").unwrap().verdicts.is_empty());
+        std::fs::write(keeper.path("ch02"), "{\"progress\": 7").unwrap();
+        assert!(keeper.read("ch02").unwrap().verdicts.is_empty());
+        assert_eq!(std::fs::read_to_string(directory.path().join("ch02.json.unreadable")).unwrap(), "{\"progress\": 7");
+        assert!(!keeper.path("ch02").exists());
     }
 }
