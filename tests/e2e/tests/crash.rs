@@ -1,12 +1,13 @@
 //! `kill -9` at any moment: nothing is left behind, nothing is lost.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use drydock_kit::{Drydock, PATIENCE, alive, eventually};
 
 /// What the design allows a dead drydock's processes.
-const GONE: Duration = Duration::from_secs(5);
+const GONE: Duration = Duration::from_secs(2);
 
 fn nothing_is_left(drydock: &Drydock, family: &[(i32, String)]) {
     eventually(GONE, || match alive(family).as_slice() {
@@ -26,10 +27,13 @@ fn a_killed_drydock_leaves_nothing_and_loses_nothing() {
     let before = drydock.get(&["deployment", "web"]);
     let family = drydock.family();
     assert!(family.len() >= 6, "cluster-init, control plane, node-init, kubelet, workstation, the Pod: {family:?}");
+    let groups: Vec<(String, PathBuf)> = serde_json::from_slice(&fs::read(drydock.state().join("cgroups.json")).unwrap()).unwrap();
     drydock.kill();
     nothing_is_left(&drydock, &family);
 
     drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", "1"]);
+    let left: Vec<_> = groups.iter().filter(|(_, path)| path.exists()).collect();
+    assert!(left.is_empty(), "the next start removes what kill -9 left: {left:?}");
     let after = drydock.get(&["deployment", "web"]);
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
     drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
