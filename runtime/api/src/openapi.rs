@@ -55,7 +55,7 @@ pub fn v2(registry: &Registry) -> Value {
 }
 
 fn info() -> Value {
-    json!({"title": "Kubernetes", "version": "v1.32.4"})
+    json!({"title": "Kubernetes", "version": drydock_primitives::release::KUBERNETES})
 }
 
 fn v3_path(group: &str, version: &str) -> String {

@@ -16,8 +16,8 @@ use crate::call::Call;
 use crate::protobuf::gnostic;
 use crate::respond::{self, Transformable};
 
-/// What `/version` says. The mark after the plus says who we are; the numbers say what we behave like.
-pub const GIT_VERSION: &str = "v1.32.4+drydock";
+/// What `/version` says.
+pub use drydock_primitives::release::GIT_VERSION;
 
 const CHECKS: [&str; 6] = ["ping", "log", "etcd", "poststarthook/start-apiextensions-informers", "poststarthook/priority-and-fairness-config-consumer", "shutdown"];
 

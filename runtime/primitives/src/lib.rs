@@ -12,6 +12,7 @@ pub mod ids;
 pub mod int_or_string;
 pub mod names;
 pub mod quantity;
+pub mod release;
 pub mod selector;
 pub mod time;
 pub mod yaml;

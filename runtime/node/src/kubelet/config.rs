@@ -76,7 +76,7 @@ impl Default for KubeletConfig {
             cluster_domain: "cluster.local".into(),
             labels: BTreeMap::new(),
             capacity: capacity.map(|(name, amount)| (name.to_owned(), amount.to_owned())).into(),
-            version: "v1.32.4".into(),
+            version: drydock_primitives::release::KUBERNETES.into(),
             init_socket: "/run/drydock/init.sock".into(),
             layers: "/var/lib/drydock/layers".into(),
             images: "/var/lib/drydock/images".into(),

@@ -219,7 +219,8 @@ pub(super) async fn http_get(container: &Container, pod_ip: &str, action: &HTTPG
                 false => request.header(&header.name, &header.value),
             };
         }
-        for (name, value) in [("User-Agent", "kube-probe/1.32"), ("Accept", "*/*"), ("Connection", "close")] {
+        let agent = format!("kube-probe/{}", drydock_primitives::release::MINOR);
+        for (name, value) in [("User-Agent", agent.as_str()), ("Accept", "*/*"), ("Connection", "close")] {
             if !own.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
                 request = request.header(name, value);
             }
