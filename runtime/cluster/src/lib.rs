@@ -20,3 +20,6 @@ mod evidence;
 mod internet;
 mod lab;
 mod workstation;
+
+/// What to do about a full disk: the end of a sentence that says what could not be done.
+pub const FULL_DISK: &str = "; the disk of the state directory is full: make room there, or choose another with --state, and start again; nothing is lost";

@@ -81,6 +81,8 @@ pub(crate) enum Cluster {
     Up(Up),
     /// End the cluster of this state directory.
     Down,
+    /// End the cluster of this state directory and remove everything kept there: objects, files, progress.
+    Delete,
     /// Say what runs.
     Status {
         /// How to print it.

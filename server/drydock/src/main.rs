@@ -35,6 +35,7 @@ fn run_role(role: &str) -> ExitCode {
         "control-plane" => drydock_cluster::control_plane::main(),
         "node-init" => drydock_node::init::main(),
         "kubelet" => drydock_node::kubelet::main(),
+        "remove" => drydock_cluster::spawn::remove::run(&std::env::args_os().nth(2).map(std::path::PathBuf::from).unwrap_or_default()),
         "bench-container" => commands::bench_container(&std::env::args().skip(2).collect::<Vec<_>>()),
         other => {
             eprintln!("drydock: there is no process role {other:?}; roles are started by drydock itself");
@@ -50,13 +51,22 @@ fn run_command() -> ExitCode {
     match commands::run(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("drydock: {error:#}");
+            eprintln!("drydock: {error:#}{}", remedy(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// What to do about a full disk, whichever step met it. (What the cluster says itself has it already.)
+fn remedy(error: &anyhow::Error) -> &'static str {
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    };
+    if error.chain().any(full) { drydock_cluster::FULL_DISK } else { "" }
+}
+
 fn log_to_stderr(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRYDOCK_LOG").unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // A log on a full disk must not end the program: by default the subscriber says on standard error that it cannot be written, or panics.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).log_internal_errors(false).init();
 }

@@ -4,11 +4,15 @@
 //! says how to reach the owner and is only believed while the lock is held.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+
+/// What is kept in a state directory, except the lock.
+const KEPT: [&str; 8] = ["cluster", "grading", "progress", "cgroups.json", "running.json", "kubeconfig", "cluster.log", "drydock.log"];
 
 /// A state directory, not necessarily ours.
 #[derive(Debug, Clone)]
@@ -75,6 +79,24 @@ impl State {
     pub(crate) fn announce(&self, running: &RunningNow) -> anyhow::Result<()> {
         let (path, temporary) = (self.directory.join("running.json"), self.directory.join("running.json.tmp"));
         fs::write(&temporary, serde_json::to_vec(running)?).and_then(|()| fs::rename(&temporary, &path)).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Remove what was kept, and the directory unless it holds something that is not ours.
+    pub(crate) fn delete(&self, lock: Lock) -> anyhow::Result<()> {
+        for name in KEPT {
+            drydock_cluster::spawn::remove::directory(&self.directory.join(name))?;
+        }
+        // The lock goes last, so that nobody starts meanwhile.
+        fs::remove_file(self.directory.join("lock")).with_context(|| format!("cannot remove the lock in {}", self.directory.display()))?;
+        drop(lock);
+        // It may hold what is not ours, be where a disk is mounted, or be in a directory that is not ours.
+        use io::ErrorKind::{DirectoryNotEmpty, PermissionDenied, ResourceBusy};
+        match fs::remove_dir(&self.directory) {
+            Err(error) if !matches!(error.kind(), DirectoryNotEmpty | PermissionDenied | ResourceBusy) => {
+                Err(error).with_context(|| format!("cannot remove {}", self.directory.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// The learner's kubeconfig for programs on the host.

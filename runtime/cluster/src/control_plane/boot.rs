@@ -35,6 +35,7 @@ use super::dial::LanDial;
 use super::nodes::NodePlan;
 use super::snapshots::{PRISTINE, Snapshots};
 use super::{NodeHandle, Plant, Started, bootstrap, containers, zone};
+use crate::FULL_DISK;
 use crate::evidence::Evidence;
 use crate::internet::{self, Pages};
 use crate::lab::Lab;
@@ -63,9 +64,7 @@ pub(crate) struct BootError {
 impl BootError {
     /// A failure of the system.
     pub(super) fn io(step: impl Into<String>, source: io::Error) -> BootError {
-        let full = source.raw_os_error() == Some(libc::ENOSPC);
-        let hint = if full { "; free some space on the disk of the state directory and start again: nothing is lost" } else { "" };
-        BootError { step: step.into(), reason: format!("{source}{hint}") }
+        BootError::other(step, &source)
     }
 
     /// Any other failure, with its sources.
@@ -79,6 +78,10 @@ impl BootError {
                 reason.push_str(&text);
             }
             source = error.source();
+        }
+        // Some errors on the way are only texts by now.
+        if reason.contains(&io::Error::from_raw_os_error(libc::ENOSPC).to_string()) {
+            reason.push_str(FULL_DISK);
         }
         BootError { step: step.into(), reason }
     }

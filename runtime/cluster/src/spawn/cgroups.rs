@@ -9,11 +9,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Every cluster's group is called this and the id of its host process.
+const PREFIX: &str = "drydock-";
+/// How long a group may stay busy after its last process was reaped: the kernel lets go of a task a moment after its parent heard of its end.
+const LETTING_GO: Duration = Duration::from_secs(2);
+/// How often to try meanwhile; version 1 has nothing to wait for.
+const TRY_EVERY: Duration = Duration::from_millis(5);
 
 /// The controllers containers are limited by.
 const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
-/// What the groups of clusters are called, before the process id of their drydock.
-const PREFIX: &str = "drydock-";
 /// Processes and threads of a whole cluster: a fork bomb in a terminal is over when it has this many.
 const PIDS: &str = "8192";
 
@@ -22,14 +28,10 @@ pub type Delegated = Vec<(String, PathBuf)>;
 
 /// Make the delegated directories of drydock `pid`, owned by `owner`. Hierarchies that refuse are left out: limits are then not enforced.
 pub fn delegate(pid: u32, owner: u32) -> Delegated {
-    let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut delegated = Delegated::new();
-    for (controller, own) in hierarchies(&membership, &mounts) {
+    for (controller, own) in own_groups() {
         let parent = if controller == "unified" { handing_down(&own) } else { Some(own) };
-        let Some(parent) = parent else { continue };
-        remove_abandoned(&parent);
-        let path = parent.join(format!("{PREFIX}{pid}"));
+        let Some(path) = parent.map(|parent| parent.join(format!("{PREFIX}{pid}"))) else { continue };
         if make(&path, owner).is_ok() {
             delegated.push((controller, path));
         }
@@ -58,29 +60,54 @@ pub fn enter(delegated: &Delegated, pid: i32, owner: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Remove cgroup trees deepest first. What is still busy stays and is reported.
+/// Remove cgroup trees deepest first. What stays busy is reported.
 pub fn remove(delegated: &Delegated) -> Vec<PathBuf> {
+    let started = Instant::now();
+    let mut left: Vec<PathBuf> = delegated.iter().map(|(_, path)| path.clone()).collect();
+    loop {
+        left.retain(|path| path.exists() && remove_tree(path).is_err());
+        if left.is_empty() || started.elapsed() > LETTING_GO {
+            return left;
+        }
+        std::thread::sleep(TRY_EVERY);
+    }
+}
+
+/// Remove the groups of clusters whose host process is gone and which hold no process.
+pub fn sweep() {
+    for path in leftovers() {
+        if let Err(error) = remove_tree(&path) {
+            tracing::debug!(path = %path.display(), %error, "a control group of an earlier run stays");
+        }
+    }
+}
+
+/// The groups of clusters that are gone and that [`sweep`] would remove.
+pub fn leftovers() -> Vec<PathBuf> {
+    let gone = |name: &str| host_process(name).is_some_and(|pid| !Path::new("/proc").join(pid).exists());
     let mut left = Vec::new();
-    for (_, path) in delegated {
-        if path.exists() && remove_tree(path).is_err() {
-            left.push(path.clone());
+    for (controller, own) in own_groups() {
+        // Where version 2 groups are made depends on who may hand controllers down, so all the way up is looked at.
+        let above = if controller == "unified" { usize::MAX } else { 1 };
+        for parent in own.ancestors().take(above).take_while(|parent| parent.join("cgroup.procs").exists()) {
+            let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+            let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(gone)).map(|entry| entry.path());
+            left.extend(ours.filter(|path| is_empty(path)));
         }
     }
     left
 }
 
-/// Remove the groups below `parent` whose drydock has ended and which hold no process.
-fn remove_abandoned(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
-            && is_empty(&entry.path())
-            && let Err(error) = remove_tree(&entry.path())
-        {
-            tracing::debug!(%error, path = %entry.path().display(), "an abandoned cgroup stays");
-        }
-    }
+/// The host process a group is named after.
+fn host_process(name: &str) -> Option<&str> {
+    name.strip_prefix(PREFIX).filter(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The groups this process is in.
+fn own_groups() -> Vec<(String, PathBuf)> {
+    let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    hierarchies(&membership, &mounts)
 }
 
 /// Whether no process is in a group or below it. What cannot be read may hold one.
@@ -159,6 +186,14 @@ fn hierarchies(membership: &str, mountinfo: &str) -> Vec<(String, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_groups_named_after_a_process_are_ours_to_sweep() {
+        let cases = [("drydock-4711", Some("4711")), ("drydock-", None), ("drydock-test-4711", None), ("docker-4711", None), ("drydock-4711x", None)];
+        for (name, wanted) in cases {
+            assert_eq!(host_process(name), wanted, "{name}");
+        }
+    }
 
     #[test]
     fn a_group_with_processes_passes_the_question_up() {

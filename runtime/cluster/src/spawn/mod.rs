@@ -6,8 +6,10 @@
 
 pub mod cgroups;
 pub mod init;
+pub mod kubectl;
 pub mod machines;
 pub mod protocol;
+pub mod remove;
 
 use std::fs;
 use std::io;
@@ -94,10 +96,11 @@ pub fn start(config: SpawnConfig) -> Result<Running, SpawnError> {
         Identity::Subordinate { uid, .. } | Identity::Single { uid, .. } => uid,
     };
     let directory = config.state.join("cluster");
-    prepare_directory(&config.state, &directory, owner)?;
+    prepare_directory(&directory, owner)?;
     let listener = listen(config.api_port)?;
     let api_port = step(listener.local_addr(), "read the API port")?.port();
     remove_leftovers(&directory);
+    cgroups::sweep();
     let delegated = cgroups::delegate(std::process::id(), owner);
     remember_cgroups(&config.state, &delegated)?;
 
@@ -223,12 +226,18 @@ fn user_name(uid: Uid) -> Option<String> {
 
 /// Find a program on PATH.
 pub fn find_program(name: &str) -> Option<PathBuf> {
+    find_programs(name).into_iter().next()
+}
+
+/// All programs of this name on PATH, in its order.
+fn find_programs(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find_map(|path| {
+    let programs = std::env::split_paths(&path).map(|directory| directory.join(name)).filter_map(|path| {
         let metadata = fs::metadata(&path).ok()?;
         let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
         (metadata.is_file() && executable).then(|| path.canonicalize().unwrap_or(path))
-    })
+    });
+    programs.collect()
 }
 
 fn subordinate(file: &str, user: Option<&str>, uid: Uid) -> Option<(u32, u32)> {
@@ -270,12 +279,12 @@ fn map_tool(tool: &str, pid: i32, own: u32, first: u32, count: u32) -> io::Resul
     Err(io::Error::other(format!("{tool}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
-fn prepare_directory(state: &Path, directory: &Path, owner: u32) -> Result<(), SpawnError> {
+fn prepare_directory(directory: &Path, owner: u32) -> Result<(), SpawnError> {
     step(fs::create_dir_all(directory), format!("make {}", directory.display()))?;
     let owned = std::os::unix::fs::chown(directory, Some(owner), Some(owner)).or_else(|error| if getuid().is_root() { Err(error) } else { Ok(()) });
     step(owned, format!("give {} to the cluster", directory.display()))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    step(fs::set_permissions(state, mode), format!("close {} to others", state.display()))
+    step(fs::set_permissions(directory, mode), format!("close {} to others", directory.display()))
 }
 
 fn listen(port: Option<u16>) -> Result<TcpListener, SpawnError> {

@@ -45,7 +45,7 @@ pub(crate) struct Setup {
 }
 
 /// What the learner sees instead of kubectl when the host has none.
-const NO_KUBECTL: &str = "#!/bin/sh\necho 'kubectl: not installed on this computer; install kubectl on the host and start drydock again' >&2\nexit 127\n";
+const NO_KUBECTL: &str = "#!/bin/sh\necho 'kubectl: this computer has none that runs here; install it as https://kubernetes.io/docs/tasks/tools/ says and start drydock again' >&2\nexit 127\n";
 
 impl Setup {
     /// Write the files the container binds.
@@ -117,7 +117,11 @@ impl Setup {
             std::fs::create_dir(directory)?;
             self.own(directory)?;
         }
-        std::fs::write(path, contents)?;
+        if let Err(error) = std::fs::write(path, contents) {
+            // Half a file would be taken for the learner's own at the next start.
+            std::fs::remove_file(path).unwrap_or_default();
+            return Err(error);
+        }
         self.own(path)
     }
 

@@ -1,7 +1,6 @@
 //! `drydock author lint|test`: for those who write lessons.
 
-use std::fs::Permissions;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,8 +64,7 @@ fn play(directory: &Path, options: &Options, runs: u32, junit: Option<PathBuf>) 
     let (running, millis) = cluster::start(&state, Some(0), settings)?;
     println!("cluster ready in {millis} ms");
     let summary = cluster::wait_for(perform(&state, &running.directory, &content, options, runs));
-    running.end();
-    drop(lock);
+    drop(running);
     let summary = summary?;
     if let (true, Some(only)) = (summary.cases.is_empty(), &options.only) {
         bail!("no chapter, exercise or lab has an id that contains {only:?}");
@@ -78,22 +76,8 @@ fn play(directory: &Path, options: &Options, runs: u32, junit: Option<PathBuf>) 
         println!("the cluster's log is {}", crate::state::cluster_log(&state.directory).display());
         return Ok(ExitCode::FAILURE);
     }
-    if let Err(error) = open_up(&state.directory).and_then(|()| std::fs::remove_dir_all(&state.directory)) {
-        eprintln!("drydock: {} is left behind: {error}; files there may belong to subordinate ids, so remove it as root", state.directory.display());
-    }
+    state.delete(lock)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Make every directory enterable for its owner: images and overlays have some that are not, which only matters without root.
-fn open_up(directory: &Path) -> std::io::Result<()> {
-    std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 async fn perform(state: &State, directory: &Path, content: &Content, options: &Options, runs: u32) -> anyhow::Result<Summary> {

@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<ExitCode> {
     })?);
     drop(running);
     figures.extend(runtimes::compare(directory.path(), runs)?);
+    drydock_cluster::spawn::remove::directory(directory.path())?;
     print(&figures, args.output)?;
     Ok(ExitCode::SUCCESS)
 }

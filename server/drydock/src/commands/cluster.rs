@@ -26,6 +26,13 @@ pub(crate) fn run(state: &State, command: Cluster) -> anyhow::Result<ExitCode> {
         Cluster::Up(args) if args.detach => detach(state, &args),
         Cluster::Up(args) => up(state, &args),
         Cluster::Down => down(state),
+        Cluster::Delete => {
+            down(state)?;
+            let Ok(lock) = state.lock()? else { bail!("another drydock was started on {}", state.directory.display()) };
+            state.delete(lock)?;
+            println!("nothing is kept in {} any more", state.directory.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Cluster::Status { output } => wait_for(status(state, output)),
         Cluster::Kubeconfig => {
             state.running()?;
@@ -54,7 +61,14 @@ pub(crate) fn now_ms() -> i64 {
 
 /// Start a cluster and wait until it is ready; its kubeconfig is copied to where the learner's programs find it.
 pub(crate) fn start(state: &State, api_port: Option<u16>, settings: Settings) -> anyhow::Result<(Running, i64)> {
-    let config = SpawnConfig { state: state.directory.clone(), api_port, kubectl: spawn::find_program("kubectl"), settings };
+    let kubectl = match spawn::kubectl::find() {
+        Ok(kubectl) => Some(kubectl),
+        Err(missing) => {
+            eprintln!("drydock: {missing}; the terminals have none until then");
+            None
+        }
+    };
+    let config = SpawnConfig { state: state.directory.clone(), api_port, kubectl, settings };
     let running = spawn::start(config)?;
     let (millis, degraded) = running.ready()?;
     for sentence in degraded {
@@ -123,6 +137,7 @@ pub(crate) async fn until_told(running: Running) -> anyhow::Result<ExitCode> {
 fn detach(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
     use std::os::unix::process::CommandExt;
     let log = fs::File::options().create(true).append(true).open(state.directory.join("drydock.log"))?;
+    let before = usize::try_from(log.metadata()?.len())?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["cluster", "up", "--nodes", &args.nodes.to_string(), "--state"]).arg(&state.directory);
     if let Some(port) = args.api_port {
@@ -137,7 +152,9 @@ fn detach(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
     BufReader::new(stdout).read_line(&mut line)?;
     if line.is_empty() {
         let log = fs::read_to_string(state.directory.join("drydock.log")).unwrap_or_default();
-        bail!("{}", log.lines().last().unwrap_or("the cluster did not start").trim_start_matches("drydock: "));
+        let full = rustix::fs::statvfs(&state.directory).is_ok_and(|disk| disk.f_bavail == 0);
+        let said = log.get(before..).unwrap_or_default().lines().last().map(|line| line.trim_start_matches("drydock: ").to_owned());
+        bail!("{}", said.unwrap_or_else(|| format!("the cluster did not start{}", if full { drydock_cluster::FULL_DISK } else { "" })));
     }
     print!("{line}");
     Ok(ExitCode::SUCCESS)

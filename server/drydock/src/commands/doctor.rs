@@ -170,14 +170,14 @@ fn cgroups() -> Finding {
 }
 
 fn kubectl() -> Finding {
-    match spawn::find_program("kubectl") {
-        Some(path) => {
+    match spawn::kubectl::find() {
+        Ok(path) => {
             let version = Command::new(&path).args(["version", "--client", "-o", "json"]).stdin(Stdio::null()).output();
             let version = version.ok().and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
             let version = version.and_then(|value| value["clientVersion"]["gitVersion"].as_str().map(str::to_owned)).unwrap_or_default();
             Finding::ok("kubectl", format!("{} {version}", path.display()))
         }
-        None => Finding::degraded("kubectl", "not on PATH; the terminals will have none", "install kubectl and start drydock again"),
+        Err(missing) => Finding::degraded("kubectl", "none that runs in the terminals", missing.to_string()),
     }
 }
 
@@ -207,13 +207,9 @@ fn leftovers(state: &State) -> Finding {
     if let Ok(Err(running)) = state.lock() {
         return Finding::ok(WHAT, format!("a drydock is running (process {})", running.pid));
     }
-    let mut groups = Vec::new();
-    for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpu"] {
-        let entries = fs::read_dir(root).into_iter().flatten().flatten();
-        groups.extend(entries.map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("drydock-"))));
-    }
+    let groups = spawn::cgroups::leftovers();
     match groups.first() {
         None => Finding::ok(WHAT, "nothing was left behind"),
-        Some(first) => Finding::degraded(WHAT, format!("{} control groups, as {}", groups.len(), first.display()), "they go at the next start, unless another drydock uses them"),
+        Some(first) => Finding::degraded(WHAT, format!("{} control groups, as {}", groups.len(), first.display()), "they go at the next start"),
     }
 }
