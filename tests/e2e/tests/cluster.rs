@@ -12,9 +12,13 @@ fn ready(drydock: &Drydock, pod: &str) {
 
 #[test]
 fn a_pod_can_be_looked_into() {
-    let drydock = Drydock::cluster(1);
+    looked_into(&Drydock::cluster(1));
+}
+
+/// Logs, commands, files and ports of a Pod.
+pub(super) fn looked_into(drydock: &Drydock) {
     drydock.kubectl(&["run", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
-    ready(&drydock, "web");
+    ready(drydock, "web");
 
     let address = drydock.kubectl(&["get", "pod", "web", "-o", "jsonpath={.status.podIP}"]).ok();
     assert_eq!(drydock.kubectl(&["exec", "web", "--", "hostname", "-i"]).ok().trim(), address);

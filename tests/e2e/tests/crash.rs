@@ -21,19 +21,22 @@ fn nothing_is_left(drydock: &Drydock, family: &[(i32, String)]) {
 
 #[test]
 fn a_killed_drydock_leaves_nothing_and_loses_nothing() {
-    let mut drydock = Drydock::cluster(1);
+    killed(Drydock::cluster(1));
+}
+
+/// Kill it, look around, start it again.
+pub(super) fn killed(mut drydock: Drydock) {
     drydock.kubectl(&["create", "deployment", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
     drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=30s"]).ok();
     let before = drydock.get(&["deployment", "web"]);
     let family = drydock.family();
     assert!(family.len() >= 6, "cluster-init, control plane, node-init, kubelet, workstation, the Pod: {family:?}");
-    let groups: Vec<(String, PathBuf)> = serde_json::from_slice(&fs::read(drydock.state().join("cgroups.json")).unwrap()).unwrap();
+    let groups = drydock.cgroups();
     drydock.kill();
     nothing_is_left(&drydock, &family);
 
     drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", "1"]);
-    let left: Vec<_> = groups.iter().filter(|(_, path)| path.exists()).collect();
-    assert!(left.is_empty(), "the next start removes what kill -9 left: {left:?}");
+    assert_eq!(existing(&groups), [""; 0], "control groups go at the next start");
     let after = drydock.get(&["deployment", "web"]);
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
     drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
@@ -42,10 +45,24 @@ fn a_killed_drydock_leaves_nothing_and_loses_nothing() {
 
 #[test]
 fn the_end_leaves_nothing() {
-    let drydock = Drydock::cluster(1);
+    ended(&Drydock::cluster(1));
+}
+
+/// End it as one should.
+pub(super) fn ended(drydock: &Drydock) {
+    drydock.kubectl(&["run", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod/web", "--timeout=30s"]).ok();
     let family = drydock.family();
+    let groups = drydock.cgroups();
     drydock.run(&["cluster", "down"]).ok();
-    nothing_is_left(&drydock, &family);
+    nothing_is_left(drydock, &family);
+    assert_eq!(existing(&groups), [""; 0], "control groups go with the cluster");
+    drydock.run(&["cluster", "delete"]).ok();
+    assert!(!drydock.state().join("cluster").exists() && !drydock.state().join("kubeconfig").exists());
+}
+
+fn existing(groups: &[PathBuf]) -> Vec<String> {
+    groups.iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
 }
 
 #[test]

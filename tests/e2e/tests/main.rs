@@ -4,3 +4,4 @@ mod cluster;
 mod command;
 mod crash;
 mod nodes;
+mod ordinary_user;

@@ -4,7 +4,11 @@ use drydock_kit::{Drydock, PATIENCE, eventually};
 
 #[test]
 fn pods_spread_and_talk_across_nodes() {
-    let drydock = Drydock::cluster(3);
+    spread(&Drydock::cluster(3));
+}
+
+/// Three Pods, three nodes, one Service, one name.
+pub(super) fn spread(drydock: &Drydock) {
     drydock.kubectl(&["create", "deployment", "web", "--image=kiamol/ch02-hello-kiamol", "--replicas=3"]).ok();
     drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
     let pods = drydock.get(&["pods", "-l", "app=web"]);

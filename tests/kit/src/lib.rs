@@ -4,9 +4,11 @@
 //! * A [`Drydock`] has a state directory and ports nobody else has; dropping it ends it, whatever the test did.
 //! * Nothing here sleeps for a result: [`eventually`] asks again until the answer is yes or the time is up, and says what it saw last.
 //! * Only processes that were started here are ended, by their ids.
+//! * Nothing outside a test's own directory is changed: other users are borrowed by their numbers, never made.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -97,9 +99,44 @@ impl Ran {
     }
 }
 
+/// Who runs a drydock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// Whoever runs the test.
+    Me,
+    /// An ordinary user with this number.
+    Ordinary(u32),
+}
+
+/// A number nobody has.
+const NOBODY: u32 = 54_321;
+
+/// The ordinary users a test can be done as: oneself, unless one is root. Root borrows a number nobody has, so there is only one id in
+/// the cluster, and a user of this machine with subordinate ids, when there is one.
+pub fn ordinary_users() -> Vec<User> {
+    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if !root {
+        return vec![User::Me];
+    }
+    let lines = |path: &str| -> Vec<Vec<String>> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
+    };
+    let (uids, gids) = (lines("/etc/subuid"), lines("/etc/subgid"));
+    let owns = |name: &String, ids: &[Vec<String>]| ids.iter().any(|line| line.first() == Some(name));
+    let accounts = lines("/etc/passwd");
+    let mut with_ids = accounts.iter().filter(|line| line.first().is_some_and(|name| name != "root" && owns(name, &uids) && owns(name, &gids)));
+    let subordinate = with_ids.find_map(|line| line.get(2)?.parse().ok()).map(User::Ordinary);
+    if subordinate.is_none() {
+        eprintln!("no user of this machine has subordinate ids (/etc/subuid, /etc/subgid): that way of starting is not tested");
+    }
+    [Some(User::Ordinary(NOBODY)), subordinate].into_iter().flatten().collect()
+}
+
 /// A drydock of one's own.
 pub struct Drydock {
     state: TempDir,
+    user: User,
     child: Option<Child>,
     /// The line it printed when it was ready.
     pub line: String,
@@ -108,16 +145,34 @@ pub struct Drydock {
 impl Drydock {
     /// A state directory on which nothing runs.
     pub fn idle() -> Drydock {
+        Drydock::idle_of(User::Me)
+    }
+
+    /// A state directory of this user on which nothing runs.
+    pub fn idle_of(user: User) -> Drydock {
         let state = tempfile::Builder::new().prefix("drydock-test-").tempdir().expect("a directory can be made");
-        Drydock { state, child: None, line: String::new() }
+        if let User::Ordinary(id) = user {
+            // Root builds where others may not look, so the user gets a copy.
+            let copy = state.path().join("drydock");
+            fs::hard_link(binary(), &copy).or_else(|_| fs::copy(binary(), &copy).map(drop)).expect("the binary can be copied");
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it may be executed");
+            chown(state.path(), Some(id), Some(id)).expect("root may give a directory away");
+        }
+        Drydock { state, user, child: None, line: String::new() }
+    }
+
+    /// A running cluster of this user.
+    #[track_caller]
+    pub fn cluster_of(user: User, nodes: u32) -> Drydock {
+        let mut drydock = Drydock::idle_of(user);
+        drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", &nodes.to_string()]);
+        drydock
     }
 
     /// A running cluster of this many nodes.
     #[track_caller]
     pub fn cluster(nodes: u32) -> Drydock {
-        let mut drydock = Drydock::idle();
-        drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", &nodes.to_string()]);
-        drydock
+        Drydock::cluster_of(User::Me, nodes)
     }
 
     /// The page and its cluster, with the content of the repository.
@@ -153,7 +208,15 @@ impl Drydock {
 
     /// A drydock command on this state directory.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.user {
+            User::Me => Command::new(binary()),
+            User::Ordinary(id) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={id}"), format!("--regid={id}"), "--clear-groups".to_owned()]);
+                command.arg(self.state.path().join("drydock")).current_dir(self.state.path()).env("HOME", self.state.path());
+                command
+            }
+        };
         command.arg("--state").arg(self.state.path()).args(arguments);
         command
     }
@@ -225,6 +288,13 @@ impl Drydock {
         all.into_iter().filter(|process| family.contains(&process.pid)).map(|process| (process.pid, process.began)).collect()
     }
 
+    /// The control groups it said it made.
+    pub fn cgroups(&self) -> Vec<PathBuf> {
+        let text = fs::read(self.state.path().join("cgroups.json")).unwrap_or_default();
+        let groups: Vec<(String, PathBuf)> = serde_json::from_slice(&text).unwrap_or_default();
+        groups.into_iter().map(|(_, path)| path).collect()
+    }
+
     /// End it the hard way.
     ///
     /// # Panics
@@ -244,6 +314,10 @@ impl Drop for Drydock {
                 child.kill().unwrap_or_default();
             }
             child.wait().map(drop).unwrap_or_default();
+        }
+        // Where there are subordinate ids, their files are not for their owner to remove.
+        if let Err(error) = self.command(&["cluster", "delete"]).stdout(Stdio::null()).status() {
+            eprintln!("{}: {error}", self.state.path().display());
         }
     }
 }
