@@ -1,18 +1,20 @@
-//! Who may talk to the page: only pages of ours, under our own names, with our token for what changes something.
+//! Who may talk to the page: only our own user, only pages of ours, under our own names, with our token for what changes something.
 //!
 //! A site that rebinds its name to 127.0.0.1 sends its own `Host`; a site that posts here sends its own `Origin`; neither
-//! can read the token, which stands in our documents only.
+//! can read the token, which stands in our documents only. Other users of the machine could, so they get no document at all.
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use crate::peer::Peer;
 
 /// Header that carries the token.
 pub(crate) const TOKEN_HEADER: &str = "x-drydock-token";
@@ -21,6 +23,8 @@ pub(crate) const TOKEN_HEADER: &str = "x-drydock-token";
 #[derive(Clone)]
 pub(crate) struct Guard {
     hosts: Arc<[String]>,
+    /// Users whose processes may connect.
+    users: Arc<[u32]>,
     /// Stands in every document we serve.
     pub(crate) token: Arc<str>,
 }
@@ -30,7 +34,14 @@ impl Guard {
     pub(crate) fn new(port: u16, directory: &Path) -> std::io::Result<Guard> {
         let names = ["127.0.0.1", "localhost", "[::1]", "drydock.localhost"];
         let hosts = names.iter().map(|name| format!("{name}:{port}")).collect();
-        Ok(Guard { hosts, token: token(&directory.join("token"))?.into() })
+        let path = directory.join("token");
+        let token = token(&path)?.into();
+        Ok(Guard { hosts, users: users(fs::metadata(&path)?.uid(), std::env::var("SUDO_UID").ok().as_deref()), token })
+    }
+
+    fn knows_user(&self, request: &Request) -> bool {
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        peer.is_none_or(|ConnectInfo(peer)| peer.uid.is_some_and(|uid| self.users.contains(&uid)))
     }
 
     fn knows_host(&self, headers: &HeaderMap) -> bool {
@@ -68,6 +79,12 @@ fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
 }
 
+/// The owner of our files, root, and whoever became root to start us.
+fn users(owner: u32, before_sudo: Option<&str>) -> Arc<[u32]> {
+    let before = before_sudo.filter(|_| owner == 0).and_then(|uid| uid.parse().ok());
+    [owner, 0].into_iter().chain(before).collect()
+}
+
 fn token(path: &Path) -> std::io::Result<String> {
     if let Ok(known) = fs::read_to_string(path)
         && known.len() >= 32
@@ -83,6 +100,9 @@ fn token(path: &Path) -> std::io::Result<String> {
 /// Refuse what does not come from us; add the headers every answer has.
 pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let refused = |why: &'static str| (StatusCode::FORBIDDEN, why).into_response();
+    if !guard.knows_user(&request) {
+        return refused("this Drydock was started by another user of this machine; start your own, or open it as that user");
+    }
     if !guard.knows_host(request.headers()) {
         return refused("this server answers under 127.0.0.1 and localhost only");
     }
@@ -179,6 +199,17 @@ mod tests {
             assert_eq!(answer.status(), wanted, "{method} {path} {host:?} {origin:?} {token:?}");
             assert!(wanted == no || answer.headers()[header::X_FRAME_OPTIONS] == "DENY");
         }
+        let own = fs::metadata(directory.path().join("token")).unwrap().uid();
+        for (uid, wanted) in [(Some(own), ok), (Some(0), ok), (Some(own + 1), no), (None, no)] {
+            let request = Request::get("/ch02").header("host", "127.0.0.1:4747").extension(ConnectInfo(Peer { uid })).body(Body::empty()).unwrap();
+            assert_eq!(routes.clone().oneshot(request).await.unwrap().status(), wanted, "user {uid:?}");
+        }
+    }
+
+    #[test]
+    fn sudo_does_not_lock_its_user_out() {
+        assert_eq!(*users(0, Some("1000")), [0, 0, 1000]);
+        assert_eq!(*users(1000, Some("1001")), [1000, 0], "a variable anybody can set counts for root only");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! # Invariants
 //! * Loopback only, and only under its own names: another `Host` or `Origin` gets nothing (DNS rebinding, other sites).
+//! * Only the user who started it, and root, are answered: loopback is open to every user of the machine.
 //! * A request that changes something carries the token of the page.
 //! * No inline script, nothing from the network: the content security policy says so to the browser.
 //! * What the learner has done is on disk before the answer leaves (one atomic rename per change, in order).
@@ -21,6 +22,7 @@ mod assets;
 mod events;
 mod guard;
 mod highlight;
+mod peer;
 mod routes;
 mod terminals;
 
@@ -74,6 +76,7 @@ pub async fn serve(listener: TcpListener, config: WebConfig, shutdown: impl Futu
         shutdown.await;
         closing.cancel();
     };
-    axum::serve(listener, app.router).with_graceful_shutdown(ended).await?;
+    let service = app.router.into_make_service_with_connect_info::<peer::Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(ended).await?;
     Ok(())
 }
