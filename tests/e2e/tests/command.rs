@@ -45,6 +45,65 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
 }
 
 #[test]
+fn a_computer_without_kubectl_is_told() {
+    let drydock = Drydock::idle();
+    let mut up = drydock.command(&["cluster", "up", "--api-port", "0", "--nodes", "1", "--detach"]);
+    let said = Ran::of(up.env("PATH", "/nowhere")).ok();
+    assert!(said.contains("1 node ready"), "{said}");
+    let log = std::fs::read_to_string(drydock.state().join("drydock.log")).unwrap();
+    drydock.run(&["cluster", "down"]).ok();
+    assert!(log.contains("kubectl is not on PATH; install it"), "{log}");
+}
+
+/// Root only: a disk of its own takes a mount.
+#[test]
+fn a_full_disk_is_said_and_loses_nothing() {
+    let drydock = Drydock::idle();
+    let disk = drydock.state().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mounted = Ran::of(std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(&disk));
+    if !mounted.status.success() {
+        return eprintln!("a small disk cannot be mounted, so a full one is not tested: {}", mounted.stderr);
+    }
+    // The mount goes whatever happens below.
+    let outcome = std::panic::catch_unwind(|| fill(&disk));
+    let state = disk.to_string_lossy();
+    drydock_binary(&["--state", &state, "cluster", "down"]);
+    Ran::of(std::process::Command::new("umount").arg(&disk)).ok();
+    if let Err(failure) = outcome {
+        std::panic::resume_unwind(failure);
+    }
+}
+
+fn drydock_binary(arguments: &[&str]) -> Ran {
+    Ran::of(std::process::Command::new(drydock_kit::binary()).args(arguments))
+}
+
+fn fill(disk: &std::path::Path) {
+    let state = disk.to_string_lossy();
+    let up = ["--state", &state, "cluster", "up", "--detach", "--api-port", "0", "--nodes", "1"];
+    let kubeconfig = disk.join("kubeconfig");
+    let kubectl = |arguments: &[&str]| Ran::of(std::process::Command::new("kubectl").env("KUBECONFIG", &kubeconfig).args(arguments));
+    drydock_binary(&up).ok();
+    kubectl(&["create", "configmap", "before", "--from-literal=a=b"]).ok();
+    let filler = disk.join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    drop(file);
+    let large = format!("--from-literal=a={}", "x".repeat(20_000));
+    let refused = kubectl(&["create", "configmap", "during", &large]).refused();
+    assert!(refused.contains("so nothing was changed; make room on the disk"), "{refused}");
+    kubectl(&["get", "configmap", "before"]).ok();
+    drydock_binary(&["--state", &state, "cluster", "down"]).ok();
+    let refused = drydock_binary(&up).refused();
+    assert!(refused.contains("the disk of the state directory is full: make room there"), "{refused}");
+    std::fs::remove_file(&filler).unwrap();
+    drydock_binary(&up).ok();
+    let left = kubectl(&["get", "configmaps", "-o", "name"]).ok();
+    assert!(left.contains("configmap/before") && !left.contains("configmap/during"), "{left}");
+}
+
+#[test]
 fn the_page_is_served() {
     let drydock = Drydock::serve();
     let url = drydock.line.split(' ').next().unwrap();

@@ -32,6 +32,21 @@ pub(super) fn spread(drydock: &Drydock) {
 }
 
 #[test]
+fn fewer_nodes_than_before_are_fewer_nodes() {
+    let mut drydock = Drydock::cluster(2);
+    drydock.kubectl(&["create", "deployment", "web", "--image=kiamol/ch02-hello-kiamol", "--replicas=2"]).ok();
+    drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
+    drydock.kill();
+    drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", "1"]);
+    assert_eq!(drydock.kubectl(&["get", "nodes", "-o", "name"]).ok(), "node/node-1\n");
+    eventually(PATIENCE, || {
+        let nodes = drydock.kubectl(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}"]).ok();
+        if nodes == "node-1 node-1" { Ok(()) } else { Err(nodes) }
+    });
+    drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
+}
+
+#[test]
 fn a_node_without_power_becomes_not_ready() {
     let drydock = Drydock::cluster(3);
     drydock.kubectl(&["create", "--raw", "/apis/lab.drydock.internal/v1alpha1/nodes/node-2/poweroff", "-f", "/dev/null"]).ok();

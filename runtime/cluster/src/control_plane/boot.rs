@@ -22,8 +22,9 @@ use drydock_node::kubelet::API_SERVER_USER;
 use drydock_primitives::clock::SystemClock;
 use drydock_store::Store;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
+use kube::api::{DeleteParams, ListParams};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, UdpSocket};
@@ -143,6 +144,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
         return Err(BootError { step: "boot".into(), reason: "twice".into() });
     }
     bootstrap::apply(&plant.client("system:apiserver"), plant.authority.certificate()).await.step("make the cluster's first objects")?;
+    forget_nodes(&plant).await.step("forget the nodes there are no more")?;
     start_components(&plant);
     let pages = Pages::new(&plant.begin.settings.internet);
     let names = plant_dns(&plant, &pages).await?;
@@ -245,6 +247,26 @@ fn write_kubeconfigs(begin: &Begin, authority: &Authority, state: &Path) -> Resu
 
 fn person(authority: &Authority, user: &str) -> Result<Credential, BootError> {
     authority.issue(&Subject { user: user.into(), groups: vec!["system:masters".into()], ..Subject::default() }).step("issue a certificate")
+}
+
+/// Remove nodes beyond the number asked for, and their Pods: an earlier start had more, and nobody will ever report for them.
+async fn forget_nodes(plant: &Plant) -> Result<(), kube::Error> {
+    let client = plant.client("system:boot");
+    let nodes: Api<Node> = Api::all(client.clone());
+    let number = |name: &str| name.strip_prefix("node-").and_then(|number| number.parse::<u32>().ok());
+    for node in nodes.list(&ListParams::default()).await?.items.iter().filter_map(|node| node.metadata.name.as_deref()) {
+        if number(node).is_none_or(|number| number <= plant.begin.settings.nodes) {
+            continue;
+        }
+        let here = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        for pod in Api::<Pod>::all(client.clone()).list(&here).await?.items {
+            let (Some(name), Some(namespace)) = (&pod.metadata.name, &pod.metadata.namespace) else { continue };
+            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            pods.delete(name, &DeleteParams::default().grace_period(0)).await?;
+        }
+        nodes.delete(node, &DeleteParams::default()).await?;
+    }
+    Ok(())
 }
 
 /// Controllers and scheduler, as clients of the API server like everywhere.
