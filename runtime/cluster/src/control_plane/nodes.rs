@@ -5,7 +5,6 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use drydock_apiserver::documents::GIT_VERSION;
 use drydock_network::fabric::{DNS_SERVICE, node_address, pod_range};
 use drydock_node::init::protocol::InitConfig;
 use drydock_node::init::{ChildSpec, RootBind};
@@ -90,7 +89,6 @@ impl NodePlan {
             server_key: server.key,
             cluster_dns: vec![DNS_SERVICE.into()],
             labels: BTreeMap::new(),
-            version: GIT_VERSION.into(),
             engine_socket: Some("/run/shared/docker.sock".into()),
             ..KubeletConfig::default()
         })
