@@ -9,6 +9,8 @@ interface Choice {
   text: string;
   main?: boolean;
   danger?: boolean;
+  /** Has the focus at first, instead of the main one. */
+  focus?: boolean;
   act?: () => void;
 }
 
@@ -17,12 +19,13 @@ export function ask(title: string, body: (Node | string)[], choices: Choice[]): 
   const before = document.activeElement;
   const row = h('div', { class: 'row' });
   const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' }, h('h2', { id: 'dialog-title' }, title), ...body, row);
+  const first = choices.find((choice) => choice.focus) ?? choices.find((choice) => choice.main);
   for (const choice of choices) {
     const act = (): void => {
       dialog.close();
       choice.act?.();
     };
-    row.append(h('button', { type: 'button', class: `button ${choice.main ? 'main' : ''} ${choice.danger ? 'danger' : ''}`, autofocus: choice.main === true, onclick: act }, choice.text));
+    row.append(h('button', { type: 'button', class: `button ${choice.main ? 'main' : ''} ${choice.danger ? 'danger' : ''}`, autofocus: choice === first, onclick: act }, choice.text));
   }
   dialog.addEventListener('close', () => {
     dialog.remove();
@@ -40,6 +43,13 @@ export function ask(title: string, body: (Node | string)[], choices: Choice[]): 
 export function refusedRun(refusal: Refused, session: string, again: (session?: string) => void): void {
   const program = refusal.body.program;
   if (!program) return toast(refusal.message);
+  // A block for the program in front, while that is the shell.
+  const inside = /^the shell \(this block is for (.+)\)$/.exec(program)?.[1];
+  if (inside) {
+    const says = 'This is typed into what `' + inside + '` opens, and the shell is in front. Run the command before it first. Nothing was typed.';
+    ask(`${inside} is not in front`, [h('p', {}, sentence(says))], [{ text: 'Go to the terminal', act: () => void reveal(session, true) }, { text: 'Close', main: true }]);
+    return;
+  }
   const interrupt = (): void => {
     call('POST', `/api/terminals/${session}/interrupt`)
       .then(() => reveal(session, true))
@@ -51,7 +61,8 @@ export function refusedRun(refusal: Refused, session: string, again: (session?: 
     [
       { text: 'Cancel' },
       { text: 'Go to the terminal', act: () => void reveal(session, true) },
-      { text: `Interrupt ${program}`, act: interrupt },
+      // These do not end by it.
+      ...(['nano', 'vi', 'vim', 'less'].includes(program) ? [] : [{ text: `Interrupt ${program}`, act: interrupt }]),
       { text: 'Run in a new terminal', main: true, act: () => void newTerminal().then((name) => again(name)) },
     ],
   );
@@ -73,13 +84,13 @@ export function toast(text: string): void {
 /** Put the chapter back, once the learner is sure. */
 export function confirmReset(chapter: string, title: string): void {
   const body = [
-    h('p', {}, `“${title}” begins anew: everything in the cluster goes, terminals are opened again, and the checks, hints and answers of this chapter start from nothing.`),
+    h('p', {}, `“${title}” begins anew: everything in the cluster goes, the chapter's files are as at first and yours beside them are gone, terminals are opened again, and the checks, hints and answers of this chapter start from nothing.`),
     h('p', {}, 'Your progress in other chapters stays.'),
   ];
   const act = (): void => {
     call('POST', '/api/reset', { scope: 'chapter', chapter }).catch((error: unknown) => toast(error instanceof Refused ? error.message : String(error)));
   };
-  ask('Start this chapter again?', body, [{ text: 'Keep everything' }, { text: 'Start again', main: true, danger: true, act }]);
+  ask('Start this chapter again?', body, [{ text: 'Keep everything', focus: true }, { text: 'Start again', main: true, danger: true, act }]);
 }
 
 /** One line while the server cannot be reached. */

@@ -25,7 +25,7 @@ const LOOK = EditorView.theme({
   '.cm-content': { padding: '12px 0', caretColor: 'var(--progress)' },
   '.cm-cursor': { borderLeftColor: 'var(--progress)', borderLeftWidth: '2px' },
   '&.cm-focused': { outline: 'none' },
-  '.cm-gutters': { backgroundColor: 'transparent', color: 'var(--ink-3)', border: 'none', paddingLeft: '8px' },
+  '.cm-gutters': { backgroundColor: 'var(--term)', color: 'var(--ink-3)', border: 'none', paddingLeft: '8px' },
   '.cm-activeLine, .cm-activeLineGutter': { backgroundColor: 'color-mix(in srgb, var(--sunken) 70%, transparent)' },
   '.cm-selectionBackground, &.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground': { backgroundColor: 'color-mix(in srgb, var(--progress) 24%, transparent)' },
   '.cm-panels': { backgroundColor: 'var(--surface)', color: 'var(--ink)', borderColor: 'var(--line)' },
