@@ -48,7 +48,7 @@ export function focusRegion(way: 'next' | 'previous'): void {
     [bench, focusBench],
     [document.querySelector('.contents'), () => (document.querySelector<HTMLElement>('.contents [aria-current]') ?? one('.contents a')).focus()],
   ];
-  const visible = regions.filter(([element]) => element instanceof HTMLElement && element.offsetParent !== null);
+  const visible = regions.filter(([element]) => element instanceof HTMLElement && element.offsetParent !== null && getComputedStyle(element).visibility !== 'hidden');
   const at = visible.findIndex(([element]) => element?.contains(document.activeElement));
   const step = way === 'next' ? 1 : -1;
   const to = at < 0 ? (way === 'next' ? 1 : visible.length - 1) : (at + step + visible.length) % visible.length;
