@@ -486,7 +486,7 @@ impl Evaluator<'_> {
             (None, _) => (Outcome::Waiting, Found::note("waits for your answer")),
             (Some(_), None) => (Outcome::Pass, Found::default()),
             (Some(given), Some(wanted)) if given.eq_ignore_ascii_case(wanted.trim()) => (Outcome::Pass, Found::default()),
-            (Some(given), Some(_)) => (Outcome::Fail, Found::note(format!("{given} is not it"))),
+            (Some(given), Some(_)) => (Outcome::Fail, Found::note(format!("the answer is not `{given}`"))),
         }
     }
 
