@@ -26,18 +26,19 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is where it was built")
 }
 
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
 /// The drydock binary: `DRYDOCK_BINARY`, or the one cargo builds beside the test.
 pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("DRYDOCK_BINARY") {
             return path.into();
         }
         // The whole workspace decides on features, as it does for the tests: nothing is compiled twice.
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--workspace", "--bin", "drydock", "--message-format=json"]).current_dir(repository());
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "drydock", "--message-format=json-render-diagnostics"]).current_dir(repository());
         let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
-        assert!(output.status.success(), "drydock does not build");
+        assert!(output.status.success(), "drydock does not build: cargo says why above");
         let messages = String::from_utf8_lossy(&output.stdout).into_owned();
         let executables = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut paths = executables.filter(|message| message["target"]["name"] == "drydock").filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
@@ -314,6 +315,10 @@ impl Drop for Drydock {
                 child.kill().unwrap_or_default();
             }
             child.wait().map(drop).unwrap_or_default();
+        }
+        // Panicking already, it may be the binary that could not be had: a second panic would hide the first.
+        if thread::panicking() && BINARY.get().is_none() {
+            return;
         }
         // Where there are subordinate ids, their files are not for their owner to remove.
         if let Err(error) = self.command(&["cluster", "delete"]).stdout(Stdio::null()).status() {
