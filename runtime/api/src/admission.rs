@@ -1,6 +1,9 @@
 //! Mutating and validating admission that needs nothing but the objects at hand.
 // upstream: plugin/pkg/admission/serviceaccount/admission.go, plugin/pkg/admission/defaulttolerationseconds/admission.go
 
+use std::str::FromStr;
+
+use drydock_primitives::quantity::Quantity;
 use serde_json::{Value, json};
 
 use crate::{meta, status::Status};
@@ -19,6 +22,29 @@ const TOKEN_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const TOKEN_SECONDS: i64 = 3607;
 /// How long a Pod stays bound to a node that is not ready.
 const TOLERATION_SECONDS: i64 = 300;
+
+/// Keeps an object while something uses it: a controller lets it go once nothing does.
+// upstream: plugin/pkg/admission/storage/storageobjectinuseprotection/admission.go
+pub fn protect(object: &mut Value, finalizer: &str) {
+    let finalizers = meta::metadata_mut(object)
+        .entry("finalizers")
+        .or_insert_with(|| json!([]));
+    if let Some(finalizers) = finalizers.as_array_mut()
+        && !finalizers.iter().any(|own| own == finalizer)
+    {
+        finalizers.push(Value::from(finalizer));
+    }
+}
+
+/// Whether a claim asks for more than it did.
+pub fn grows(new: &Value, old: &Value) -> bool {
+    let size = |claim: &Value| {
+        claim["spec"]["resources"]["requests"]["storage"]
+            .as_str()
+            .and_then(|text| Quantity::from_str(text).ok())
+    };
+    size(new) > size(old)
+}
 
 /// The ServiceAccount, Priority, DefaultTolerationSeconds and related admission of a new Pod: `account` is the object named by
 /// [`service_account_name`] in the Pod's namespace, `None` if there is none (403). `suffix` names the token volume.

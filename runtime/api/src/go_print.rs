@@ -70,6 +70,14 @@ pub(crate) fn label_selector(value: &Value) -> String {
     )
 }
 
+/// `core.ResourceList{"cpu":"1"}`: a list of amounts, without what Go keeps inside of them.
+pub(crate) fn resource_list(value: &Value) -> String {
+    match value.is_object() {
+        true => string_map(value).replace("map[string]string", "core.ResourceList"),
+        false => "core.ResourceList(nil)".to_owned(),
+    }
+}
+
 /// `core.Taint{...}`.
 pub(crate) fn taint(value: &Value) -> String {
     format!(

@@ -56,11 +56,18 @@ pub(crate) fn mutate<'a>(
         }
         ("", "services", Operation::Create | Operation::Update(None)) => allocate::service(call, row, new, old).map(Some),
         ("", "persistentvolumeclaims", Operation::Create) => {
-            default_class(call, "storage.k8s.io", "storageclasses", "storageclass.kubernetes.io/is-default-class", &mut new["spec"], "storageClassName");
+            if new["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"].is_null() {
+                default_class(call, &STORAGE, &mut new["spec"]);
+            }
+            pure::protect(new, "kubernetes.io/pvc-protection");
+            Ok(None)
+        }
+        ("", "persistentvolumes", Operation::Create) => {
+            pure::protect(new, "kubernetes.io/pv-protection");
             Ok(None)
         }
         ("networking.k8s.io", "ingresses", Operation::Create) => {
-            default_class(call, "networking.k8s.io", "ingressclasses", "ingressclass.kubernetes.io/is-default-class", &mut new["spec"], "ingressClassName");
+            default_class(call, &INGRESS, &mut new["spec"]);
             Ok(None)
         }
         _ => Ok(None),
@@ -68,7 +75,10 @@ pub(crate) fn mutate<'a>(
 }
 
 /// Refuses what other objects forbid.
-pub(crate) fn validate(call: &Call, row: &Resource, operation: Operation, new: &Value, _old: Option<&Value>) -> Result<(), Status> {
+pub(crate) fn validate(call: &Call, row: &Resource, operation: Operation, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    if let (true, Operation::Update(None), Some(old)) = (row.group.is_empty() && row.plural == "persistentvolumeclaims", operation, old) {
+        return check_growth(call, new, old);
+    }
     if operation == Operation::Create && row.group.is_empty() && row.plural == "pods" {
         // A node may only create mirror Pods bound to itself. upstream: plugin/pkg/admission/noderestriction
         let node = call.identity.user.strip_prefix("system:node:").filter(|_| call.identity.is_in("system:nodes"));
@@ -141,18 +151,56 @@ fn policy(class: &Value) -> Value {
     }
 }
 
-fn default_class(call: &Call, group: &str, plural: &str, annotation: &str, spec: &mut Value, field: &str) {
-    if !spec[field].is_null() {
+/// A kind whose objects are classes, one of which is meant by those who name none.
+struct Classes {
+    group: &'static str,
+    plural: &'static str,
+    annotations: &'static [&'static str],
+    field: &'static str,
+}
+
+const STORAGE: Classes = Classes {
+    group: "storage.k8s.io",
+    plural: "storageclasses",
+    annotations: &["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"],
+    field: "storageClassName",
+};
+const INGRESS: Classes = Classes {
+    group: "networking.k8s.io",
+    plural: "ingressclasses",
+    annotations: &["ingressclass.kubernetes.io/is-default-class"],
+    field: "ingressClassName",
+};
+
+/// Of several defaults the newest counts, then the first by name. upstream: pkg/volume/util/storageclass.go GetDefaultClass
+fn default_class(call: &Call, classes: &Classes, spec: &mut Value) {
+    if !spec[classes.field].is_null() {
         return;
     }
     let registry = call.server.registry();
-    let Some(row) = registry.get(group, "v1", plural) else { return };
-    let classes = call.server.all(row, None).unwrap_or_default();
-    let newest = classes
-        .iter()
-        .filter(|class| class["metadata"]["annotations"][annotation] == "true")
-        .max_by_key(|class| class["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
+    let Some(row) = registry.get(classes.group, "v1", classes.plural) else { return };
+    let all = call.server.all(row, None).unwrap_or_default();
+    let is_default = |class: &&Value| classes.annotations.iter().any(|annotation| class["metadata"]["annotations"][*annotation] == "true");
+    let newest = all.iter().rev().filter(is_default).max_by_key(|class| class["metadata"]["creationTimestamp"].as_str().unwrap_or_default());
     if let Some(class) = newest {
-        spec[field] = class["metadata"]["name"].clone();
+        spec[classes.field] = class["metadata"]["name"].clone();
     }
+}
+
+/// Whether a claim may grow. upstream: plugin/pkg/admission/storage/persistentvolume/resize/admission.go
+fn check_growth(call: &Call, new: &Value, old: &Value) -> Result<(), Status> {
+    if !pure::grows(new, old) {
+        return Ok(());
+    }
+    let refuse = |why: &str| Err(Status::forbidden("", "persistentvolumeclaims", new["metadata"]["name"].as_str().unwrap_or_default(), why));
+    if old["status"]["phase"] != "Bound" {
+        return refuse("Only bound persistent volume claims can be expanded");
+    }
+    let class = new["spec"]["storageClassName"].as_str().unwrap_or_default();
+    let registry = call.server.registry();
+    let class = registry.get(STORAGE.group, "v1", STORAGE.plural).and_then(|row| call.server.load(row, None, class).ok().flatten());
+    if class.is_some_and(|class| class.object["allowVolumeExpansion"] == true) {
+        return Ok(());
+    }
+    refuse("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize")
 }

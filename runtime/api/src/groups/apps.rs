@@ -5,13 +5,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use serde_json::{Value, json};
 
-use super::pod_spec::{defaults, validation};
+use super::{
+    pod_spec::{defaults, validation},
+    workloads::{self, Most, selector_unchanged, share, template_cells, template_defaults},
+};
 use crate::{
     field_error::FieldError,
     go_print, meta,
     registry::{Column, Resource, Rules, Subresource},
-    scale, table,
-    write::IMMUTABLE,
+    table,
 };
 
 /// Rows of this family.
@@ -163,110 +165,19 @@ impl Rules for ReplicaSetRules {
     }
 }
 
-fn template_defaults(new: &mut Value) {
-    if !new["spec"].is_object() {
-        new["spec"] = json!({});
-    }
-    if let Some(spec) = new.pointer_mut("/spec/template/spec") {
-        defaults::set(spec);
-    }
-}
-
-/// The cells of a template's containers, images, and the selector.
-pub(super) fn template_cells(spec: &Value) -> [Value; 3] {
-    let containers = spec
-        .pointer("/template/spec/containers")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let joined = |field: &str| {
-        containers
-            .iter()
-            .map(|c| c[field].as_str().unwrap_or(""))
-            .collect::<Vec<_>>()
-            .join(",")
-    };
-    [
-        Value::from(joined("name")),
-        Value::from(joined("image")),
-        Value::from(scale::selector_text(&spec["selector"])),
-    ]
-}
-
 fn workload(new: &Value, kind_words: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &new["spec"];
     validation::non_negative(spec, "replicas", "spec", &mut errors);
     validation::non_negative(spec, "minReadySeconds", "spec", &mut errors);
-    selector(spec, kind_words, &mut errors);
-    let template = &spec["template"];
-    errors.extend(meta::labels(
-        &template["metadata"]["labels"],
-        "spec.template.labels",
-    ));
-    errors.extend(meta::annotations(
-        &template["metadata"]["annotations"],
-        "spec.template.annotations",
-    ));
-    errors.extend(validation::validate(
-        &template["spec"],
-        "spec.template.spec",
-    ));
-    let policy = validation::text(&template["spec"], "restartPolicy");
-    if ["OnFailure", "Never"].contains(&policy) {
-        errors.push(FieldError::not_supported(
-            "spec.template.spec.restartPolicy",
-            policy,
-            &["Always"],
-        ));
-    }
-    if template["spec"].get("activeDeadlineSeconds").is_some() {
-        errors.push(FieldError::forbidden(
-            "spec.template.spec.activeDeadlineSeconds",
-            "activeDeadlineSeconds in ReplicaSet is not Supported",
-        ));
-    }
-    errors
-}
-
-fn selector(spec: &Value, kind_words: &str, errors: &mut Vec<FieldError>) {
-    let selector = &spec["selector"];
-    let empty = |field: &str| crate::decode::is_empty(&selector[field]);
-    if selector.is_null() {
+    if spec["selector"].is_null() {
         errors.push(FieldError::required("spec.selector", ""));
-    } else {
-        let found = meta::label_selector(selector, "spec.selector");
-        let unusable = found
-            .iter()
-            .any(|e| e.field.ends_with(".operator") || e.field.ends_with(".values"));
-        errors.extend(found);
-        if unusable {
-            let error = FieldError::invalid("spec.selector", Value::Null, "invalid label selector");
-            errors.push(error.showing(go_print::label_selector(selector)));
-            return;
-        }
-        if empty("matchLabels") && empty("matchExpressions") {
-            let detail = format!("empty selector is invalid for {kind_words}");
-            let error = FieldError::invalid("spec.selector", Value::Null, detail);
-            errors.push(error.showing(go_print::label_selector(selector)));
-            return;
-        }
+        workloads::selector_fits(&spec["selector"], spec, &mut errors);
+    } else if workloads::usable_selector(&spec["selector"], kind_words, &mut errors) {
+        workloads::selector_fits(&spec["selector"], spec, &mut errors);
     }
-    let labels = &spec["template"]["metadata"]["labels"];
-    if !scale::selector_matches(selector, labels) {
-        let detail = "`selector` does not match template `labels`";
-        let error = FieldError::invalid("spec.template.metadata.labels", Value::Null, detail);
-        errors.push(error.showing(go_print::string_map(labels)));
-    }
-}
-
-fn selector_unchanged(new: &Value, old: &Value) -> Vec<FieldError> {
-    let (new, old) = (&new["spec"]["selector"], &old["spec"]["selector"]);
-    if new == old {
-        Vec::new()
-    } else {
-        let error = FieldError::invalid("spec.selector", Value::Null, IMMUTABLE);
-        vec![error.showing(go_print::label_selector(new))]
-    }
+    errors.extend(workloads::template(&spec["template"], "ReplicaSet"));
+    errors
 }
 
 fn strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
@@ -289,55 +200,18 @@ fn strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
         }
         ("RollingUpdate", Some(rolling)) => {
             let path = format!("{path}.rollingUpdate");
-            for field in ["maxUnavailable", "maxSurge"] {
-                share(&rolling[field], &format!("{path}.{field}"), errors);
+            for (field, most) in [("maxUnavailable", Most::Whole), ("maxSurge", Most::Any)] {
+                share(&rolling[field], &format!("{path}.{field}"), most, errors);
             }
-            let zero = |v: &Value| v.as_i64() == Some(0) || v.as_str() == Some("0%");
-            if zero(&rolling["maxUnavailable"]) && zero(&rolling["maxSurge"]) {
+            if workloads::is_zero(&rolling["maxUnavailable"])
+                && workloads::is_zero(&rolling["maxSurge"])
+            {
                 let error = FieldError::invalid(
                     format!("{path}.maxUnavailable"),
                     Value::Null,
                     "may not be 0 when `maxSurge` is 0",
                 );
                 errors.push(error.showing(go_print::int_or_string(&rolling["maxUnavailable"])));
-            }
-        }
-        _ => {}
-    }
-}
-
-fn share(value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let mut refuse = |detail: &str| {
-        let error = FieldError::invalid(path, Value::Null, detail);
-        errors.push(error.showing(go_print::int_or_string(value)));
-    };
-    match value {
-        Value::Number(number) => {
-            let number = number.as_i64().unwrap_or(0);
-            if number < 0 {
-                // A plain number is shown as one.
-                errors.push(FieldError::invalid(
-                    path,
-                    number,
-                    "must be greater than or equal to 0",
-                ));
-            }
-        }
-        Value::String(text) => {
-            let digits = text
-                .strip_suffix('%')
-                .filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
-            match digits {
-                None => refuse(
-                    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
-                ),
-                Some(digits)
-                    if path.ends_with("maxUnavailable")
-                        && digits.parse::<u32>().unwrap_or(u32::MAX) > 100 =>
-                {
-                    refuse("must not be greater than 100%");
-                }
-                Some(_) => {}
             }
         }
         _ => {}

@@ -5,18 +5,25 @@
 
 mod apps;
 pub mod binding;
+mod claims;
 mod configuration;
 mod coordination;
+mod daemon_sets;
 mod endpoints;
 mod events;
 mod extensions;
 mod namespaces;
 mod nodes;
+mod persistent_volumes;
 mod pod_spec;
 mod pods;
 mod pods_print;
+mod replication_controllers;
 mod reviews;
 mod services;
+mod stateful_sets;
+mod storage_classes;
+mod workloads;
 
 use crate::registry::Resource;
 
@@ -25,16 +32,22 @@ pub fn rows() -> Vec<Resource> {
     [
         apps::rows,
         binding::rows,
+        claims::rows,
         configuration::rows,
         coordination::rows,
+        daemon_sets::rows,
         endpoints::rows,
         events::rows,
         extensions::rows,
         namespaces::rows,
         nodes::rows,
+        persistent_volumes::rows,
         pods::rows,
+        replication_controllers::rows,
         reviews::rows,
         services::rows,
+        stateful_sets::rows,
+        storage_classes::rows,
     ]
     .into_iter()
     .flat_map(|rows| rows())

@@ -7,6 +7,9 @@
     reason = "tables of cases"
 )]
 
+mod volumes;
+mod workloads;
+
 use std::sync::Arc;
 
 use drydock_api::{
@@ -406,13 +409,24 @@ fn printed(object: &Value) -> (Vec<String>, Vec<String>) {
     (headers, cells)
 }
 
+/// An object, the headers of its table and its cells.
+type TableCase<'a> = (Value, &'a [&'a str], &'a [&'a str]);
+
+fn check_tables(cases: &[TableCase<'_>]) {
+    for (object, headers, cells) in cases {
+        let (got_headers, got_cells) = printed(object);
+        assert_eq!(got_headers, *headers);
+        assert_eq!(got_cells, *cells, "{object}");
+    }
+}
+
 #[test]
 fn tables_have_kubectls_columns() {
     let created = "2026-01-01T00:00:00Z";
     let meta =
         |name: &str| json!({"name": name, "namespace": "default", "creationTimestamp": created});
     let template = json!({"spec": {"containers": [{"name": "web", "image": "nginx"}, {"name": "log", "image": "busybox"}]}});
-    let cases: Vec<(Value, &[&str], &[&str])> = vec![
+    let cases: Vec<TableCase<'_>> = vec![
         (
             json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("web"), "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template}, "status": {"readyReplicas": 2, "updatedReplicas": 3, "availableReplicas": 2}}),
             &[
@@ -560,11 +574,7 @@ fn tables_have_kubectls_columns() {
             &["node-1", "node-1", "5m"],
         ),
     ];
-    for (object, headers, cells) in cases {
-        let (got_headers, got_cells) = printed(&object);
-        assert_eq!(got_headers, headers);
-        assert_eq!(got_cells, cells, "{object}");
-    }
+    check_tables(&cases);
 }
 
 #[test]
