@@ -14,9 +14,17 @@ fn nothing_is_left(drydock: &Drydock, family: &[(i32, String)]) {
         [] => Ok(()),
         left => Err(format!("processes {left:?} are still there")),
     });
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert_eq!(mounted_by(drydock), [""; 0], "no mount is left in anybody's file system");
+}
+
+/// Every process of this machine in whose file system the state directory is mounted. A cluster's mounts are in namespaces of its own,
+/// so the test's own table would never show them.
+fn mounted_by(drydock: &Drydock) -> Vec<String> {
     let state = drydock.state().to_string_lossy().into_owned();
-    assert!(!mounts.contains(&state), "a mount is left: {mounts}");
+    let entries = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let processes = entries.filter(|name| name.parse::<i32>().is_ok());
+    let mounted = processes.filter(|pid| fs::read_to_string(format!("/proc/{pid}/mountinfo")).is_ok_and(|table| table.contains(&state)));
+    mounted.map(|pid| format!("{pid} {}", fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " "))).collect()
 }
 
 #[test]
@@ -28,8 +36,19 @@ fn a_killed_drydock_leaves_nothing_and_loses_nothing() {
 pub(super) fn killed(mut drydock: Drydock) {
     drydock.kubectl(&["create", "deployment", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
     drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=30s"]).ok();
+    let container = "{.items[*].status.containerStatuses[0].containerID}";
+    let run = |name: &str, script: &str| {
+        let image = "--image=kiamol/ch02-hello-kiamol";
+        drydock.kubectl(&["run", name, image, "--restart=Never", "--labels=kind=bare", "--command", "--", "sh", "-c", script]).ok();
+    };
+    run("goes-on", "sleep 10000");
+    run("finished", "exit 3");
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod/goes-on", "--timeout=30s"]).ok();
+    drydock.kubectl(&["wait", "--for=jsonpath={.status.phase}=Failed", "pod/finished", "--timeout=30s"]).ok();
     let before = drydock.get(&["deployment", "web"]);
+    let containers = drydock.kubectl(&["get", "pods", "-l", "kind=bare", "-o", &format!("jsonpath={container}")]).ok();
     let family = drydock.family();
+    assert!(mounted_by(&drydock).len() >= 6, "the check of mounts sees the mounts of a cluster that runs");
     assert!(family.len() >= 6, "cluster-init, control plane, node-init, kubelet, workstation, the Pod: {family:?}");
     let groups = drydock.cgroups();
     drydock.kill();
@@ -41,6 +60,18 @@ pub(super) fn killed(mut drydock: Drydock) {
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
     drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
     drydock.kubectl(&["wait", "--for=condition=Ready", "pod", "-l", "app=web", "--timeout=60s"]).ok();
+
+    // A restart is a power cut: what ran goes on in a new container, also under `restartPolicy: Never`; what had ended has ended.
+    let phases = "jsonpath={range .items[*]}{.metadata.name}={.status.phase},{.status.containerStatuses[0].restartCount} {end}";
+    eventually(PATIENCE, || {
+        let now = drydock.kubectl(&["get", "pods", "-l", "kind=bare", "-o", phases]).ok();
+        if now == "finished=Failed,0 goes-on=Running,1 " { Ok(()) } else { Err(now) }
+    });
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod/goes-on", "--timeout=30s"]).ok();
+    let now = drydock.kubectl(&["get", "pods", "-l", "kind=bare", "-o", &format!("jsonpath={container}")]).ok();
+    let (old, new): (Vec<&str>, Vec<&str>) = (containers.split(' ').collect(), now.split(' ').collect());
+    assert_eq!(old[0], new[0], "the finished one is the old one");
+    assert_ne!(old[1], new[1], "the other is a new one");
 }
 
 #[test]

@@ -92,6 +92,7 @@ pub(super) fn adopted(records: &[Record], pod: &Pod) -> Adopted {
             reason: exit.reason.clone(),
             message: termination_message(record, exit, policy.as_deref()),
             at: exit.at,
+            lost: false,
         });
         let slot = state.slot_mut(&record.container);
         let fresh = Attempt { exit, ..attempt(record) };

@@ -14,7 +14,7 @@ use drydock_network::ipam::Ipam;
 use drydock_network::node::NodeNetwork;
 use drydock_network::{Cidr, Netns};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Node as NodeObject, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Node as NodeObject, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::api::Api;
 use kube::runtime::watcher::{self, Event as ApiEvent};
 use serde_json::json;
@@ -79,6 +79,7 @@ async fn serve(node: &Arc<Node>) -> Result<(), KubeletError> {
     }
     tokio::spawn(follow_volumes::<ConfigMap>(Arc::clone(node), "ConfigMap"));
     tokio::spawn(follow_volumes::<Secret>(Arc::clone(node), "Secret"));
+    tokio::spawn(follow_volumes::<PersistentVolumeClaim>(Arc::clone(node), "PersistentVolumeClaim"));
     follow_pods(node).await;
     Ok(())
 }

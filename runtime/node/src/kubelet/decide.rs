@@ -186,6 +186,8 @@ pub(super) fn should_restart(pod: &Pod, kind: Kind, slot: &Slot) -> bool {
     let Some(ended) = &current.exit else { return false };
     match (kind, spec(pod).restart_policy.as_deref().unwrap_or("Always")) {
         (Kind::Ephemeral, _) => false,
+        // Power came back: what ran goes on, whatever happens to those that end by themselves.
+        _ if ended.lost => true,
         (Kind::Sidecar, _) => true,
         (Kind::Init, "Never") => false,
         (Kind::Init, _) => ended.code != 0,
@@ -198,7 +200,7 @@ pub(super) fn should_restart(pod: &Pod, kind: Kind, slot: &Slot) -> bool {
 fn init_failed(pod: &Pod, state: &PodState) -> bool {
     spec(pod).restart_policy.as_deref() == Some("Never")
         && init_containers(pod).any(|(kind, container)| {
-            kind == Kind::Init && state.slot(&container.name).ended().is_some_and(|ended| ended.code != 0)
+            kind == Kind::Init && state.slot(&container.name).ended().is_some_and(|ended| ended.code != 0 && !ended.lost)
         })
 }
 

@@ -153,6 +153,8 @@ pub(super) struct Ended {
     pub(super) message: Option<String>,
     /// When.
     pub(super) at: Timestamp,
+    /// Nobody saw it end: the node lost power while it ran, and it has to go on.
+    pub(super) lost: bool,
 }
 
 /// Why a container does not run.
@@ -209,6 +211,11 @@ impl PodState {
     pub(super) fn init_succeeded(&self, name: &str) -> bool {
         let current = self.slots.get(name).and_then(|slot| slot.current.as_ref());
         current.is_some_and(|attempt| attempt.exit.as_ref().is_some_and(|ended| ended.code == 0) && self.is_present(attempt))
+    }
+
+    /// Whether a container ran when the node lost power, and has not been started since.
+    pub(super) fn is_lost(&self, name: &str) -> bool {
+        self.slots.get(name).and_then(Slot::ended).is_some_and(|ended| ended.lost)
     }
 
     /// Whether anything runs.

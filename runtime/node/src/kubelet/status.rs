@@ -29,7 +29,7 @@ pub(super) fn pod_status(pod: &Pod, state: &PodState, old: &PodStatus, host_ip: 
 
     let end = end(pod, state, now);
     let terminal = end.is_some() && !state.any_running();
-    let phase = phase(pod, &init, &regular, terminal, end);
+    let phase = phase(pod, state, &init, &regular, terminal, end);
     let (reason, message) = match (end, phase) {
         (Some(End::Deadline), _) => {
             (Some("DeadlineExceeded".to_owned()), Some("Pod was active on the node longer than the specified deadline".to_owned()))
@@ -155,7 +155,7 @@ fn is_terminated(state: Option<&ContainerState>) -> Option<i32> {
 }
 
 /// One of `Pending`, `Running`, `Succeeded`, `Failed`.
-fn phase(pod: &Pod, init: &[ContainerStatus], regular: &[ContainerStatus], terminal: bool, end: Option<End>) -> &'static str {
+fn phase(pod: &Pod, known: &PodState, init: &[ContainerStatus], regular: &[ContainerStatus], terminal: bool, end: Option<End>) -> &'static str {
     let policy = spec(pod).restart_policy.as_deref().unwrap_or("Always");
     let (mut init_pending, mut init_failed, mut sidecar_pending) = (0, 0, 0);
     for ((kind, _), status) in init_containers(pod).zip(init) {
@@ -167,14 +167,16 @@ fn phase(pod: &Pod, init: &[ContainerStatus], regular: &[ContainerStatus], termi
         let waits = status.state.as_ref().is_some_and(|state| state.waiting.is_some());
         match code {
             Some(0) if !waits => {}
-            Some(code) if code != 0 => init_failed += 1,
+            Some(code) if code != 0 && !known.is_lost(&status.name) => init_failed += 1,
             _ => init_pending += 1,
         }
     }
     let (mut waiting, mut running, mut stopped, mut succeeded) = (0, 0, 0, 0);
     for status in regular {
         let state = status.state.as_ref();
-        if state.is_some_and(|state| state.running.is_some()) {
+        // What was running when the node lost power has not ended: it is about to go on.
+        let goes_on = !terminal && known.is_lost(&status.name);
+        if goes_on || state.is_some_and(|state| state.running.is_some()) {
             running += 1;
         } else if let Some(code) = is_terminated(state) {
             stopped += 1;

@@ -21,7 +21,7 @@ fn attempt(exit: Option<i32>) -> Attempt {
         image_id: "i".into(),
         created: now(),
         started: Some(now()),
-        exit: exit.map(|code| Ended { code, reason: "Error".into(), message: None, at: now() }),
+        exit: exit.map(|code| Ended { code, reason: "Error".into(), message: None, at: now(), lost: code == 255 }),
     }
 }
 
@@ -37,6 +37,8 @@ const MISSING: Option<Option<i32>> = None;
 const RUNNING: Option<Option<i32>> = Some(None);
 const OK: Option<Option<i32>> = Some(Some(0));
 const FAILED: Option<Option<i32>> = Some(Some(1));
+/// It ran when the node lost power.
+const LOST: Option<Option<i32>> = Some(Some(255));
 
 #[test]
 fn what_is_started_again_depends_on_the_restart_policy() {
@@ -51,6 +53,9 @@ fn what_is_started_again_depends_on_the_restart_policy() {
         ("Never", MISSING, true),
         ("Never", OK, false),
         ("Never", FAILED, false),
+        // Nor does one that was running when the node lost power: it has not ended.
+        ("OnFailure", LOST, true),
+        ("Never", LOST, true),
     ] {
         let pod = pod(json!({"restartPolicy": policy, "containers": [{"name": "c"}, {"name": "other"}]}));
         let plan = plan(&pod, &state(&[("c", current), ("other", RUNNING)]), now());
@@ -125,6 +130,7 @@ fn a_pod_that_ran_to_its_end_lets_its_namespaces_go_and_stays() {
     }
     let pod = pod(json!({"restartPolicy": "Never", "initContainers": [{"name": "i"}], "containers": [{"name": "c"}]}));
     assert_eq!(plan(&pod, &state(&[("i", FAILED)]), now()).actions, [Action::RemoveSandbox]);
+    assert_eq!(plan(&pod, &state(&[("i", LOST)]), now()).actions, [Action::Start(Kind::Init, "i".into())]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn attempt(exit: Option<i32>) -> Attempt {
         image_id: "docker.io/library/busybox@sha256:1".into(),
         created: now(),
         started: Some(now()),
-        exit: exit.map(|code| Ended { code, reason: reason.into(), message: None, at: now() }),
+        exit: exit.map(|code| Ended { code, reason: reason.into(), message: None, at: now(), lost: code == 255 }),
     }
 }
 
@@ -47,6 +47,8 @@ fn condition<'a>(status: &'a PodStatus, type_: &str) -> &'a PodCondition {
 const RUNNING: Option<Option<i32>> = Some(None);
 const OK: Option<Option<i32>> = Some(Some(0));
 const FAILED: Option<Option<i32>> = Some(Some(1));
+/// It ran when the node lost power.
+const LOST: Option<Option<i32>> = Some(Some(255));
 
 #[test]
 fn phase_and_readiness_follow_the_containers() {
@@ -64,6 +66,8 @@ fn phase_and_readiness_follow_the_containers() {
         ("OnFailure", vec![slot(OK)], "Succeeded", "False", Some("PodCompleted")),
         ("Never", vec![slot(OK)], "Succeeded", "False", Some("PodCompleted")),
         ("Never", vec![slot(FAILED)], "Failed", "False", Some("PodFailed")),
+        ("Never", vec![slot(LOST)], "Running", "False", Some("ContainersNotReady")),
+        ("OnFailure", vec![slot(LOST)], "Running", "False", Some("ContainersNotReady")),
         ("Never", vec![slot(OK), slot(RUNNING)], "Running", "False", Some("ContainersNotReady")),
     ] {
         let names = ["a", "b"];

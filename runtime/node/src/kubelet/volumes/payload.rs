@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::KeyToPath;
+
+use super::places::{change_group, is_mount_point};
 
 /// Files to be written.
 #[derive(Debug, Default)]
@@ -33,7 +35,7 @@ impl Payload {
         data: BTreeMap<String, Vec<u8>>,
         items: Option<&[KeyToPath]>,
         optional: bool,
-        kind: &str,
+        missing: impl Fn(&str) -> String,
     ) -> Result<(), String> {
         let Some(items) = items.filter(|items| !items.is_empty()) else {
             self.files.extend(data.into_iter().map(|(key, bytes)| (PathBuf::from(key), (bytes, None))));
@@ -43,15 +45,18 @@ impl Payload {
             match data.get(&item.key) {
                 Some(bytes) => self.file(&item.path, bytes.clone(), item.mode),
                 None if optional => {}
-                None => return Err(format!("{kind} references non-existent config key: {}", item.key)),
+                None => return Err(missing(&item.key)),
             }
         }
         Ok(())
     }
 
-    /// Write them below `root`, unless they are there already.
+    /// Write them below `root`, which anybody may look into, unless they are there already.
     pub(super) fn write(&self, root: &Path, group: Option<u32>, now: Timestamp) -> io::Result<()> {
         fs::create_dir_all(root)?;
+        let sticky = if is_mount_point(root) { 0o1000 } else { 0 };
+        let shared = if group.is_some() { 0o2000 } else { 0 };
+        share(root, 0o777 | sticky | shared, group)?;
         let link = root.join("..data");
         let old = fs::read_link(&link).ok();
         if old.is_some() && self.is_written(&link) {
@@ -78,20 +83,21 @@ impl Payload {
     }
 
     fn fill(&self, directory: &Path, group: Option<u32>) -> io::Result<()> {
+        let (of_directories, of_files) = if group.is_some() { (0o2755, 0o440) } else { (0o755, 0) };
         fs::create_dir(directory)?;
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+        share(directory, of_directories, group)?;
         for (path, (bytes, mode)) in &self.files {
-            let path = directory.join(path);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
+            let parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()).collect::<Vec<_>>();
+            for parent in parents.into_iter().rev().map(|parent| directory.join(parent)) {
+                if !parent.is_dir() {
+                    fs::create_dir(&parent)?;
+                    share(&parent, of_directories, group)?;
+                }
             }
+            let path = directory.join(path);
             fs::write(&path, bytes)?;
             let mode = mode.or(self.mode).and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o644);
-            let mode = if group.is_some() { mode | 0o440 } else { mode };
-            if group.is_some() {
-                chown(&path, None, group)?;
-            }
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            share(&path, mode | of_files, group)?;
         }
         Ok(())
     }
@@ -114,6 +120,14 @@ impl Payload {
         }
         Ok(())
     }
+}
+
+/// Permissions, and the Pod's group if it has one.
+fn share(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+    if let Some(group) = group {
+        change_group(path, group)?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 fn count(directory: &Path) -> io::Result<usize> {

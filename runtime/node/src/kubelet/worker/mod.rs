@@ -155,8 +155,9 @@ fn lost(status: &ContainerStatus, now: Timestamp) -> Option<Attempt> {
             reason: ended.reason.clone().unwrap_or_default(),
             message: ended.message.clone(),
             at: ended.finished_at.as_ref().map_or(now, |time| time.0),
+            lost: false,
         },
-        None => Ended { code: 255, reason: "Unknown".to_owned(), message: None, at: now },
+        None => Ended { code: 255, reason: "Unknown".to_owned(), message: None, at: now, lost: true },
     };
     Some(Attempt {
         id: id.and_then(|id| id.strip_prefix("drydock://")).unwrap_or_default().to_owned(),
@@ -215,7 +216,10 @@ impl Worker {
                     let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
                     match tokio::time::timeout(wait, messages.recv()).await {
                         Ok(message) => message,
-                        Err(_) => continue,
+                        Err(_) => {
+                            self.renew_tokens().await;
+                            continue;
+                        }
                     }
                 }
             };
@@ -275,7 +279,14 @@ impl Worker {
 
     async fn hear(&mut self, message: Message) {
         match message {
-            Message::Pod(pod) => self.changed(pod),
+            Message::Pod(pod) => {
+                let (old, new) = (&self.pod.metadata, &pod.metadata);
+                let relabelled = (&old.labels, &old.annotations) != (&new.labels, &new.annotations);
+                self.changed(pod);
+                if relabelled && volumes::show_metadata(&self.pod) {
+                    self.refresh_volumes().await;
+                }
+            }
             Message::Gone => self.state.gone = true,
             Message::Exited { id } => self.exited(&id).await,
             Message::Removed { id } => self.removed(&id),
@@ -328,7 +339,7 @@ impl Worker {
         (slot.started, slot.ready, slot.hooking) = (false, false, false);
         if let Some(current) = slot.current.as_mut().filter(|current| current.id == id) {
             let RecordExit { code, reason, at } = exit;
-            current.exit = Some(Ended { code, reason, message, at });
+            current.exit = Some(Ended { code, reason, message, at, lost: false });
         }
     }
 

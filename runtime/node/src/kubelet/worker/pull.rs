@@ -71,7 +71,7 @@ impl Worker {
         match result {
             Ok(pulled) => {
                 let text = match &pulled {
-                    Pulled::AlreadyPresent(_) => format!("Container image \"{image}\" already present on machine and can be accessed by the pod"),
+                    Pulled::AlreadyPresent(_) => format!("Container image \"{image}\" already present on machine"),
                     Pulled::Pulled(found) => {
                         let took = go_millis(took);
                         format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {} bytes.", found.size)

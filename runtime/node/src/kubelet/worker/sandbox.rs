@@ -23,33 +23,50 @@ const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 impl Worker {
     pub(super) async fn prepare_volumes(&mut self) {
         let now = Timestamp::now();
-        match self.make_volumes().await {
-            Ok(()) => {
-                self.mount_backoff.reset();
-                self.state.volumes = Step::Done;
-            }
-            Err(message) => {
-                self.node.recorder.pod(&self.pod, Severity::Warning, "FailedMount", message);
-                self.mount_backoff.next(now, now);
-                self.state.volumes = Step::Retry(now + self.mount_backoff.delay());
-            }
+        let problems = self.make_volumes().await;
+        if problems.is_empty() {
+            self.mount_backoff.reset();
+            self.state.volumes = Step::Done;
+            return;
         }
+        for problem in problems {
+            self.node.recorder.pod(&self.pod, Severity::Warning, "FailedMount", problem);
+        }
+        self.mount_backoff.next(now, now);
+        self.state.volumes = Step::Retry(now + self.mount_backoff.delay());
     }
 
-    async fn make_volumes(&mut self) -> Result<(), String> {
+    /// Make or refresh all volumes; returns what could not be.
+    async fn make_volumes(&mut self) -> Vec<String> {
         let facts = self.node.facts(self.state.pod_ip.as_deref().unwrap_or_default());
-        let source = VolumeSource { client: &self.node.client, pods: &self.node.config.pods, facts: &facts };
-        self.volumes = prepare(&self.pod, &source).await?;
-        Ok(())
+        let config = &self.node.config;
+        let source = VolumeSource { client: &self.node.client, node: &config.node_name, pods: &config.pods, facts: &facts };
+        let (volumes, problems) = prepare(&self.pod, &source, &self.volumes).await;
+        self.volumes = volumes;
+        problems
     }
 
     /// Bring the files of volumes up to date; running containers see them change.
     pub(super) async fn refresh_volumes(&mut self) {
         if self.state.volumes != Step::Done {
             self.state.volumes = Step::Due;
-        } else if let Err(error) = self.make_volumes().await {
-            tracing::debug!(pod = name(&self.pod), error, "cannot refresh volumes");
+            return;
+        }
+        let problems = self.make_volumes().await;
+        if !problems.is_empty() {
+            tracing::debug!(pod = name(&self.pod), ?problems, "cannot refresh volumes");
             self.volumes.renew = Some(Timestamp::now() + SignedDuration::from_secs(60));
+        }
+    }
+
+    /// Tokens that are due are fetched anew; a Pod without a sandbox has nobody to read them.
+    pub(super) async fn renew_tokens(&mut self) {
+        if self.volumes.renew.is_none_or(|at| at > Timestamp::now()) {
+            return;
+        }
+        self.volumes.renew = None;
+        if self.state.sandbox.is_some() {
+            self.refresh_volumes().await;
         }
     }
 

@@ -193,7 +193,7 @@ impl Worker {
     }
 
     async fn run_container(&mut self, kind: Kind, container: &Container, mut record: Record, spec: ContainerSpec) {
-        self.tell_container(&container.name, Severity::Normal, "Created", "Container created");
+        self.tell_container(&container.name, Severity::Normal, "Created", format!("Created container: {}", container.name));
         // A record must exist before the process does: it may end at once.
         self.node.records.set(record.clone(), None);
         let sandbox = record.sandbox.clone();
@@ -214,7 +214,7 @@ impl Worker {
                 self.node.records.set(record.clone(), io);
                 self.push_attempt(&record, None);
                 self.state.slot_mut(&container.name).waiting = None;
-                self.tell_container(&container.name, Severity::Normal, "Started", "Container started");
+                self.tell_container(&container.name, Severity::Normal, "Started", format!("Started container {}", container.name));
                 self.watch_container(kind, container, &record);
                 if record.exit.is_some() {
                     self.node.tell(uid(&self.pod), Message::Exited { id: record.id.clone() });
@@ -240,7 +240,7 @@ impl Worker {
             tracing::debug!(%error, "the log of a container that never ran");
         }
         self.node.records.set(record.clone(), None);
-        self.push_attempt(&record, Some(Ended { code: 128, reason: "StartError".into(), message: Some(message.clone()), at }));
+        self.push_attempt(&record, Some(Ended { code: 128, reason: "StartError".into(), message: Some(message.clone()), at, lost: false }));
         let slot = self.state.slot_mut(&container.name);
         slot.image = ImageState::Unknown;
         slot.waiting = Some(Waiting::new("RunContainerError", message));
