@@ -39,6 +39,8 @@ pub struct Event {
     pub actor: Arc<str>,
     /// What it was done for: the ids of the requests that led to it.
     pub cause: Arc<str>,
+    /// It tells of the present only, as a lease does: history forgets it with the API's horizon.
+    pub volatile: bool,
 }
 
 /// What happened to a key.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 
 use crate::event::{Event, Revision};
 
@@ -24,6 +25,17 @@ pub struct Entry {
 pub struct Snapshot {
     entries: OrdMap<Arc<str>, Entry>,
     revision: Revision,
+}
+
+/// A key whose value is not the same in two snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The key.
+    pub key: Arc<str>,
+    /// What the earlier snapshot has.
+    pub then: Option<Entry>,
+    /// What the later one has.
+    pub now: Option<Entry>,
 }
 
 impl Snapshot {
@@ -57,6 +69,16 @@ impl Snapshot {
         self.bounded(Bound::Excluded(key), prefix)
     }
 
+    /// What is not the same in a later snapshot, in the order of keys; quick where the two share their past.
+    pub fn differences(&self, later: &Snapshot) -> Vec<Difference> {
+        let difference = |item: DiffItem<'_, '_, Arc<str>, Entry>| match item {
+            DiffItem::Add(key, now) => Difference { key: Arc::clone(key), then: None, now: Some(now.clone()) },
+            DiffItem::Update { old: (key, then), new: (_, now) } => Difference { key: Arc::clone(key), then: Some(then.clone()), now: Some(now.clone()) },
+            DiffItem::Remove(key, then) => Difference { key: Arc::clone(key), then: Some(then.clone()), now: None },
+        };
+        self.entries.diff(&later.entries).map(difference).collect()
+    }
+
     fn bounded<'a>(&'a self, start: Bound<&'a str>, prefix: &'a str) -> impl Iterator<Item = (&'a Arc<str>, &'a Entry)> {
         self.entries.range::<_, str>((start, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
     }
@@ -71,10 +93,6 @@ impl Snapshot {
 
     pub(crate) fn remove(&mut self, key: &str) {
         self.entries.remove(key);
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
-        self.entries.iter()
     }
 
     /// Applies a change that has just been committed.

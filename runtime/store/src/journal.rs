@@ -1,9 +1,10 @@
 //! The journal on disk: numbered segment files of records.
 //!
-//! 1. A segment starts with a header (magic, format version, its number) and, from the second on, with a snapshot of the state.
-//! 2. Transactions are appended. A write that fails is cut off again, so that a full disk leaves whole records only.
-//! 3. When a segment is large, the next one is written aside with its snapshot, synced and renamed into place. Old segments hold the history and go
-//!    when the history is forgotten.
+//! 1. A segment starts with a header: magic, format version, its number.
+//! 2. Transactions and pins are appended. A write that fails is cut off again, so that a full disk leaves whole records only.
+//! 3. When a segment is large, an empty one follows it, and all before are replaced by one *base* (`checkpoint`): the pins, the state at
+//!    the horizon, the history since. It is written aside, synced and renamed onto the last of those it replaces; then the others go.
+//!    At every instant the files that are there, read in order, give the same store.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -12,13 +13,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::event::Revision;
-use crate::index::Snapshot;
 use crate::record::Record;
 
 const MAGIC: &[u8; 8] = b"DRYDOCKJ";
 /// The format this program writes.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const HEADER: usize = 20;
 
 /// Why a journal cannot be opened.
@@ -88,16 +87,18 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Opens the journal in `directory`, giving every record to `replay` in order.
-    pub(crate) fn open(directory: &Path, mut replay: impl FnMut(Record) -> Option<()>) -> Result<(Self, File), OpenError> {
+    pub(crate) fn open(directory: &Path, mut replay: impl FnMut(Record) -> Option<()>) -> Result<Opened, OpenError> {
         fs::create_dir_all(directory).map_err(failed("create", directory))?;
         let lock = lock(directory)?;
         remove_leftovers(directory)?;
         let numbers = segment_numbers(directory)?;
         let mut open = None;
+        let mut oldest = VERSION;
         for (index, number) in numbers.iter().enumerate() {
             let path = segment_path(directory, *number);
             let last = index + 1 == numbers.len();
             let bytes = Bytes::from(fs::read(&path).map_err(failed("read", &path))?);
+            oldest = oldest.min(version(&path, &bytes)?);
             let whole = match read_segment(&path, &bytes, &mut replay)? {
                 Read::Whole => bytes.len(),
                 Read::Until(offset) if last => {
@@ -123,7 +124,8 @@ impl Journal {
         let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed("open", &path))?;
         file.cut(length).map_err(failed("truncate", &path))?;
         let synced = file.try_clone().map_err(failed("open", &path))?;
-        Ok((Self { directory: directory.to_owned(), medium: Box::new(file), number, length, broken: false, _lock: lock }, synced))
+        let journal = Self { directory: directory.to_owned(), medium: Box::new(file), number, length, broken: false, _lock: lock };
+        Ok(Opened { journal, synced, oldest })
     }
 
     /// Appends encoded records; on failure nothing of them stays.
@@ -156,18 +158,15 @@ impl Journal {
         self.number
     }
 
-    /// Starts the next segment with the state as it is now; answers with its file, to be synced.
-    pub(crate) fn rotate(&mut self, state: &Snapshot) -> Result<File, OpenError> {
-        let mut buffer = Vec::new();
-        let mut count = 0;
-        for (key, entry) in state.iter() {
-            let (key, bytes) = (key.clone(), entry.bytes.clone());
-            Record::Entry { key, revision: entry.revision, create_revision: entry.create_revision, bytes }.encode(&mut buffer);
-            count += 1;
-        }
-        Record::SnapshotEnd { revision: state.revision(), count }.encode(&mut buffer);
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Starts the next segment; answers with its file, to be synced.
+    pub(crate) fn rotate(&mut self) -> Result<File, OpenError> {
         let number = self.number + 1;
-        let path = create_segment(&self.directory, number, &buffer)?;
+        let path = create_segment(&self.directory, number, &[])?;
         let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed("open", &path))?;
         let length = file.seek(SeekFrom::End(0)).map_err(failed("open", &path))?;
         let synced = file.try_clone().map_err(failed("open", &path))?;
@@ -178,24 +177,40 @@ impl Journal {
         Ok(synced)
     }
 
-    /// Removes the segments before `number`.
-    pub(crate) fn remove_before(&self, number: u64) -> Result<(), OpenError> {
-        for old in segment_numbers(&self.directory)?.into_iter().filter(|old| *old < number) {
-            let path = segment_path(&self.directory, old);
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
-        }
-        Ok(())
-    }
-
     #[cfg(test)]
     pub(crate) fn replace_medium(&mut self, medium: Box<dyn Medium>) {
         self.medium = medium;
     }
 }
 
-/// The revision a snapshot in the log stands for, checked against the state that replay has built.
-pub(crate) fn snapshot_fits(state: &Snapshot, revision: Revision, count: u64) -> bool {
-    state.revision() == revision && state.len() as u64 == count
+/// A journal that was opened.
+pub(crate) struct Opened {
+    pub(crate) journal: Journal,
+    /// The file that is being written, to be synced.
+    pub(crate) synced: File,
+    /// The oldest format found in it.
+    pub(crate) oldest: u32,
+}
+
+/// Puts a base in the place of segment `number` and all before it.
+pub(crate) fn replace_by_base(directory: &Path, number: u64, base: &[u8]) -> Result<(), OpenError> {
+    create_segment(directory, number, base)?;
+    for old in segment_numbers(directory)?.into_iter().filter(|old| *old < number) {
+        let path = segment_path(directory, old);
+        fs::remove_file(&path).map_err(failed("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Copies all segments to a directory beside them: what an older program wrote is kept as it was.
+pub(crate) fn back_up(directory: &Path, format: u32) -> Result<(), OpenError> {
+    let backup = directory.join(format!("format-{format}"));
+    fs::create_dir_all(&backup).map_err(failed("create", &backup))?;
+    for number in segment_numbers(directory)? {
+        let copy = segment_path(&backup, number);
+        fs::copy(segment_path(directory, number), &copy).map_err(failed("write", &copy))?;
+    }
+    Ok(())
 }
 
 enum Read {
@@ -203,9 +218,10 @@ enum Read {
     Until(usize),
 }
 
-fn read_segment(path: &Path, bytes: &Bytes, replay: &mut impl FnMut(Record) -> Option<()>) -> Result<Read, OpenError> {
+/// The format of a segment; of one whose header is torn, ours.
+fn version(path: &Path, bytes: &Bytes) -> Result<u32, OpenError> {
     if bytes.len() < HEADER {
-        return Ok(Read::Until(0));
+        return Ok(VERSION);
     }
     let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
     if &bytes[..8] != MAGIC || version == 0 {
@@ -213,6 +229,13 @@ fn read_segment(path: &Path, bytes: &Bytes, replay: &mut impl FnMut(Record) -> O
     }
     if version > VERSION {
         return Err(OpenError::Newer { path: path.to_owned(), found: version });
+    }
+    Ok(version)
+}
+
+fn read_segment(path: &Path, bytes: &Bytes, replay: &mut impl FnMut(Record) -> Option<()>) -> Result<Read, OpenError> {
+    if bytes.len() < HEADER {
+        return Ok(Read::Until(0));
     }
     let mut rest = bytes.slice(HEADER..);
     while !rest.is_empty() {

@@ -17,16 +17,41 @@ pub(crate) const MAX_PAYLOAD: usize = 256 << 20;
 const TXN: u8 = 1;
 const ENTRY: u8 = 2;
 const SNAPSHOT_END: u8 = 3;
+const BASE: u8 = 4;
+const GONE: u8 = 5;
+const PIN: u8 = 6;
+const UNPIN: u8 = 7;
+const SKIP: u8 = 8;
+const VOLATILE: u8 = 9;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
     /// A transaction.
     Txn(TxnRecord),
-    /// One key of a snapshot.
+    /// What follows replaces all that was read before.
+    Base,
+    /// One key of the snapshot that is being built up.
     Entry { key: Arc<str>, revision: Revision, create_revision: Revision, bytes: Bytes },
+    /// A key of the pin before is not in what is being built up.
+    Gone { key: Arc<str> },
     /// The snapshot is complete and shows the state at `revision`.
     SnapshotEnd { revision: Revision, count: u64 },
+    /// The state so far has a name.
+    Pin(PinRecord),
+    /// It has no longer.
+    Unpin { name: Arc<str> },
+    /// Transactions up to `revision` are forgotten.
+    Skip { revision: Revision },
+}
+
+/// A name for a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PinRecord {
+    pub(crate) name: Arc<str>,
+    pub(crate) revision: Revision,
+    pub(crate) time: Timestamp,
+    pub(crate) note: Bytes,
 }
 
 /// A committed transaction.
@@ -36,6 +61,8 @@ pub(crate) struct TxnRecord {
     pub(crate) time: Timestamp,
     pub(crate) actor: Arc<str>,
     pub(crate) cause: Arc<str>,
+    /// It tells of the present only: nobody will ask for it later.
+    pub(crate) volatile: bool,
     /// Keys and new values; none deletes.
     pub(crate) changes: Vec<(Arc<str>, Option<Bytes>)>,
 }
@@ -47,9 +74,9 @@ impl Record {
         buffer.extend_from_slice(&[0; FRAME]);
         match self {
             Self::Txn(txn) => {
-                buffer.push(TXN);
+                buffer.push(if txn.volatile { VOLATILE } else { TXN });
                 put_u64(buffer, txn.revision.0);
-                buffer.extend_from_slice(&txn.time.as_nanosecond().to_le_bytes());
+                put_time(buffer, txn.time);
                 put_bytes(buffer, txn.actor.as_bytes());
                 put_bytes(buffer, txn.cause.as_bytes());
                 put_u64(buffer, txn.changes.len() as u64);
@@ -61,6 +88,7 @@ impl Record {
                     }
                 }
             }
+            Self::Base => buffer.push(BASE),
             Self::Entry { key, revision, create_revision, bytes } => {
                 buffer.push(ENTRY);
                 put_bytes(buffer, key.as_bytes());
@@ -72,6 +100,25 @@ impl Record {
                 buffer.push(SNAPSHOT_END);
                 put_u64(buffer, revision.0);
                 put_u64(buffer, *count);
+            }
+            Self::Gone { key } => {
+                buffer.push(GONE);
+                put_bytes(buffer, key.as_bytes());
+            }
+            Self::Pin(pin) => {
+                buffer.push(PIN);
+                put_bytes(buffer, pin.name.as_bytes());
+                put_u64(buffer, pin.revision.0);
+                put_time(buffer, pin.time);
+                put_bytes(buffer, &pin.note);
+            }
+            Self::Unpin { name } => {
+                buffer.push(UNPIN);
+                put_bytes(buffer, name.as_bytes());
+            }
+            Self::Skip { revision } => {
+                buffer.push(SKIP);
+                put_u64(buffer, revision.0);
             }
         }
         let payload = &buffer[start + FRAME..];
@@ -112,10 +159,9 @@ impl Record {
 
     fn payload(mut bytes: Bytes) -> Option<Self> {
         let record = match take(&mut bytes, 1)?[0] {
-            TXN => {
+            kind @ (TXN | VOLATILE) => {
                 let revision = Revision(get_u64(&mut bytes)?);
-                let nanos = i128::from_le_bytes(take(&mut bytes, 16)?.as_ref().try_into().ok()?);
-                let time = Timestamp::from_nanosecond(nanos).ok()?;
+                let time = get_time(&mut bytes)?;
                 let actor = get_text(&mut bytes)?;
                 let cause = get_text(&mut bytes)?;
                 let count = get_u64(&mut bytes)?;
@@ -128,7 +174,7 @@ impl Record {
                     };
                     changes.push((key, value));
                 }
-                Self::Txn(TxnRecord { revision, time, actor, cause, changes })
+                Self::Txn(TxnRecord { revision, time, actor, cause, volatile: kind == VOLATILE, changes })
             }
             ENTRY => {
                 let key = get_text(&mut bytes)?;
@@ -137,6 +183,16 @@ impl Record {
                 Self::Entry { key, revision, create_revision, bytes: get_bytes(&mut bytes)? }
             }
             SNAPSHOT_END => Self::SnapshotEnd { revision: Revision(get_u64(&mut bytes)?), count: get_u64(&mut bytes)? },
+            BASE => Self::Base,
+            GONE => Self::Gone { key: get_text(&mut bytes)? },
+            PIN => {
+                let name = get_text(&mut bytes)?;
+                let revision = Revision(get_u64(&mut bytes)?);
+                let time = get_time(&mut bytes)?;
+                Self::Pin(PinRecord { name, revision, time, note: get_bytes(&mut bytes)? })
+            }
+            UNPIN => Self::Unpin { name: get_text(&mut bytes)? },
+            SKIP => Self::Skip { revision: Revision(get_u64(&mut bytes)?) },
             _ => return None,
         };
         bytes.is_empty().then_some(record)
@@ -145,6 +201,10 @@ impl Record {
 
 fn put_u64(buffer: &mut Vec<u8>, value: u64) {
     buffer.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_time(buffer: &mut Vec<u8>, time: Timestamp) {
+    buffer.extend_from_slice(&time.as_nanosecond().to_le_bytes());
 }
 
 fn put_bytes(buffer: &mut Vec<u8>, bytes: &[u8]) {
@@ -158,6 +218,11 @@ fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
 
 fn get_u64(bytes: &mut Bytes) -> Option<u64> {
     Some(u64::from_le_bytes(take(bytes, 8)?.as_ref().try_into().ok()?))
+}
+
+fn get_time(bytes: &mut Bytes) -> Option<Timestamp> {
+    let nanos = i128::from_le_bytes(take(bytes, 16)?.as_ref().try_into().ok()?);
+    Timestamp::from_nanosecond(nanos).ok()
 }
 
 /// A value of its own memory: a slice would keep the whole segment alive.
@@ -177,17 +242,29 @@ mod tests {
 
     #[test]
     fn records_survive_and_damage_is_found() {
-        let record = Record::Txn(TxnRecord {
-            revision: Revision(7),
-            time: Timestamp::UNIX_EPOCH,
-            actor: "learner".into(),
-            cause: "a1".into(),
-            changes: vec![("/a".into(), Some(Bytes::from_static(b"{}"))), ("/b".into(), None)],
-        });
+        let (revision, time) = (Revision(7), Timestamp::UNIX_EPOCH);
+        let changes = vec![("/a".into(), Some(Bytes::from_static(b"{}"))), ("/b".into(), None)];
+        let records = [
+            Record::Txn(TxnRecord { revision, time, actor: "learner".into(), cause: "a1".into(), volatile: false, changes: changes.clone() }),
+            Record::Txn(TxnRecord { revision, time, actor: "node".into(), cause: "".into(), volatile: true, changes }),
+            Record::Base,
+            Record::Entry { key: "/a".into(), revision, create_revision: Revision(3), bytes: Bytes::from_static(b"{}") },
+            Record::Gone { key: "/a".into() },
+            Record::SnapshotEnd { revision, count: 4 },
+            Record::Pin(PinRecord { name: "pristine".into(), revision, time, note: Bytes::from_static(b"first boot") }),
+            Record::Unpin { name: "pristine".into() },
+            Record::Skip { revision },
+        ];
+        for record in records {
+            survives(&record);
+        }
+    }
+
+    fn survives(record: &Record) {
         let mut buffer = Vec::new();
         record.encode(&mut buffer);
         let whole = Bytes::from(buffer.clone());
-        assert_eq!(Record::decode(&whole), Some((record, Bytes::new())));
+        assert_eq!(Record::decode(&whole), Some((record.clone(), Bytes::new())));
         for index in 0..buffer.len() {
             assert_eq!(Record::decode(&whole.slice(..index)), None, "cut at {index}");
             let mut damaged = buffer.clone();

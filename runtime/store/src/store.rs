@@ -1,22 +1,22 @@
 //! The store: commits, reads, watches, history, undo.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::fs::File;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use drydock_primitives::clock::SharedClock;
-use imbl::Vector;
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
-use crate::event::{Event, EventKind, Revision};
+use crate::background::{Compactor, Job, Syncer, compact, lock};
+use crate::checkpoint::{Current, Pin, Replay, events, pin_record};
+use crate::event::{Event, Revision};
 use crate::index::{Entry, Snapshot};
-use crate::journal::{Journal, OpenError, snapshot_fits};
+use crate::journal::{self, Journal, OpenError};
 use crate::record::{MAX_PAYLOAD, Record, TxnRecord};
 use crate::watch::{Hub, Watch};
 
@@ -25,17 +25,17 @@ use crate::watch::{Hub, Watch};
 pub struct Options {
     /// How long the API may go back: a watch or a list from before is [`Compacted`].
     pub api_horizon: Duration,
-    /// A segment larger than this is followed by a new one.
+    /// A segment larger than this is followed by a new one, and those before are compacted.
     pub segment_bytes: u64,
-    /// How many segments of history are kept, with the one being written.
-    pub segments: u64,
+    /// What the history may take in memory; the oldest is forgotten beyond that.
+    pub history_bytes: u64,
     /// The longest time between a commit and its sync to the disk.
     pub sync_delay: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { api_horizon: Duration::from_secs(300), segment_bytes: 32 << 20, segments: 8, sync_delay: Duration::from_millis(50) }
+        Self { api_horizon: Duration::from_secs(300), segment_bytes: 8 << 20, history_bytes: 24 << 20, sync_delay: Duration::from_millis(50) }
     }
 }
 
@@ -48,7 +48,7 @@ pub struct Txn {
     pub actor: Arc<str>,
     /// The ids of the requests that led to it.
     pub cause: Arc<str>,
-    /// Whether the disk must have it soon. Leases do without.
+    /// Whether the disk must have it soon, and history is to remember it. Leases do without both.
     pub sync: bool,
 }
 
@@ -134,25 +134,27 @@ struct Inner {
     options: Options,
     writer: Mutex<Writer>,
     current: RwLock<Current>,
+    gate: Arc<tokio::sync::RwLock<()>>,
     syncer: Arc<Syncer>,
-    sync_thread: Mutex<Option<JoinHandle<()>>>,
+    compactor: Compactor,
 }
 
 /// What only the writer touches.
 struct Writer {
     journal: Journal,
     hub: Hub,
-    /// The last revision of each finished segment, by its number.
-    segment_ends: BTreeMap<u64, Revision>,
 }
 
-/// What readers clone.
-#[derive(Clone, Default)]
-struct Current {
-    state: Snapshot,
-    log: Vector<Arc<Event>>,
-    /// Events up to here are not in the log.
-    forgotten: Revision,
+/// While this lives, nobody holds the writes.
+#[derive(Debug)]
+pub struct Writing {
+    _gate: OwnedRwLockReadGuard<()>,
+}
+
+/// While this lives, whoever asks to write waits.
+#[derive(Debug)]
+pub struct Hold {
+    _gate: OwnedRwLockWriteGuard<()>,
 }
 
 impl Store {
@@ -164,16 +166,21 @@ impl Store {
     /// As [`Store::open`], with other options.
     pub fn open_with(directory: &Path, clock: SharedClock, options: Options) -> Result<Self, OpenError> {
         let mut replay = Replay::default();
-        let (journal, file) = Journal::open(directory, |record| replay.record(record))?;
-        let current = replay.current;
+        let mut opened = Journal::open(directory, |record| replay.record(record))?;
+        let mut current = replay.current;
+        current.history.limit(options.history_bytes, api_horizon(&clock, &options));
+        if opened.oldest < journal::VERSION {
+            journal::back_up(directory, opened.oldest)?;
+            let number = opened.journal.number();
+            opened.synced = opened.journal.rotate()?;
+            compact(directory, &Job { number, current: current.clone() })?;
+        }
         let hub = Hub::default();
         hub.start_at(current.state.revision());
-        let oldest = journal.number() - replay.segment_ends.len() as u64;
-        let segment_ends = (oldest..).zip(replay.segment_ends).collect();
-        let syncer = Arc::new(Syncer { state: Mutex::new(SyncState { file: Some(Arc::new(file)), dirty: false, closed: false }), wake: Condvar::new() });
-        let thread = syncer.start(options.sync_delay);
-        let writer = Mutex::new(Writer { journal, hub, segment_ends });
-        let inner = Inner { clock, options, writer, current: RwLock::new(current), syncer, sync_thread: Mutex::new(thread) };
+        let syncer = Syncer::start(opened.synced, options.sync_delay);
+        let compactor = Compactor::start(opened.journal.directory().to_owned());
+        let writer = Mutex::new(Writer { journal: opened.journal, hub });
+        let inner = Inner { clock, options, writer, current: RwLock::new(current), gate: Arc::default(), syncer, compactor };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -195,15 +202,55 @@ impl Store {
     /// The state right after `revision`, as far back as the API may look.
     pub fn snapshot_at(&self, revision: Revision) -> Result<Snapshot, Compacted> {
         let current = self.current();
-        check_horizon(&current, revision, self.api_horizon())?;
-        Ok(state_at(&current, revision))
+        current.history.check_api(revision, current.state.revision(), self.api_horizon())?;
+        Ok(current.history.state_at(&current.state, revision))
     }
 
-    /// The state right after `revision`, as far back as the evidence goes.
+    /// The state right after `revision`, as far back as the evidence goes. Keys that are written without sync may show a later value.
     pub fn evidence_at(&self, revision: Revision) -> Result<Snapshot, Compacted> {
         let current = self.current();
-        check_horizon(&current, revision, Timestamp::MIN)?;
-        Ok(state_at(&current, revision))
+        current.history.check_evidence(revision)?;
+        Ok(current.history.state_at(&current.state, revision))
+    }
+
+    /// Says that a write begins; waits while somebody holds the writes. Whoever commits without is not held.
+    pub async fn writing(&self) -> Writing {
+        Writing { _gate: Arc::clone(&self.inner.gate).read_owned().await }
+    }
+
+    /// Waits for the writes that have begun, and holds those that have not.
+    pub async fn hold(&self) -> Hold {
+        Hold { _gate: Arc::clone(&self.inner.gate).write_owned().await }
+    }
+
+    /// Gives the present state a name: it is kept, also across restarts, until [`Store::unpin`]. A pin of that name is replaced.
+    pub fn pin(&self, name: &str, note: impl Into<Bytes>) -> Result<Pin, CommitError> {
+        let mut writer = lock(&self.inner.writer);
+        let mut current = self.current();
+        let pin = Pin { name: name.into(), time: self.inner.clock.now(), note: note.into(), state: current.state.clone() };
+        self.append(&mut writer, &Record::Pin(pin_record(&pin)))?;
+        current.pins.insert(Arc::clone(&pin.name), pin.clone());
+        self.set_current(current);
+        self.inner.syncer.request();
+        Ok(pin)
+    }
+
+    /// Lets a named state go. Without that name, nothing happens.
+    pub fn unpin(&self, name: &str) -> Result<(), CommitError> {
+        let mut writer = lock(&self.inner.writer);
+        let mut current = self.current();
+        if current.pins.remove(name).is_some() {
+            self.append(&mut writer, &Record::Unpin { name: name.into() })?;
+            self.set_current(current);
+        }
+        Ok(())
+    }
+
+    /// All named states, oldest first.
+    pub fn pins(&self) -> Vec<Pin> {
+        let mut pins: Vec<Pin> = self.read(|current| current.pins.values().cloned().collect());
+        pins.sort_by_key(|pin| (pin.state.revision(), pin.time));
+        pins
     }
 
     /// Commits a transaction. Synchronous, so that dropping the request cannot stop it half-way.
@@ -217,18 +264,14 @@ impl Store {
             return Ok(current.state.revision());
         }
         let revision = Revision(current.state.revision().0 + 1);
-        let record = TxnRecord { revision, time: self.inner.clock.now(), actor: txn.actor, cause: txn.cause, changes };
+        let record = TxnRecord { revision, time: self.inner.clock.now(), actor: txn.actor, cause: txn.cause, volatile: !txn.sync, changes };
         let events = events(&current.state, &record);
-        let mut bytes = Vec::new();
-        Record::Txn(record).encode(&mut bytes);
-        if bytes.len() > MAX_PAYLOAD {
-            return Err(CommitError::TooLarge(bytes.len()));
-        }
-        writer.journal.append(&bytes)?;
+        self.append(&mut writer, &Record::Txn(record))?;
         for event in &events {
             current.state.apply(event);
-            current.log.push_back(Arc::clone(event));
+            current.history.push(Arc::clone(event));
         }
+        current.history.limit(self.inner.options.history_bytes, self.api_horizon());
         self.set_current(current);
         // Readers see the revision before any watch tells of it.
         writer.hub.publish(revision, &events);
@@ -243,48 +286,51 @@ impl Store {
 
     /// Watches every key that starts with `prefix`: first what happened after `from`, then what happens.
     pub fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, Compacted> {
-        self.watch_since(prefix, from, self.api_horizon())
+        let horizon = self.api_horizon();
+        self.watch_since(prefix, from, |current| current.history.check_api(from, current.state.revision(), horizon))
     }
 
     /// As [`Store::watch`], as far back as the evidence goes.
     pub fn watch_evidence(&self, prefix: &str, from: Revision) -> Result<Watch, Compacted> {
-        self.watch_since(prefix, from, Timestamp::MIN)
+        self.watch_since(prefix, from, |current| current.history.check_evidence(from))
     }
 
     /// What happened after `since` to keys that start with `prefix`, oldest first. History that is forgotten is left out.
     pub fn history(&self, prefix: &str, since: Revision) -> Vec<Arc<Event>> {
         let current = self.current();
-        tail(&current.log, since).filter(|event| event.key.starts_with(prefix)).cloned().collect()
+        current.history.tail(since).filter(|event| event.key.starts_with(prefix)).cloned().collect()
+    }
+
+    /// The revision after which the history is whole: what happened up to it is forgotten.
+    pub fn forgotten(&self) -> Revision {
+        self.read(|current| current.history.forgotten())
+    }
+
+    /// Commits what `plan` makes of the present state, as one transaction; plans anew when somebody wrote in between.
+    pub fn rewrite(&self, actor: &str, cause: &str, mut plan: impl FnMut(&Snapshot) -> Vec<Op>) -> Result<Revision, CommitError> {
+        loop {
+            let ops = plan(&self.snapshot());
+            match self.commit(Txn { ops, actor: actor.into(), cause: cause.into(), sync: true }) {
+                Err(CommitError::Conflict(_)) => {}
+                result => return result,
+            }
+        }
     }
 
     /// Commits the way back to the state after `to`, as one transaction with a new revision.
     ///
     /// Keys for which `keep` answers true stay as they are.
     pub fn restore(&self, to: Revision, actor: &str, cause: &str, keep: impl Fn(&str) -> bool) -> Result<Revision, RestoreError> {
-        loop {
-            let current = self.current();
-            check_horizon(&current, to, Timestamp::MIN)?;
-            let ops = way_back(&current, to, &keep);
-            match self.commit(Txn { ops, actor: actor.into(), cause: cause.into(), sync: true }) {
-                // Somebody wrote in between: the way back starts elsewhere now.
-                Err(CommitError::Conflict(_)) => {}
-                result => return Ok(result?),
-            }
-        }
+        let then = self.evidence_at(to)?;
+        Ok(self.rewrite(actor, cause, |now| way_back(&then, now, &keep))?)
     }
 
-    /// Forgets the history before `revision`, and removes the segments that held nothing else.
-    pub fn forget(&self, before: Revision) -> Result<(), OpenError> {
-        let mut writer = lock(&self.inner.writer);
+    /// Forgets the history before `revision`. Its place on the disk is free when the journal is compacted next.
+    pub fn forget(&self, before: Revision) {
+        let _writer = lock(&self.inner.writer);
         let mut current = self.current();
-        let index = first_after(&current.log, Revision(before.0.saturating_sub(1)));
-        current.log = current.log.skip(index);
-        current.forgotten = current.forgotten.max(Revision(before.0.saturating_sub(1)).min(current.state.revision()));
-        let forgotten = current.forgotten;
+        current.history.forget(Revision(before.0.saturating_sub(1)).min(current.state.revision()));
         self.set_current(current);
-        let keep = writer.segment_ends.iter().find(|(_, end)| **end > forgotten).map_or(writer.journal.number(), |(number, _)| *number);
-        writer.segment_ends.retain(|number, _| *number >= keep);
-        writer.journal.remove_before(keep)
     }
 
     /// Ends every watch. Reads and commits go on working.
@@ -292,50 +338,44 @@ impl Store {
         lock(&self.inner.writer).hub.close();
     }
 
-    fn watch_since(&self, prefix: &str, from: Revision, oldest: Timestamp) -> Result<Watch, Compacted> {
+    fn watch_since(&self, prefix: &str, from: Revision, check: impl FnOnce(&Current) -> Result<(), Compacted>) -> Result<Watch, Compacted> {
         // The writer's lock: no commit falls between the backlog and the subscription.
         let mut writer = lock(&self.inner.writer);
         let current = self.current();
-        check_horizon(&current, from, oldest)?;
-        let backlog: VecDeque<_> = tail(&current.log, from).filter(|event| event.key.starts_with(prefix)).cloned().collect();
+        check(&current)?;
+        let backlog: VecDeque<_> = current.history.tail(from).filter(|event| event.key.starts_with(prefix)).cloned().collect();
         Ok(writer.hub.subscribe(prefix, backlog))
     }
 
     fn api_horizon(&self) -> Timestamp {
-        let now = self.inner.clock.now();
-        now.checked_sub(self.inner.options.api_horizon).unwrap_or(Timestamp::MIN)
+        api_horizon(&self.inner.clock, &self.inner.options)
+    }
+
+    fn append(&self, writer: &mut Writer, record: &Record) -> Result<(), CommitError> {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        if bytes.len() > MAX_PAYLOAD {
+            return Err(CommitError::TooLarge(bytes.len()));
+        }
+        Ok(writer.journal.append(&bytes)?)
     }
 
     /// A failed rotation is not a failed commit: the old segment goes on growing.
     fn rotate(&self, writer: &mut Writer) {
-        let state = self.snapshot();
-        let finished = writer.journal.number();
+        let mut current = self.current();
+        let number = writer.journal.number();
         // A torn end is forgiven in the last segment only, so the old one is on the disk before it stops being that.
         if let Err(error) = self.inner.syncer.sync() {
             return tracing::warn!(%error, "cannot sync the journal segment before the next one");
         }
-        match writer.journal.rotate(&state) {
+        match writer.journal.rotate() {
             Ok(file) => {
                 self.inner.syncer.replace(file);
-                writer.segment_ends.insert(finished, state.revision());
-                self.limit_segments(writer);
+                current.history.sweep(self.api_horizon());
+                self.set_current(current.clone());
+                self.inner.compactor.request(Job { number, current });
             }
             Err(error) => tracing::warn!(%error, "cannot start a new journal segment"),
-        }
-    }
-
-    fn limit_segments(&self, writer: &mut Writer) {
-        let keep = (writer.journal.number() + 1).saturating_sub(self.inner.options.segments);
-        let gone: Vec<u64> = writer.segment_ends.keys().copied().filter(|number| *number < keep).collect();
-        let Some(end) = gone.iter().filter_map(|number| writer.segment_ends.remove(number)).max() else {
-            return;
-        };
-        let mut current = self.current();
-        current.log = current.log.skip(first_after(&current.log, end));
-        current.forgotten = current.forgotten.max(end);
-        self.set_current(current);
-        if let Err(error) = writer.journal.remove_before(keep) {
-            tracing::warn!(%error, "cannot remove an old journal segment");
         }
     }
 
@@ -377,57 +417,12 @@ pub enum RestoreError {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.syncer.close();
-        if let Some(thread) = lock(&self.sync_thread).take() {
-            if thread.join().is_err() {
-                tracing::error!("the journal's sync thread has panicked");
-            }
-        }
+        self.compactor.close();
     }
 }
 
-/// Builds the state from the records of a journal.
-#[derive(Default)]
-struct Replay {
-    current: Current,
-    /// Entries of a snapshot that opens the oldest segment.
-    loading: Snapshot,
-    /// Where each segment but the last ended.
-    segment_ends: Vec<Revision>,
-}
-
-impl Replay {
-    /// Takes one record; none when it does not fit those before.
-    fn record(&mut self, record: Record) -> Option<()> {
-        let empty = self.current.state.revision() == Revision(0);
-        match record {
-            Record::Txn(txn) => {
-                if txn.revision.0 != self.current.state.revision().0 + 1 {
-                    return None;
-                }
-                for event in events(&self.current.state, &txn) {
-                    self.current.state.apply(&event);
-                    self.current.log.push_back(event);
-                }
-            }
-            Record::Entry { key, revision, create_revision, bytes } => {
-                if empty {
-                    self.loading.put(key, Entry { revision, create_revision, bytes });
-                }
-            }
-            Record::SnapshotEnd { revision, count } => {
-                if empty {
-                    let mut state = std::mem::take(&mut self.loading);
-                    state.set_revision(revision);
-                    self.current.state = state;
-                    self.current.forgotten = revision;
-                } else {
-                    self.segment_ends.push(revision);
-                }
-                return snapshot_fits(&self.current.state, revision, count).then_some(());
-            }
-        }
-        Some(())
-    }
+fn api_horizon(clock: &SharedClock, options: &Options) -> Timestamp {
+    clock.now().checked_sub(options.api_horizon).unwrap_or(Timestamp::MIN)
 }
 
 /// Compares a transaction with the state; answers with the changes that are any.
@@ -459,143 +454,18 @@ fn check(state: &Snapshot, ops: Vec<Op>) -> Result<Vec<(Arc<str>, Option<Bytes>)
     Ok(changes)
 }
 
-fn events(state: &Snapshot, txn: &TxnRecord) -> Vec<Arc<Event>> {
-    let event = |(key, new): &(Arc<str>, Option<Bytes>)| {
-        let old = state.get(key);
-        let kind = match (old, new) {
-            (_, None) => EventKind::Delete,
-            (None, Some(_)) => EventKind::Create,
-            (Some(_), Some(_)) => EventKind::Update,
-        };
-        Arc::new(Event {
-            revision: txn.revision,
-            time: txn.time,
-            key: Arc::clone(key),
-            kind,
-            new: new.clone(),
-            old: old.map(|entry| entry.bytes.clone()),
-            old_revision: old.map_or(Revision(0), |entry| entry.revision),
-            create_revision: old.map_or(txn.revision, |entry| entry.create_revision),
-            actor: Arc::clone(&txn.actor),
-            cause: Arc::clone(&txn.cause),
-        })
-    };
-    txn.changes.iter().map(event).collect()
-}
-
-/// Position of the first event after `revision`.
-fn first_after(log: &Vector<Arc<Event>>, revision: Revision) -> usize {
-    log.binary_search_by(|event| if event.revision <= revision { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater })
-        .unwrap_or_else(|position| position)
-}
-
-fn tail(log: &Vector<Arc<Event>>, since: Revision) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
-    let start = first_after(log, since);
-    log.focus().narrow(start..).into_iter()
-}
-
-/// Whether everything after `from` is known and no older than `oldest`.
-fn check_horizon(current: &Current, from: Revision, oldest: Timestamp) -> Result<(), Compacted> {
-    let needed = current.log.get(first_after(&current.log, from));
-    let too_old = needed.is_some_and(|event| event.time < oldest);
-    if from >= current.forgotten && !too_old {
-        return Ok(());
-    }
-    let known = current.log.iter().find(|event| event.time >= oldest);
-    let first = known.map_or(current.state.revision(), |event| Revision(event.revision.0 - 1));
-    Err(Compacted { asked: from, oldest: first.max(current.forgotten) })
-}
-
-fn state_at(current: &Current, revision: Revision) -> Snapshot {
-    let mut state = current.state.clone();
-    for event in tail(&current.log, revision).rev() {
-        state.undo(event);
-    }
-    state.set_revision(revision.min(current.state.revision()));
-    state
-}
-
-fn way_back(current: &Current, to: Revision, keep: &impl Fn(&str) -> bool) -> Vec<Op> {
-    let mut before: BTreeMap<&str, Option<&Bytes>> = BTreeMap::new();
-    for event in tail(&current.log, to).filter(|event| !keep(&event.key)) {
-        before.entry(&event.key).or_insert(event.old.as_ref());
-    }
+fn way_back(then: &Snapshot, now: &Snapshot, keep: &impl Fn(&str) -> bool) -> Vec<Op> {
     let mut ops = Vec::new();
-    for (key, old) in before {
-        let now = current.state.get(key);
-        let expect = now.map_or(Expect::Absent, |entry| Expect::Revision(entry.revision));
-        match (old, now) {
-            (Some(old), Some(entry)) if *old == entry.bytes => {}
-            (Some(old), _) => ops.push(Op::Put { key: key.to_owned(), bytes: old.clone(), expect }),
-            (None, Some(_)) => ops.push(Op::Delete { key: key.to_owned(), expect }),
-            (None, None) => {}
+    for difference in then.differences(now).into_iter().filter(|difference| !keep(&difference.key)) {
+        let key = difference.key.to_string();
+        let expect = difference.now.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.revision));
+        match (difference.then, difference.now) {
+            (Some(then), Some(now)) if then.bytes == now.bytes => {}
+            (Some(then), _) => ops.push(Op::Put { key, bytes: then.bytes, expect }),
+            (None, _) => ops.push(Op::Delete { key, expect }),
         }
     }
     ops
-}
-
-/// Syncs the journal behind the writer's back: the first commit after a pause waits `delay`, those that follow within it ride along.
-struct Syncer {
-    state: Mutex<SyncState>,
-    wake: Condvar,
-}
-
-struct SyncState {
-    file: Option<Arc<File>>,
-    dirty: bool,
-    closed: bool,
-}
-
-impl Syncer {
-    fn start(self: &Arc<Self>, delay: Duration) -> Option<JoinHandle<()>> {
-        let syncer = Arc::clone(self);
-        let spawned = std::thread::Builder::new().name("journal-sync".into()).spawn(move || syncer.run(delay));
-        spawned.inspect_err(|error| tracing::error!(%error, "cannot start the journal's sync thread")).ok()
-    }
-
-    fn request(&self) {
-        let mut state = lock(&self.state);
-        if !state.dirty {
-            state.dirty = true;
-            self.wake.notify_one();
-        }
-    }
-
-    fn replace(&self, file: File) {
-        lock(&self.state).file = Some(Arc::new(file));
-    }
-
-    /// Syncs now, in the caller's thread.
-    fn sync(&self) -> io::Result<()> {
-        let file = lock(&self.state).file.clone();
-        file.map_or(Ok(()), |file| file.sync_data())
-    }
-
-    fn close(&self) {
-        lock(&self.state).closed = true;
-        self.wake.notify_one();
-    }
-
-    fn run(&self, delay: Duration) {
-        loop {
-            let waiting = lock(&self.state);
-            let state = self.wake.wait_while(waiting, |state| !state.dirty && !state.closed).unwrap_or_else(PoisonError::into_inner);
-            let (mut state, _) = self.wake.wait_timeout_while(state, delay, |state| !state.closed).unwrap_or_else(PoisonError::into_inner);
-            let (file, closed) = (state.file.clone(), state.closed);
-            state.dirty = false;
-            drop(state);
-            if let Some(Err(error)) = file.map(|file| file.sync_data()) {
-                tracing::error!(%error, "cannot sync the journal to the disk");
-            }
-            if closed {
-                return;
-            }
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::event::{Event, Revision};
+
+/// Events a reader may lag behind. Its watch ends then, as upstream: it lists again, and the memory is free.
+const BACKLOG: usize = 16_384;
 
 /// A list that does not end. Dropping it ends it.
 #[derive(Debug)]
 pub struct Watch {
     backlog: VecDeque<Arc<Event>>,
-    live: UnboundedReceiver<Arc<Event>>,
+    live: Receiver<Arc<Event>>,
     published: Arc<AtomicU64>,
 }
 
 impl Watch {
-    /// The next event; none once the store is closed. Dropping the future loses no event.
+    /// The next event; none once the store is closed, or when the reader was too slow. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
@@ -41,20 +44,20 @@ impl Watch {
     pub fn progress(&self) -> Option<Revision> {
         // Read before looking at the queue: whatever is published up to here is queued already.
         let published = self.published.load(Ordering::Acquire);
-        (self.backlog.is_empty() && self.live.is_empty()).then_some(Revision(published))
+        (self.backlog.is_empty() && self.live.is_empty() && !self.live.is_closed()).then_some(Revision(published))
     }
 }
 
 /// Who gets which events.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    subscribers: HashMap<String, Vec<UnboundedSender<Arc<Event>>>>,
+    subscribers: HashMap<String, Vec<Sender<Arc<Event>>>>,
     published: Arc<AtomicU64>,
 }
 
 impl Hub {
     pub(crate) fn subscribe(&mut self, prefix: &str, backlog: VecDeque<Arc<Event>>) -> Watch {
-        let (sender, live) = mpsc::unbounded_channel();
+        let (sender, live) = mpsc::channel(BACKLOG);
         self.subscribers.entry(prefix.to_owned()).or_default().push(sender);
         Watch { backlog, live, published: Arc::clone(&self.published) }
     }
@@ -64,7 +67,7 @@ impl Hub {
         let mut ended = false;
         for (prefix, senders) in &mut self.subscribers {
             for event in events.iter().filter(|event| event.key.starts_with(prefix.as_str())) {
-                senders.retain(|sender| sender.send(Arc::clone(event)).is_ok());
+                senders.retain(|sender| sender.try_send(Arc::clone(event)).is_ok());
             }
             // Watches of quiet keys end without an event that would tell.
             senders.retain(|sender| !sender.is_closed());

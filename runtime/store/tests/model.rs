@@ -1,4 +1,5 @@
-//! The store against a map: whatever is done to both, they agree, also after a reopen, and every watch tells the same story.
+//! The store against a map: whatever is done to both, they agree, also after a reopen and however little history there is room for; every
+//! watch tells the same story, and what was pinned stays.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,13 +13,13 @@ use rand::{Rng, SeedableRng};
 
 type Model = BTreeMap<String, (Revision, Revision, Bytes)>;
 
-fn open(directory: &Path) -> Store {
-    let options = Options { segment_bytes: 4096, segments: 1000, ..Options::default() };
+fn open(directory: &Path, history_bytes: u64) -> Store {
+    let options = Options { segment_bytes: 4096, history_bytes, ..Options::default() };
     Store::open_with(directory, Arc::new(ManualClock::default()), options).expect("a store")
 }
 
 fn random_op(random: &mut StdRng, model: &Model) -> Op {
-    let prefix = ["/pods/", "/nodes/"][random.random_range(0..2)];
+    let prefix = ["/pods/", "/nodes/", "/leases/"][random.random_range(0..3)];
     let key = format!("{prefix}{}", random.random_range(0..12));
     let expect = match random.random_range(0..4) {
         0 => Expect::Absent,
@@ -62,6 +63,19 @@ fn apply(model: &Model, ops: &[Op], next: Revision) -> Option<Model> {
     Some(after)
 }
 
+/// Leases are written without sync, and their past is not remembered.
+fn is_volatile(key: &str) -> bool {
+    key.starts_with("/leases/")
+}
+
+fn lasting(model: &Model) -> Model {
+    model.iter().filter(|(key, _)| !is_volatile(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn pins(store: &Store) -> BTreeMap<String, (Revision, Model)> {
+    store.pins().iter().map(|pin| (pin.name.to_string(), (pin.state.revision(), state(&pin.state)))).collect()
+}
+
 fn state(snapshot: &drydock_store::Snapshot) -> Model {
     snapshot.range("").map(|(key, entry)| (key.to_string(), (entry.revision, entry.create_revision, entry.bytes.clone()))).collect()
 }
@@ -81,49 +95,69 @@ fn follow(watch: &mut Watch, told: &mut BTreeMap<String, Bytes>, last: &mut Revi
 
 #[test]
 fn store_agrees_with_a_map() {
-    for seed in 0..20 {
-        let mut random = StdRng::seed_from_u64(seed);
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut store = open(directory.path());
-        let mut model = Model::new();
-        let mut revision = Revision(0);
-        let mut past: Vec<(Revision, Model)> = vec![(revision, model.clone())];
-        let mut watch = store.watch("", Revision(0)).expect("a watch");
-        let (mut told, mut last) = (BTreeMap::new(), Revision(0));
-        for _ in 0..300 {
-            let count = random.random_range(1..4);
-            let ops: Vec<Op> = (0..count).map(|_| random_op(&mut random, &model)).collect();
-            let next = Revision(revision.0 + 1);
-            let expected = apply(&model, &ops, next);
-            let result = store.commit(Txn { ops, actor: "test".into(), cause: "c".into(), sync: false });
-            match (expected, result) {
-                (Some(after), Ok(found)) => {
-                    if found == next {
-                        revision = next;
-                        model = after;
-                        past.push((revision, model.clone()));
-                    } else {
-                        assert_eq!((found, &after), (revision, &model), "a transaction that changes nothing");
-                    }
-                }
-                (None, Err(CommitError::Conflict(_) | CommitError::Duplicate(_))) => {}
-                (expected, result) => panic!("seed {seed}: expected {expected:?}, got {result:?}"),
-            }
-            follow(&mut watch, &mut told, &mut last);
-            assert_eq!(watch.progress(), Some(revision));
-            if random.random_bool(0.02) {
-                drop((watch, store));
-                store = open(directory.path());
-                watch = store.watch("", last).expect("a watch");
-            }
-        }
-        assert_eq!(state(&store.snapshot()), model);
-        assert_eq!(told, model.iter().map(|(key, (_, _, bytes))| (key.clone(), bytes.clone())).collect());
-        let (then, wanted) = &past[random.random_range(0..past.len())];
-        assert_eq!(state(&store.snapshot_at(*then).expect("known")), *wanted, "seed {seed} at {then}");
-        let restored = store.restore(*then, "test", "undo", |_| false).expect("restored");
-        assert!(restored >= revision);
-        let values = |model: &Model| model.iter().map(|(key, (_, _, bytes))| (key.clone(), bytes.clone())).collect::<Vec<_>>();
-        assert_eq!(values(&state(&store.snapshot())), values(wanted), "seed {seed} restored to {then}");
+    for seed in 0..30 {
+        agrees(seed, [24 << 20, 20_000, 0][seed as usize % 3]);
     }
+}
+
+fn agrees(seed: u64, history_bytes: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut store = open(directory.path(), history_bytes);
+    let mut model = Model::new();
+    let mut revision = Revision(0);
+    let mut past: Vec<(Revision, Model)> = vec![(revision, model.clone())];
+    let mut pinned = BTreeMap::new();
+    let mut watch = store.watch("", Revision(0)).expect("a watch");
+    let (mut told, mut last) = (BTreeMap::new(), Revision(0));
+    for _ in 0..300 {
+        let count = random.random_range(1..4);
+        let ops: Vec<Op> = (0..count).map(|_| random_op(&mut random, &model)).collect();
+        let next = Revision(revision.0 + 1);
+        let expected = apply(&model, &ops, next);
+        let sync = !ops.iter().all(|op| matches!(op, Op::Put { key, .. } | Op::Delete { key, .. } if is_volatile(key)));
+        let result = store.commit(Txn { ops, actor: "test".into(), cause: "c".into(), sync });
+        match (expected, result) {
+            (Some(after), Ok(found)) => {
+                if found == next {
+                    revision = next;
+                    model = after;
+                    past.push((revision, model.clone()));
+                } else {
+                    assert_eq!((found, &after), (revision, &model), "a transaction that changes nothing");
+                }
+            }
+            (None, Err(CommitError::Conflict(_) | CommitError::Duplicate(_))) => {}
+            (expected, result) => panic!("seed {seed}: expected {expected:?}, got {result:?}"),
+        }
+        follow(&mut watch, &mut told, &mut last);
+        assert_eq!(watch.progress(), Some(revision));
+        let name = format!("pin-{}", random.random_range(0..5));
+        if random.random_bool(0.05) {
+            store.pin(&name, "a note").expect("pinned");
+            pinned.insert(name, (revision, model.clone()));
+        } else if random.random_bool(0.02) {
+            store.unpin(&name).expect("unpinned");
+            pinned.remove(&name);
+        }
+        if random.random_bool(0.03) {
+            drop((watch, store));
+            store = open(directory.path(), history_bytes);
+            watch = store.watch("", last).expect("a watch");
+            assert_eq!(state(&store.snapshot()), model, "seed {seed} reopened");
+        }
+        assert_eq!(pins(&store), pinned, "seed {seed}");
+    }
+    assert_eq!(state(&store.snapshot()), model);
+    assert_eq!(told, model.iter().map(|(key, (_, _, bytes))| (key.clone(), bytes.clone())).collect());
+    let size: u64 = std::fs::read_dir(directory.path()).expect("a directory").map(|entry| entry.expect("an entry").metadata().expect("metadata").len()).sum();
+    assert!(history_bytes > 1 << 20 || size < 200_000, "seed {seed}: {size} bytes on the disk");
+    let known: Vec<_> = past.iter().filter(|(revision, _)| *revision >= store.forgotten()).collect();
+    assert!(history_bytes > 1 << 20 || known.len() < past.len());
+    let (then, wanted) = known[random.random_range(0..known.len())];
+    assert_eq!(lasting(&state(&store.evidence_at(*then).expect("known"))), lasting(wanted), "seed {seed} at {then}");
+    let restored = store.restore(*then, "test", "undo", is_volatile).expect("restored");
+    assert!(restored >= revision);
+    let values = |model: &Model| lasting(model).into_iter().map(|(key, (_, _, bytes))| (key, bytes)).collect::<Vec<_>>();
+    assert_eq!(values(&state(&store.snapshot())), values(wanted), "seed {seed} restored to {then}");
 }

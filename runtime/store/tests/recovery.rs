@@ -1,5 +1,6 @@
 //! What survives: torn tails, sudden ends, wrong formats; and what the API may still ask.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drydock_primitives::clock::ManualClock;
-use drydock_store::{EventKind, Expect, Op, OpenError, Options, Revision, Store, Txn};
+use drydock_store::{Entry, EventKind, Expect, Op, OpenError, Options, Revision, Snapshot, Store, Txn};
 
 fn put(key: &str, value: &str) -> Txn {
     let op = Op::Put { key: key.into(), bytes: Bytes::copy_from_slice(value.as_bytes()), expect: Expect::Any };
@@ -25,6 +26,13 @@ fn open(directory: &Path) -> Result<Store, OpenError> {
 fn last_segment(directory: &Path) -> PathBuf {
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
     names.filter(|path| path.extension().is_some_and(|extension| extension == "journal")).max().expect("a segment")
+}
+
+/// Names and contents of all segments.
+fn segments(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+    let journal = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "journal"));
+    journal.map(|entry| (entry.file_name().into_string().expect("a name"), fs::read(entry.path()).expect("a segment"))).collect()
 }
 
 #[test]
@@ -83,13 +91,15 @@ fn what_was_committed_is_in_the_file_before_commit_returns() {
 #[test]
 fn damage_before_the_end_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = Options { segment_bytes: 200, segments: 1000, ..Options::default() };
+    let options = Options { segment_bytes: 200, ..Options::default() };
     let store = Store::open_with(directory.path(), Arc::new(ManualClock::default()), options).expect("a store");
-    let first = last_segment(directory.path());
     for index in 0..10 {
         store.commit(put(&format!("/{index}"), &"x".repeat(60))).expect("committed");
     }
     drop(store);
+    let first = segments(directory.path()).keys().next().expect("a base").clone();
+    assert_ne!(directory.path().join(&first), last_segment(directory.path()));
+    let first = directory.path().join(first);
     let mut bytes = fs::read(&first).expect("a segment");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -131,28 +141,153 @@ fn newer_formats_and_second_owners_are_refused() {
     assert!(matches!(open(directory.path()), Err(OpenError::Newer { found: 99, .. })));
 }
 
+fn small(directory: &Path, clock: &ManualClock) -> Store {
+    let options = Options { segment_bytes: 2000, history_bytes: 4000, ..Options::default() };
+    Store::open_with(directory, Arc::new(clock.clone()), options).expect("a store")
+}
+
+fn contents(snapshot: &Snapshot) -> Vec<(Arc<str>, Entry)> {
+    snapshot.range("").map(|(key, entry)| (Arc::clone(key), entry.clone())).collect()
+}
+
 #[test]
-fn old_segments_go_with_their_history_and_the_state_stays() {
+fn disk_and_memory_are_bounded_and_pins_and_state_stay() {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = Options { segment_bytes: 500, segments: 3, ..Options::default() };
-    let reopen = || Store::open_with(directory.path(), Arc::new(ManualClock::default()), options.clone()).expect("a store");
-    let store = reopen();
-    for index in 0..100 {
+    let clock = ManualClock::default();
+    let store = small(directory.path(), &clock);
+    store.commit(put("/first", "here")).expect("committed");
+    store.pin("pristine", "after boot").expect("pinned");
+    store.commit(delete("/first")).expect("committed");
+    for index in 0..2000 {
         store.commit(put(&format!("/{}", index % 7), &format!("{index}{}", "x".repeat(50)))).expect("committed");
     }
-    let files = fs::read_dir(directory.path()).expect("a directory").count();
-    assert!(files <= 4, "three segments and the lock, found {files}");
-    assert!(store.watch("", Revision(1)).is_err());
-    let before: Vec<_> = store.snapshot().range("").map(|(key, entry)| (key.clone(), entry.clone())).collect();
+    assert!(store.history("", Revision(0)).len() < 30, "{}", store.history("", Revision(0)).len());
+    assert_eq!(store.watch_evidence("", Revision(1)).map(drop).expect_err("forgotten").oldest, store.forgotten());
+    let before = contents(&store.snapshot());
     drop(store);
-    let store = reopen();
-    let after: Vec<_> = store.snapshot().range("").map(|(key, entry)| (key.clone(), entry.clone())).collect();
-    assert_eq!(before, after);
-    assert_eq!(store.revision(), Revision(100));
-    store.forget(Revision(100)).expect("forgotten");
+    let size: usize = segments(directory.path()).values().map(Vec::len).sum();
+    assert!(size < 12_000, "{size} bytes");
+    for _ in 0..2 {
+        let store = small(directory.path(), &clock);
+        assert_eq!(contents(&store.snapshot()), before);
+        assert_eq!(store.revision(), Revision(2002));
+        let pins = store.pins();
+        assert_eq!((&*pins[0].name, &*pins[0].note, pins[0].state.revision()), ("pristine", &b"after boot"[..], Revision(1)));
+        assert_eq!(pins[0].state.get("/first").expect("kept").bytes, "here");
+    }
+    let store = small(directory.path(), &clock);
+    store.forget(store.revision());
     assert_eq!(store.history("", Revision(0)).len(), 1);
+    store.unpin("pristine").expect("unpinned");
     drop(store);
-    assert_eq!(reopen().revision(), Revision(100));
+    assert!(small(directory.path(), &clock).pins().is_empty());
+}
+
+#[test]
+fn a_compaction_that_was_killed_at_any_step_loses_nothing() {
+    let (directory, clock) = (tempfile::tempdir().expect("a directory"), ManualClock::default());
+    let mut before: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut compactions = 0;
+    for index in 0..150 {
+        let store = small(directory.path(), &clock);
+        if index % 40 == 3 {
+            store.pin(&format!("pin-{index}"), "").expect("pinned");
+        }
+        store.commit(put(&format!("/{}", index % 5), &"x".repeat(100))).expect("committed");
+        let (wanted, pins) = (contents(&store.snapshot()), store.pins().len());
+        drop(store);
+        let after = segments(directory.path());
+        let gone = before.keys().filter(|name| !after.contains_key(*name)).count();
+        let replaced = before.keys().any(|name| after.get(name).is_some_and(|new: &Vec<u8>| !new.starts_with(&before[name])));
+        compactions += usize::from(gone > 0 || replaced);
+        // Renamed, but the old segments are still there; and a base that was not written to its end.
+        let copy = tempfile::tempdir().expect("a directory");
+        for (name, bytes) in before.iter().chain(&after) {
+            fs::write(copy.path().join(name), bytes).expect("written");
+            fs::write(copy.path().join(name).with_extension("new"), &bytes[..bytes.len() / 2]).expect("written");
+        }
+        let store = small(copy.path(), &clock);
+        assert_eq!((contents(&store.snapshot()), store.pins().len()), (wanted, pins), "at {index}");
+        before = after;
+    }
+    assert!(compactions > 5, "{compactions}");
+}
+
+#[test]
+fn leases_do_not_push_the_evidence_out() {
+    let (directory, clock) = (tempfile::tempdir().expect("a directory"), ManualClock::default());
+    let options = Options { segment_bytes: 50_000, history_bytes: 2 << 20, ..Options::default() };
+    let store = Store::open_with(directory.path(), Arc::new(clock.clone()), options.clone()).expect("a store");
+    store.commit(put("/pods/a", "1")).expect("committed");
+    let early = store.revision();
+    for _ in 0..5000 {
+        clock.advance(Duration::from_secs(10));
+        store.commit(Txn { sync: false, ..put("/leases/node-1", &"x".repeat(600)) }).expect("committed");
+    }
+    assert_eq!(store.history("/pods/", Revision(0)).len(), 1, "the evidence is there");
+    assert!(store.history("/leases/", Revision(0)).len() < 2000, "{}", store.history("/leases/", Revision(0)).len());
+    assert!(store.watch("/leases/", early).is_err(), "a watch must not miss what was swept");
+    assert!(store.evidence_at(early).is_ok());
+    let (last, lease) = (store.revision(), store.get("/leases/node-1"));
+    drop(store);
+    let size: usize = segments(directory.path()).values().map(Vec::len).sum();
+    assert!(size < 1_500_000, "{size} bytes");
+    let store = Store::open_with(directory.path(), Arc::new(clock.clone()), options).expect("a store");
+    assert_eq!((store.revision(), store.get("/leases/node-1")), (last, lease));
+    assert_eq!(store.history("/pods/", Revision(0)).len(), 1);
+    assert!(store.watch("/leases/", early).is_err());
+}
+
+#[tokio::test]
+async fn held_writes_wait_and_a_reader_that_is_too_slow_is_let_go() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path()).expect("a store");
+    let writing = store.writing().await;
+    let mut hold = std::pin::pin!(store.hold());
+    assert!(futures_now(hold.as_mut()).is_none(), "a write has begun");
+    drop(writing);
+    let held = hold.await;
+    let mut next = std::pin::pin!(store.writing());
+    assert!(futures_now(next.as_mut()).is_none(), "writes are held");
+    drop(held);
+    drop(next.await);
+
+    let mut watch = store.watch("", Revision(0)).expect("a watch");
+    for index in 0..20_000 {
+        store.commit(Txn { sync: false, ..put("/a", &index.to_string()) }).expect("committed");
+    }
+    let told = std::iter::from_fn(|| watch.try_next()).count();
+    assert_eq!(told, 16_384);
+    assert_eq!(watch.progress(), None, "it does not claim to have told all");
+    assert!(watch.next().await.is_none());
+}
+
+fn futures_now<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_journal_of_the_first_format_is_rewritten_and_kept_beside() {
+    // As the first release wrote it: a snapshot opens the second segment, records of the kinds 1 to 3 only.
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path()).expect("a store");
+    store.commit(put("/a", "1")).expect("committed");
+    store.commit(put("/b", "2")).expect("committed");
+    drop(store);
+    let path = last_segment(directory.path());
+    let mut bytes = fs::read(&path).expect("a segment");
+    bytes[8] = 1;
+    fs::write(&path, &bytes).expect("written");
+    let store = open(directory.path()).expect("a store");
+    assert_eq!((store.revision(), store.history("", Revision(0)).len()), (Revision(2), 2));
+    store.pin("p", "").expect("pinned");
+    drop(store);
+    assert!(segments(directory.path()).values().all(|segment| segment[8] == 2));
+    assert_eq!(segments(&directory.path().join("format-1")).into_values().collect::<Vec<_>>(), [bytes]);
+    assert_eq!(open(directory.path()).expect("a store").pins().len(), 1);
 }
 
 #[tokio::test]

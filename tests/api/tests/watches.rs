@@ -67,7 +67,7 @@ async fn forgotten_history_is_gone() -> Result<()> {
     let cluster = Cluster::start().await?;
     cluster.make(MAPS, json!({"metadata": {"name": "a"}})).await?;
     cluster.make(MAPS, json!({"metadata": {"name": "b"}})).await?;
-    cluster.store.forget(cluster.store.revision())?;
+    cluster.store.forget(cluster.store.revision());
     let mut lines = cluster.watch(&format!("{MAPS}?watch=true&resourceVersion=1")).await?;
     let event = lines.next().await?.unwrap_or_default();
     assert_eq!((&event["type"], &event["object"]["code"], &event["object"]["reason"]), (&json!("ERROR"), &json!(410), &json!("Expired")), "{event}");
