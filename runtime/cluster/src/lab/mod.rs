@@ -10,10 +10,11 @@
 //! | `GET workstations/main/foreground?session=` | what is in front of a terminal |
 //! | `GET nodes/NAME/exec?command=&tty=` | a process on a node |
 //! | `POST nodes/NAME/poweroff`, `POST nodes/NAME/poweron` | pull a node's plug, put it in again |
-//! | `GET, POST snapshots`, `POST snapshots/NAME/restore`, `POST reset` | undo |
+//! | `snapshots`, `restore`, `undo`, `reset`, `skip`, `restorations` | the way back, and ahead: the header of `undo.rs` is the contract |
 
 mod history;
 mod sockets;
+mod undo;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -112,19 +113,12 @@ async fn route(plant: &Arc<Plant>, request: Request<Body>) -> Answer {
     let segments: Vec<&str> = path.split('/').collect();
     match (request.method(), &segments[..]) {
         (&Method::GET, ["history"]) => history::answer(plant, &query),
-        (&Method::GET, ["snapshots"]) => Ok(json_response(&plant.snapshots().list())),
+        (_, ["snapshots" | "restore" | "undo" | "reset" | "skip", ..]) => undo::answer(plant, &segments, &query, request).await,
         (&Method::GET, [plural]) => evidence(plant, plural, &query),
         (_, ["workstations", "main", what]) => workstation(plant, what, &query, request).await,
         (&Method::GET, ["nodes", node, "exec"]) => sockets::node_exec(plant, node, &query, request).await,
         (&Method::POST, ["nodes", node, "poweroff"]) => plant.power_off(node).await.map(|()| done()).map_err(Refusal::not_found),
         (&Method::POST, ["nodes", node, "poweron"]) => plant.power_on(node).await.map(|()| done()).map_err(Refusal::not_found),
-        (&Method::POST, ["snapshots"]) => {
-            let body: Value = serde_json::from_slice(&read_body(request).await?).map_err(|error| Refusal::bad_request(error.to_string()))?;
-            let label = body["spec"]["label"].as_str().unwrap_or_default();
-            Ok(json_response(&plant.snapshots().create(label)))
-        }
-        (&Method::POST, ["snapshots", name, "restore"]) => plant.restore(name).await.map(|()| done()).map_err(Refusal::not_found),
-        (&Method::POST, ["reset"]) => plant.reset().await.map(|()| done()).map_err(Refusal::internal),
         _ => Err(Refusal::not_found(format!("the lab API has no {path:?}"))),
     }
 }
