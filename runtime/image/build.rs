@@ -47,6 +47,9 @@ const EMPTY_DIRS: [(&str, u32); 16] = [
     ("var/tmp", 0o1777),
 ];
 
+/// A file that is there only because git keeps no empty directory.
+const KEEP: &str = ".keep";
+
 /// What lies at one path of a layer.
 enum Node {
     Directory(u32),
@@ -164,7 +167,7 @@ fn add_folder(tree: &mut Tree, folder: &Path, prefix: &str) -> Result<()> {
         if entry.file_type()?.is_dir() {
             tree.insert(path.clone(), Node::Directory(directory_mode(&path)));
             add_folder(tree, &entry.path(), &format!("{path}/"))?;
-        } else {
+        } else if name != KEEP {
             let content = fs::read(entry.path())?;
             let mode = if content.starts_with(b"#!") { 0o755 } else { file_mode(&path) };
             tree.insert(path, Node::File { mode, content });

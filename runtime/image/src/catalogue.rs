@@ -71,6 +71,9 @@ pub enum CatalogueError {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawEntry {
     name: String,
+    /// The tags it is known by; `latest` when none is named.
+    #[serde(default)]
+    tags: Vec<String>,
     #[serde(default)]
     stand_in: Option<String>,
     #[serde(with = "serde_yaml::with::singleton_map")]
@@ -86,12 +89,15 @@ impl Catalogue {
     /// Reads a catalogue.
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
         let raw: Vec<RawEntry> = serde_yaml::from_str(text)?;
-        let entries = raw.into_iter().map(|raw| {
-            let reference = Reference::parse(&raw.name)
-                .map_err(|source| CatalogueError::Name { name: raw.name.clone(), source })?;
-            Ok(Entry { reference, stand_in: raw.stand_in, source: raw.source })
-        });
-        Ok(Self { entries: entries.collect::<Result<_, CatalogueError>>()? })
+        let mut entries = Vec::new();
+        for raw in raw {
+            let names = if raw.tags.is_empty() { vec![raw.name.clone()] } else { raw.tags.iter().map(|tag| format!("{}:{tag}", raw.name)).collect() };
+            for name in names {
+                let reference = Reference::parse(&name).map_err(|source| CatalogueError::Name { name, source })?;
+                entries.push(Entry { reference, stand_in: raw.stand_in.clone(), source: raw.source.clone() });
+            }
+        }
+        Ok(Self { entries })
     }
 
     /// Every entry, in the file's order.

@@ -15,7 +15,7 @@ pub(crate) fn md5sum(words: &[String]) -> i32 {
     sums(words, |bytes| md5(bytes).to_vec())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes all that is written to it");
         text
@@ -75,7 +75,7 @@ pub(crate) fn base64(words: &[String]) -> i32 {
 }
 
 /// MD5, as RFC 1321 has it: only to compare files.
-fn md5(message: &[u8]) -> [u8; 16] {
+pub(crate) fn md5(message: &[u8]) -> [u8; 16] {
     const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
     let mut state: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
     let mut padded = message.to_vec();
