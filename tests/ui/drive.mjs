@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,26 +15,29 @@ import puppeteer from 'puppeteer-core';
 export const invented = !process.env.DRYDOCK_URL;
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** A server of our own with an empty memory, or the one of DRYDOCK_URL. */
-export async function serve() {
+/** A server of our own with an empty memory, or the one of DRYDOCK_URL; on the port and with the memory of an earlier one when told. */
+export async function serve({ port = 0, state } = {}) {
   if (!invented) return { url: process.env.DRYDOCK_URL, stop: async () => {} };
-  const state = await mkdtemp(join(tmpdir(), 'drydock-ui-'));
-  const server = spawn(process.env.DRYDOCK_DEV, ['--port', '0', '--boot', '100', '--state', state], { stdio: ['ignore', 'pipe', 'inherit'] });
+  state ??= await mkdtemp(join(tmpdir(), 'drydock-ui-'));
+  const server = spawn(process.env.DRYDOCK_DEV, ['--port', String(port), '--boot', '100', '--state', state], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [url] = await once(createInterface({ input: server.stdout }), 'line');
   const stop = async () => {
     server.kill('SIGKILL');
     await once(server, 'exit');
-    await rm(state, { recursive: true, force: true });
   };
-  return { url, stop };
+  states.add(state);
+  return { url, state, stop };
 }
+
+const states = new Set();
+process.on('exit', () => states.forEach((state) => rmSync(state, { recursive: true, force: true })));
 
 export async function browse() {
   return puppeteer.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
 }
 
 /** A page that remembers everything it should not have done. */
-export async function open(browser, url, { width = 1440, height = 900, dark = false, script = true } = {}) {
+export async function open(browser, url, { width = 1440, height = 900, dark = false, script = true, enters = true } = {}) {
   const page = await browser.newPage();
   const trouble = [];
   page.on('pageerror', (error) => trouble.push(`error: ${error.message}`));
@@ -51,6 +55,8 @@ export async function open(browser, url, { width = 1440, height = 900, dark = fa
     window.violations = [];
     document.addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
   });
+  // A link works once, and several browsers come here.
+  if (process.env.DRYDOCK_COOKIE) await browser.setCookie(JSON.parse(process.env.DRYDOCK_COOKIE));
   await page.setViewport({ width, height });
   await page.setJavaScriptEnabled(script);
   await page.emulateMediaFeatures([
@@ -58,7 +64,7 @@ export async function open(browser, url, { width = 1440, height = 900, dark = fa
     { name: 'prefers-reduced-motion', value: 'reduce' },
   ]);
   await page.goto(url);
-  if (script) await ready(page);
+  if (script && enters) await ready(page);
   return Object.assign(page, { trouble });
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { browse, clean, invented, open, ready, serve, shows, state, text, type } from './drive.mjs';
+import { axe, browse, clean, invented, open, ready, serve, shows, state, text, type } from './drive.mjs';
 
 const only = { skip: invented ? false : 'needs the invented course' };
 let server, browser, page;
@@ -40,6 +40,34 @@ test('a block of several commands is typed one after the other', only, async () 
   const shown = await text(page);
   assert.ok(shown.indexOf('kubectl get pods') < shown.indexOf('READY'), shown);
   assert.ok(shown.indexOf('READY') < shown.indexOf('kubectl get nodes'), shown);
+});
+
+test('a line that fails stops its block, which says where and goes on when told; one that should fail does not', only, async () => {
+  await page.click('#run-twice .run');
+  await page.waitForSelector('#run-twice[data-run="failed"] .halted');
+  assert.match(await page.$eval('#run-twice .halted p', (says) => says.textContent), /Stopped at kubectl teach me with exit code 1; the line after it was not typed/);
+  assert.doesNotMatch(await text(page), /kubectl get pods/);
+  await axe(page, 'a block that was halted');
+  await page.reload();
+  await ready(page);
+  await page.waitForSelector('#run-twice .halted');
+  await page.click('#run-twice .halted-ways .act:last-child');
+  await page.waitForSelector('#run-twice[data-run="ok"]');
+  assert.equal(await page.$('#run-twice .halted'), null);
+  assert.equal((await text(page)).split('kubectl get nodes').length, 2, 'the first line was typed once');
+  await page.click('#run-expected .run');
+  await page.waitForSelector('#run-expected[data-run="ok"]');
+});
+
+test('a key of the lesson is pressed in its terminal, but does not end a shell that waits', only, async () => {
+  await page.click('#run-step-out .run');
+  await page.waitForSelector('.banner');
+  assert.match(await page.$eval('.banner', (note) => note.textContent), /nothing runs in this terminal/i);
+  await type(page, 'cat');
+  await page.waitForSelector('.tab[data-mode="busy"]');
+  await page.click('#run-step-out .run');
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  await clean(page);
 });
 
 for (const program of ['cat', 'vi']) {

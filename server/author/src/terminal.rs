@@ -128,7 +128,7 @@ impl Driver {
     }
 
     async fn start(&self, id: &str, text: &str, inside: Option<&str>) -> Result<(), DriveError> {
-        let request = RunRequest { id: id.to_owned(), text: text.to_owned(), inside: inside.map(str::to_owned) };
+        let request = RunRequest { id: id.to_owned(), text: text.to_owned(), inside: inside.map(str::to_owned), ..RunRequest::default() };
         self.session.run(request).await.map_err(|refusal| self.wrong(refusal.to_string()))
     }
 

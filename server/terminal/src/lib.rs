@@ -20,5 +20,5 @@ pub mod session;
 pub mod shell;
 
 pub use protocol::{Frame, Mode};
-pub use session::{Attachment, Refusal, RunRequest, Session, TerminalError, Terminals};
+pub use session::{Attachment, GoesOn, INTERRUPT, Refusal, RunRequest, Session, TerminalError, Terminals};
 pub use shell::{Connection, Foreground, Pending, Shell, ShellError, Size};

@@ -80,6 +80,17 @@ pub enum RunPhase {
         /// Exit code of its last command, where the shell told.
         exit: Option<i32>,
     },
+    /// A command failed that was not expected to; those after it were not typed.
+    Halted {
+        /// Its exit code.
+        exit: i32,
+        /// Which one it was, from 0.
+        failed: usize,
+        /// How many there are.
+        of: usize,
+        /// The command.
+        command: String,
+    },
     /// The learner interrupted it, or the shell ended.
     Stopped,
 }

@@ -19,6 +19,9 @@ use crate::shell::{Foreground, Shell, Size};
 /// Most sessions at once.
 const MAX_SESSIONS: usize = 24;
 
+/// What Ctrl+C sends.
+pub const INTERRUPT: u8 = 0x03;
+
 /// Why a terminal cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum TerminalError {
@@ -54,7 +57,7 @@ pub enum Refusal {
 }
 
 /// A block to be typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunRequest {
     /// Comes back in run messages.
     pub id: String,
@@ -62,6 +65,30 @@ pub struct RunRequest {
     pub text: String,
     /// Type it into this program instead of the shell, as `kubectl` for a shell inside a Pod.
     pub inside: Option<String>,
+    /// Commands to leave out at its beginning.
+    pub skip: usize,
+    /// When the next command is typed.
+    pub goes_on: GoesOn,
+}
+
+/// When a block goes on with its next command. One that was interrupted never does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GoesOn {
+    /// Whatever became of the one before.
+    #[default]
+    Always,
+    /// When the one before ended with 0, or with this code, which is what is expected of it.
+    AfterSuccessOr(i32),
+}
+
+impl GoesOn {
+    /// Whether it does after a command that ended so; `None` where the shell did not say.
+    fn after(self, exit: Option<i32>) -> bool {
+        match self {
+            GoesOn::Always => true,
+            GoesOn::AfterSuccessOr(expected) => exit.is_none_or(|exit| exit == 0 || exit == expected),
+        }
+    }
 }
 
 enum Request {
@@ -69,8 +96,16 @@ enum Request {
     Detach { id: u64 },
     Input { bytes: Bytes, id: u64 },
     Viewer { id: u64, message: FromViewer },
-    Run { commands: Vec<String>, id: String, gate: Gate, reply: oneshot::Sender<Result<(), Refusal>> },
-    Interrupt,
+    Run { block: Block, gate: Gate, reply: oneshot::Sender<Result<(), Refusal>> },
+    Press(u8),
+}
+
+/// A block cut into its commands.
+struct Block {
+    id: String,
+    commands: Vec<String>,
+    skip: usize,
+    goes_on: GoesOn,
 }
 
 /// What must be true at the moment of typing.
@@ -220,14 +255,15 @@ impl Session {
             },
         };
         let (reply, answer) = oneshot::channel();
-        let request = Request::Run { commands: script::commands(&request.text), id: request.id, gate, reply };
-        self.requests.send(request).await.map_err(|_| Refusal::Ended)?;
+        let RunRequest { id, text, skip, goes_on, .. } = request;
+        let block = Block { id, commands: script::commands(&text), skip, goes_on };
+        self.requests.send(Request::Run { block, gate, reply }).await.map_err(|_| Refusal::Ended)?;
         answer.await.map_err(|_| Refusal::Ended)?
     }
 
-    /// Send Ctrl+C.
-    pub async fn interrupt(&self) -> Result<(), TerminalError> {
-        self.requests.send(Request::Interrupt).await.map_err(|_| self.closed())
+    /// Press a key: the byte a terminal sends for it. [`INTERRUPT`] goes before whatever waits to be read.
+    pub async fn press(&self, key: u8) -> Result<(), TerminalError> {
+        self.requests.send(Request::Press(key)).await.map_err(|_| self.closed())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use drydock_terminal::{Attachment, Connection, Foreground, Frame, Pending, Refusal, RunRequest, Session, Shell, ShellError, Size, Terminals};
+use drydock_terminal::{Attachment, Connection, Foreground, Frame, GoesOn, Pending, Refusal, RunRequest, Session, Shell, ShellError, Size, Terminals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, watch};
 
@@ -67,7 +67,7 @@ impl Stage {
     }
 
     async fn run(&self, text: &str) -> Result<(), Refusal> {
-        self.session.run(RunRequest { id: "block".into(), text: text.into(), inside: None }).await
+        self.session.run(RunRequest { id: "block".into(), text: text.into(), ..RunRequest::default() }).await
     }
 
     /// Exactly this is typed next.
@@ -92,6 +92,40 @@ async fn sees(viewer: &mut Attachment, part: &str) {
 
 fn busy(program: &str) -> Result<(), Refusal> {
     Err(Refusal::Busy { program: program.into() })
+}
+
+#[tokio::test]
+async fn a_block_stops_where_a_command_fails_that_should_not() {
+    // Skipped commands, expected code, code of the first typed one, whether the next one is typed.
+    let cases = [
+        (0, GoesOn::AfterSuccessOr(0), 0, true),
+        (0, GoesOn::AfterSuccessOr(0), 1, false),
+        (1, GoesOn::AfterSuccessOr(0), 127, false),
+        (0, GoesOn::AfterSuccessOr(1), 1, true),
+        (0, GoesOn::AfterSuccessOr(1), 0, true),
+        (0, GoesOn::AfterSuccessOr(1), 2, false),
+        (0, GoesOn::Always, 1, true),
+    ];
+    let commands = ["one", "two", "three"];
+    for (skip, goes_on, exit, on) in cases {
+        let mut stage = Stage::at_prompt().await;
+        let request = RunRequest { id: "block".into(), text: commands.join("\n"), skip, goes_on, inside: None };
+        stage.session.run(request).await.unwrap();
+        stage.gets(&format!("{}\r", commands[skip])).await;
+        stage.print(format!("\x1b]133;D;{exit}\x07").as_bytes()).await;
+        stage.print(PROMPT).await;
+        if on {
+            stage.gets(&format!("{}\r", commands[skip + 1])).await;
+            continue;
+        }
+        let halted = format!(r#""phase":"halted","exit":{exit},"failed":{skip},"of":3,"command":"{}""#, commands[skip]);
+        stage.sees(&halted).await;
+        let mut late = stage.session.attach(None).await.unwrap();
+        sees(&mut late, &halted).await;
+        // The terminal is free again.
+        stage.run("four").await.unwrap();
+        stage.gets("four\r").await;
+    }
 }
 
 #[tokio::test]
@@ -144,7 +178,7 @@ async fn a_block_goes_into_the_program_the_block_before_it_started() {
     stage.gets("kubectl exec -it web -- sh\r").await;
     stage.print(b"\x1b]133;C;cmdline=kubectl%20exec%20-it%20web%20--%20sh\x07/ # ").await;
     stage.sees("/ # ").await;
-    let inside = RunRequest { id: "in".into(), text: "hostname -i".into(), inside: Some("kubectl".into()) };
+    let inside = RunRequest { id: "in".into(), text: "hostname -i".into(), inside: Some("kubectl".into()), ..RunRequest::default() };
     assert_eq!(stage.session.run(inside).await, Ok(()));
     stage.gets("hostname -i\r").await;
     stage.print(b"\x1b]133;D;0\x07").await;

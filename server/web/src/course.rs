@@ -137,6 +137,19 @@ pub enum Block {
         typed: bool,
         /// Belongs into this program, as `kubectl` for a shell in a Pod.
         inside: Option<String>,
+        /// The exit code its commands are expected to have; `None` for any.
+        exit: Option<i32>,
+    },
+    /// A key to be pressed in a terminal.
+    Press {
+        /// Unique in the chapter, among commands too.
+        id: String,
+        /// Terminal.
+        session: String,
+        /// Its name, as `Ctrl+C`.
+        name: String,
+        /// What it sends.
+        byte: u8,
     },
     /// What a command prints.
     Output {

@@ -1,11 +1,10 @@
-//! Who may talk to the page: only our own user, only pages of ours, under our own names, with our token for what changes something.
+//! Who may talk to the page: only our own user, only pages of ours, under our own names, with our cookie for all but reading.
 //!
-//! A site that rebinds its name to 127.0.0.1 sends its own `Host`; a site that posts here sends its own `Origin`; neither
-//! can read the token, which stands in our documents only. Other users of the machine could, so they get no document at all.
+//! A site that rebinds its name to 127.0.0.1 sends its own `Host`; a site that posts here sends its own `Origin`; to neither
+//! does a browser give the cookie (see [`crate::access`]). Other users of the machine get no document at all.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,10 +13,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::access::Access;
 use crate::peer::Peer;
 
-/// Header that carries the token.
-pub(crate) const TOKEN_HEADER: &str = "x-drydock-token";
+/// What is asked for when a request has no cookie.
+const NO_COOKIE: &str = "this page may only be read; open the link that `drydock serve` printed, or run `drydock serve` again for a fresh one";
 
 /// What a request is compared with.
 #[derive(Clone)]
@@ -25,18 +25,17 @@ pub(crate) struct Guard {
     hosts: Arc<[String]>,
     /// Users whose processes may connect.
     users: Arc<[u32]>,
-    /// Stands in every document we serve.
-    pub(crate) token: Arc<str>,
+    /// Links and cookies.
+    pub(crate) access: Access,
 }
 
 impl Guard {
-    /// For a server on this port, with the token of `directory` (made if missing, kept over restarts).
+    /// For a server on this port that keeps its secrets in `directory`.
     pub(crate) fn new(port: u16, directory: &Path) -> std::io::Result<Guard> {
         let names = ["127.0.0.1", "localhost", "[::1]", "drydock.localhost"];
         let hosts = names.iter().map(|name| format!("{name}:{port}")).collect();
-        let path = directory.join("token");
-        let token = token(&path)?.into();
-        Ok(Guard { hosts, users: users(fs::metadata(&path)?.uid(), std::env::var("SUDO_UID").ok().as_deref()), token })
+        let access = Access::new(port, directory)?;
+        Ok(Guard { hosts, users: users(fs::metadata(directory)?.uid(), std::env::var("SUDO_UID").ok().as_deref()), access })
     }
 
     fn knows_user(&self, request: &Request) -> bool {
@@ -59,12 +58,6 @@ impl Guard {
             Some(Err(_)) => Origin::Foreign,
         }
     }
-
-    fn knows_token(&self, request: &Request) -> bool {
-        let by_header = request.headers().get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
-        let by_query = || request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
-        by_header.or_else(by_query).is_some_and(|token| same(token, &self.token))
-    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -74,27 +67,25 @@ enum Origin {
     Foreign,
 }
 
-/// Compare without telling by time how much was right.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
-}
-
 /// The owner of our files, root, and whoever became root to start us.
 fn users(owner: u32, before_sudo: Option<&str>) -> Arc<[u32]> {
     let before = before_sudo.filter(|_| owner == 0).and_then(|uid| uid.parse().ok());
     [owner, 0].into_iter().chain(before).collect()
 }
 
-fn token(path: &Path) -> std::io::Result<String> {
-    if let Ok(known) = fs::read_to_string(path)
-        && known.len() >= 32
-    {
-        return Ok(known);
+/// What everybody on this machine who gets a document may ask for: the book, the way in, and what pages are made of.
+fn is_reading(method: &Method, path: &str) -> bool {
+    let gets = matches!(*method, Method::GET | Method::HEAD);
+    match path {
+        "/api/access" => gets || *method == Method::POST,
+        "/api/outline" => gets,
+        _ => gets && (path.starts_with("/api/chapters/") || !path.starts_with("/api/") && !path.starts_with("/ws/")),
     }
-    let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(fresh.as_bytes())?;
-    Ok(fresh)
+}
+
+/// A browser says when a request was not made by the page itself; sockets are told apart by their origin.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 /// Refuse what does not come from us; add the headers every answer has.
@@ -114,9 +105,13 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     if socket && origin != Origin::Ours {
         return refused("a socket is opened by the page only");
     }
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if (changes || socket) && !guard.knows_token(&request) {
-        return refused("the page is from another server; load it again");
+    if !is_reading(request.method(), request.uri().path()) {
+        if !socket && is_from_elsewhere(request.headers()) {
+            return refused("requests from other sites are refused");
+        }
+        if !guard.access.is_known(request.headers()) {
+            return (StatusCode::UNAUTHORIZED, NO_COOKIE).into_response();
+        }
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -170,36 +165,53 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guard = Guard::new(4747, directory.path()).unwrap();
         let answer = || get(async || "").post(async || "").put(async || "").delete(async || "");
-        let routes = axum::Router::new().route("/ch02", answer()).route("/ws/events", answer());
+        let mut routes = axum::Router::new();
+        for path in ["/ch02", "/ws/events", "/api/files", "/api/chapters/ch02", "/api/access", "/api/reset"] {
+            routes = routes.route(path, answer());
+        }
         let routes = routes.layer(axum::middleware::from_fn_with_state(guard.clone(), check));
-        let (own, ours, token) = (Some("127.0.0.1:4747"), Some("http://127.0.0.1:4747"), Some(&*guard.token));
-        let (ok, no) = (StatusCode::OK, StatusCode::FORBIDDEN);
+        let address = crate::access::link("", directory.path()).unwrap();
+        let cookie = guard.access.exchange(address.rsplit('=').next().unwrap()).unwrap().unwrap();
+        let cookie = cookie.split(';').next();
+        let (own, ours, evil) = (Some("127.0.0.1:4747"), Some("http://127.0.0.1:4747"), Some("http://evil.example"));
+        let (ok, no, closed) = (StatusCode::OK, StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED);
         let cases = [
             ("GET", "/ch02", own, None, None, ok),
-            ("GET", "/ch02", None, None, token, no),
-            ("GET", "/ch02", Some("evil.example:4747"), None, token, no),
-            ("GET", "/ch02", own, Some("http://evil.example"), token, no),
-            ("POST", "/ch02", own, ours, token, ok),
-            ("POST", "/ch02", own, None, None, no),
-            ("PUT", "/ch02", own, ours, None, no),
-            ("DELETE", "/ch02", own, ours, Some("0000"), no),
-            ("POST", "/ch02", own, Some("null"), token, no),
-            ("GET", "/ws/events", own, ours, token, ok),
-            ("GET", "/ws/events", own, None, token, no),
-            ("GET", "/ws/events", own, ours, None, no),
+            ("GET", "/ch02", None, None, cookie, no),
+            ("GET", "/ch02", Some("evil.example:4747"), None, cookie, no),
+            ("GET", "/ch02", own, evil, cookie, no),
+            ("GET", "/api/chapters/ch02", own, None, None, ok),
+            ("GET", "/api/access", own, None, None, ok),
+            ("POST", "/api/access", own, ours, None, ok),
+            ("POST", "/api/access", own, evil, None, no),
+            ("GET", "/api/files", own, None, None, closed),
+            ("GET", "/api/files", own, None, cookie, ok),
+            ("POST", "/ch02", own, ours, None, closed),
+            ("POST", "/api/reset", own, ours, cookie, ok),
+            ("POST", "/api/reset", own, None, None, closed),
+            ("PUT", "/api/reset", own, ours, None, closed),
+            ("DELETE", "/api/reset", own, ours, Some("drydock-4747=0000"), closed),
+            ("POST", "/api/reset", own, Some("null"), cookie, no),
+            ("GET", "/ws/events", own, ours, cookie, ok),
+            ("GET", "/ws/events", own, None, cookie, no),
+            ("GET", "/ws/events", own, ours, None, closed),
         ];
-        for (method, path, host, origin, token, wanted) in cases {
+        for (method, path, host, origin, cookie, wanted) in cases {
             let mut request = Request::builder().method(method).uri(path);
-            for (name, value) in [("host", host), ("origin", origin), (TOKEN_HEADER, token)] {
+            for (name, value) in [("host", host), ("origin", origin), ("cookie", cookie)] {
                 if let Some(value) = value {
                     request = request.header(name, value);
                 }
             }
             let answer = routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-            assert_eq!(answer.status(), wanted, "{method} {path} {host:?} {origin:?} {token:?}");
-            assert!(wanted == no || answer.headers()[header::X_FRAME_OPTIONS] == "DENY");
+            assert_eq!(answer.status(), wanted, "{method} {path} {host:?} {origin:?} {cookie:?}");
+            assert!(wanted != ok || answer.headers()[header::X_FRAME_OPTIONS] == "DENY");
         }
-        let own = fs::metadata(directory.path().join("token")).unwrap().uid();
+        for (site, wanted) in [("same-origin", ok), ("same-site", no), ("cross-site", no), ("none", ok)] {
+            let request = Request::get("/api/files").header("host", "127.0.0.1:4747").header("cookie", cookie.unwrap()).header("sec-fetch-site", site);
+            assert_eq!(routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status(), wanted, "{site}");
+        }
+        let own = fs::metadata(directory.path()).unwrap().uid();
         for (uid, wanted) in [(Some(own), ok), (Some(0), ok), (Some(own + 1), no), (None, no)] {
             let request = Request::get("/ch02").header("host", "127.0.0.1:4747").extension(ConnectInfo(Peer { uid })).body(Body::empty()).unwrap();
             assert_eq!(routes.clone().oneshot(request).await.unwrap().status(), wanted, "user {uid:?}");
@@ -210,16 +222,5 @@ mod tests {
     fn sudo_does_not_lock_its_user_out() {
         assert_eq!(*users(0, Some("1000")), [0, 0, 1000]);
         assert_eq!(*users(1000, Some("1001")), [1000, 0], "a variable anybody can set counts for root only");
-    }
-
-    #[test]
-    fn the_token_is_kept_and_wanted() {
-        let directory = tempfile::tempdir().unwrap();
-        let guard = Guard::new(4747, directory.path()).unwrap();
-        assert_eq!(guard.token, Guard::new(4747, directory.path()).unwrap().token);
-        let request = |uri: &str| Request::get(uri).body(Body::empty()).unwrap();
-        assert!(guard.knows_token(&request(&format!("/ws/events?a=b&token={}", guard.token))));
-        assert!(!guard.knows_token(&request("/ws/events?token=")));
-        assert!(!guard.knows_token(&request("/ws/events")));
     }
 }

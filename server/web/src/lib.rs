@@ -8,10 +8,11 @@
 //! # Invariants
 //! * Loopback only, and only under its own names: another `Host` or `Origin` gets nothing (DNS rebinding, other sites).
 //! * Only the user who started it, and root, are answered: loopback is open to every user of the machine.
-//! * A request that changes something carries the token of the page.
+//! * Reading is free; whatever acts or shows more than the book carries the cookie that a one-time link was exchanged for.
 //! * No inline script, nothing from the network: the content security policy says so to the browser.
 //! * What the learner has done is on disk before the answer leaves (one atomic rename per change, in order).
 
+pub mod access;
 pub mod course;
 pub mod page;
 pub mod progress;

@@ -40,7 +40,7 @@ pub fn inline(text: &str) -> String {
 
 /// The whole document.
 #[must_use]
-pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::sync::Arc<Chapter>, E>>, id: &str, token: &str, nonce: &str) -> String {
+pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::sync::Arc<Chapter>, E>>, id: &str, nonce: &str) -> String {
     let (title, main) = match chapter {
         Some(Ok(chapter)) => (format!("{} - {}", chapter.title, outline.title), article(outline, chapter)),
         Some(Err(why)) => ("This chapter does not parse".to_owned(), broken(why.as_ref())),
@@ -57,7 +57,6 @@ pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::s
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta name="drydock-token" content="{token}">
 <meta name="drydock-nonce" content="{nonce}">
 <title>{title}</title>
 <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
@@ -207,7 +206,8 @@ fn capital(title: &str) -> String {
 fn block_html(block: &Block, out: &mut String) {
     let html = match block {
         Block::Prose { html } => html.clone(),
-        Block::Command { id, session, text, typed, inside } => command(id, session, text, *typed, inside.as_deref()),
+        Block::Command { id, session, text, typed, inside, exit } => command(id, session, text, *typed, inside.as_deref(), *exit),
+        Block::Press { id, session, name, .. } => press(id, session, name),
         Block::Output { text } => format!(
             "<figure class=\"printed\"><figcaption>prints</figcaption><pre class=\"output\" tabindex=\"0\"><code>{}</code></pre></figure>",
             escape(text.trim_end())
@@ -235,18 +235,32 @@ fn block_html(block: &Block, out: &mut String) {
     out.push_str(&html);
 }
 
-fn command(id: &str, session: &str, text: &str, typed: bool, inside: Option<&str>) -> String {
+fn command(id: &str, session: &str, text: &str, typed: bool, inside: Option<&str>, exit: Option<i32>) -> String {
     let place = match (inside, session) {
         (Some(_), _) => "inside the Pod".to_owned(),
         (None, "main") => String::new(),
         (None, other) => format!("in terminal {}", escape(other)),
     };
     format!(
-        "<figure class=\"command\" id=\"run-{id}\" data-command=\"{id}\" data-session=\"{session}\" data-typed=\"{typed}\" data-inside=\"{}\">\
+        "<figure class=\"command\" id=\"run-{id}\" data-command=\"{id}\" data-session=\"{session}\" data-typed=\"{typed}\" data-exit=\"{}\" data-inside=\"{}\">\
          <div class=\"bar\" data-bar><span class=\"where\">{place}</span></div><pre tabindex=\"0\"><code data-text=\"{}\">{}</code></pre></figure>",
+        exit.map(|exit| exit.to_string()).unwrap_or_default(),
         escape(inside.unwrap_or_default()),
         escape(text.trim_end()),
         highlight::shell(text),
+        id = escape(id),
+        session = escape(session),
+    )
+}
+
+fn press(id: &str, session: &str, name: &str) -> String {
+    let keys: Vec<String> = name.split('+').map(|key| format!("<kbd>{}</kbd>", escape(key))).collect();
+    let place = if session == "main" { String::new() } else { format!(" in terminal {}", escape(session)) };
+    format!(
+        "<figure class=\"press\" id=\"run-{id}\" data-press=\"{id}\" data-session=\"{session}\" data-keys=\"{}\">\
+         <p>Press {}{place}</p><div class=\"bar\" data-bar></div></figure>",
+        escape(name),
+        keys.join("+"),
         id = escape(id),
         session = escape(session),
     )
@@ -299,7 +313,8 @@ mod tests {
     fn only_prose_is_trusted() {
         let text = "<script>alert(1)</script>".to_owned();
         let blocks = vec![
-            Block::Command { id: "a\"b".into(), session: "main".into(), text: text.clone(), typed: false, inside: None },
+            Block::Command { id: "a\"b".into(), session: "main".into(), text: text.clone(), typed: false, inside: None, exit: Some(0) },
+            Block::Press { id: "a\"b".into(), session: text.clone(), name: text.clone(), byte: 3 },
             Block::Output { text: text.clone() },
             Block::Code { language: "yaml".into(), path: Some(text.clone()), text: text.clone() },
             Block::Ask { id: "q".into(), say: text.clone(), options: vec![text.clone()], prediction: true },

@@ -1,6 +1,6 @@
 //! Whose process is at the other end of a loopback connection, as the kernel says.
 //!
-//! 127.0.0.1 is open to every user of the machine, and our documents carry the token. So the connection itself is looked at: its client's
+//! 127.0.0.1 is open to every user of the machine, and a cookie can be stolen. So the connection itself is looked at: its client's
 //! socket is in this machine's table, with the user it belongs to.
 
 use std::fs;

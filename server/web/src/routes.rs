@@ -6,11 +6,11 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post, put};
-use drydock_terminal::{Refusal, RunRequest};
+use drydock_terminal::{GoesOn, INTERRUPT, Mode, Refusal, RunRequest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,9 @@ use crate::{WebConfig, WebError, assets, events, page, terminals};
 
 /// Largest file the page reads or writes.
 const MAX_FILE: usize = 1024 * 1024;
+
+/// What Ctrl+D sends.
+const END_OF_INPUT: u8 = 0x04;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -64,6 +67,7 @@ fn routes() -> Router<Shared> {
         .route("/assets/{*path}", get(assets::asset))
         .route("/ws/events", get(events::socket))
         .route("/ws/terminals/{name}", get(terminals::socket))
+        .route("/api/access", get(may_act).post(enter))
         .route("/api/outline", get(outline))
         .route("/api/chapters/{id}", get(chapter))
         .route("/api/open", post(open))
@@ -71,6 +75,7 @@ fn routes() -> Router<Shared> {
         .route("/api/layout", put(layout))
         .route("/api/place", put(place))
         .route("/api/runs", post(run))
+        .route("/api/presses", post(press))
         .route("/api/hints", post(hint))
         .route("/api/answers", post(answer))
         .route("/api/checks/{id}/now", post(check_now))
@@ -115,7 +120,9 @@ async fn home(State(shared): State<Shared>) -> Redirect {
         outline.chapters.iter().any(|chapter| chapter.available && chapter.id == id)
     };
     let first = || outline.chapters.iter().find(|c| c.available).map(|c| format!("/{}", c.id));
-    let target = book.place.as_ref().filter(known).cloned().or_else(first);
+    // Without its fragment: the one of the address that was opened goes along, and the page knows how far it was scrolled.
+    let here = |place: &String| place.split('#').next().unwrap_or_default().to_owned();
+    let target = book.place.as_ref().filter(known).map(here).or_else(first);
     Redirect::temporary(target.as_deref().unwrap_or("/empty"))
 }
 
@@ -128,16 +135,31 @@ async fn document(State(shared): State<Shared>, Path(id): Path<String>) -> Respo
         Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         None => StatusCode::NOT_FOUND,
     };
-    if let Some(Ok(chapter)) = &chapter {
-        shared.config.verdicts.open(&chapter.id);
-    }
-    let html = page::document(&outline, chapter.as_ref(), &id, &shared.guard.token, &nonce);
+    let html = page::document(&outline, chapter.as_ref(), &id, &nonce);
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (header::CONTENT_SECURITY_POLICY, guard::policy(&nonce)),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     (status, headers, html).into_response()
+}
+
+async fn may_act(State(shared): State<Shared>, headers: HeaderMap) -> Json<Value> {
+    Json(json!({"acts": shared.guard.access.is_known(&headers)}))
+}
+
+#[derive(Deserialize)]
+struct Enter {
+    /// From the fragment of the address that was printed.
+    link: String,
+}
+
+async fn enter(State(shared): State<Shared>, Json(Enter { link }): Json<Enter>) -> Answer<Response> {
+    match shared.guard.access.exchange(&link) {
+        Ok(Some(cookie)) => Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response()),
+        Ok(None) => Err(Refused::new(StatusCode::GONE, "this link has been used, or is too old; run `drydock serve` again for a fresh one")),
+        Err(error) => Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the link cannot be looked up: {error}"))),
+    }
 }
 
 fn find(shared: &Shared, id: &str) -> Answer<Arc<Chapter>> {
@@ -159,7 +181,6 @@ async fn outline(State(shared): State<Shared>) -> Json<Value> {
 
 async fn chapter(State(shared): State<Shared>, Path(id): Path<String>) -> Answer<Json<Value>> {
     let chapter = find(&shared, &id)?;
-    shared.config.verdicts.open(&chapter.id);
     let html = page::article(&shared.config.course.outline(), &chapter);
     Ok(Json(json!({"id": chapter.id, "number": chapter.number, "title": chapter.title, "html": html})))
 }
@@ -203,22 +224,28 @@ struct Run {
     block: String,
     /// Another terminal than the block names.
     session: Option<String>,
+    /// Commands at its beginning that are left out: they have been run.
+    #[serde(default)]
+    skip: usize,
 }
 
 /// Type a block of the lesson into its terminal, if the shell waits there.
 async fn run(State(shared): State<Shared>, Json(run): Json<Run>) -> Answer<StatusCode> {
     let chapter = find(&shared, &run.chapter)?;
     let block = chapter.sections.iter().flat_map(|section| &section.blocks).find_map(|block| match block {
-        Block::Command { id, session, text, typed: false, inside } if *id == run.block => Some((session, text, inside)),
+        Block::Command { id, session, text, typed: false, inside, exit } if *id == run.block => Some((session, text, inside, exit)),
         _ => None,
     });
-    let Some((session, text, inside)) = block else {
+    let Some((session, text, inside, exit)) = block else {
         return Err(Refused::new(StatusCode::NOT_FOUND, format!("chapter {} has no block {:?} to run", run.chapter, run.block)));
     };
     let name = run.session.as_ref().unwrap_or(session);
     let terminal = shared.config.workbench.terminals().session(name).map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     shared.config.verdicts.ran(&run.chapter, &run.block);
-    let request = RunRequest { id: run.block.clone(), text: text.clone(), inside: inside.clone() };
+    let goes_on = exit.map_or(GoesOn::Always, GoesOn::AfterSuccessOr);
+    // Blocks are unique in their chapter, terminals are for all.
+    let key = format!("{}/{}", run.chapter, run.block);
+    let request = RunRequest { id: key.clone(), text: text.clone(), inside: inside.clone(), skip: run.skip, goes_on };
     terminal.run(request).await.map_err(|refusal| {
         let program = match &refusal {
             Refusal::Busy { program } => Some(program.clone()),
@@ -226,7 +253,37 @@ async fn run(State(shared): State<Shared>, Json(run): Json<Run>) -> Answer<Statu
         };
         Refused(StatusCode::CONFLICT, json!({"error": refusal.to_string(), "program": program, "session": name}))
     })?;
-    shared.progress.change(|book| book.runs.extend([format!("{}/{}", run.chapter, run.block)]))?;
+    shared.progress.change(|book| book.runs.extend([key]))?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+#[derive(Deserialize)]
+struct Press {
+    chapter: String,
+    block: String,
+}
+
+/// Press the key of a block in its terminal, unless that would end a shell that waits there.
+async fn press(State(shared): State<Shared>, Json(press): Json<Press>) -> Answer<StatusCode> {
+    let chapter = find(&shared, &press.chapter)?;
+    let block = chapter.sections.iter().flat_map(|section| &section.blocks).find_map(|block| match block {
+        Block::Press { id, session, byte, .. } if *id == press.block => Some((session, *byte)),
+        _ => None,
+    });
+    let Some((session, byte)) = block else {
+        return Err(Refused::new(StatusCode::NOT_FOUND, format!("chapter {} has no key {:?} to press", press.chapter, press.block)));
+    };
+    let bad = |error: drydock_terminal::TerminalError| Refused::new(StatusCode::BAD_REQUEST, error.to_string());
+    let terminal = shared.config.workbench.terminals().session(session).map_err(bad)?;
+    let mode = terminal.mode();
+    if byte == END_OF_INPUT && matches!(mode, Mode::Prompt) {
+        return Err(Refused::new(StatusCode::CONFLICT, "nothing runs in this terminal; the key would end its shell, so it was not pressed"));
+    }
+    if matches!(mode, Mode::Starting { .. } | Mode::Ended { .. }) {
+        return Err(Refused::new(StatusCode::CONFLICT, "there is no shell in this terminal now"));
+    }
+    terminal.press(byte).await.map_err(bad)?;
+    shared.progress.change(|book| book.runs.extend([format!("{}/{}", press.chapter, press.block)]))?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -335,7 +392,7 @@ async fn reset(State(shared): State<Shared>, Json(scope): Json<Reset>) -> Answer
                     Block::Ask { id, .. } => {
                         book.answers.remove(id);
                     }
-                    Block::Command { id, .. } => {
+                    Block::Command { id, .. } | Block::Press { id, .. } => {
                         book.runs.remove(&format!("{}/{id}", chapter.id));
                     }
                     Block::Prose { .. } | Block::Output { .. } | Block::Code { .. } => {}
@@ -378,6 +435,6 @@ async fn close_terminal(State(shared): State<Shared>, Path(name): Path<String>) 
 async fn interrupt(State(shared): State<Shared>, Path(name): Path<String>) -> Answer<StatusCode> {
     let bad = |error: drydock_terminal::TerminalError| Refused::new(StatusCode::BAD_REQUEST, error.to_string());
     let session = shared.config.workbench.terminals().session(&name).map_err(bad)?;
-    session.interrupt().await.map_err(bad)?;
+    session.press(INTERRUPT).await.map_err(bad)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
@@ -55,12 +55,23 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn already(state: &State, running: &RunningNow, args: &Serve) -> anyhow::Result<ExitCode> {
     match &running.url {
         Some(url) => {
-            println!("{url} is served already (process {})", running.pid);
-            open_browser(url, args.no_open);
+            let link = way_in(state, url)?;
+            println!("{link} is served already (process {})", running.pid);
+            open_browser(&link, args.no_open);
             Ok(ExitCode::SUCCESS)
         }
         None => bail!("a cluster without lessons runs on {} (process {}); end it with `drydock cluster down`", state.directory.display(), running.pid),
     }
+}
+
+/// The address with the right to act in its fragment, for one browser.
+fn way_in(state: &State, url: &str) -> anyhow::Result<String> {
+    let directory = progress(state);
+    drydock_web::access::link(url, &directory).with_context(|| format!("cannot write a link below {}", directory.display()))
+}
+
+fn progress(state: &State) -> PathBuf {
+    state.directory.join("progress")
 }
 
 async fn serve(state: &State, content: Content, listener: TcpListener, running: Running, url: &str, millis: i64, quiet: bool) -> anyhow::Result<ExitCode> {
@@ -74,14 +85,15 @@ async fn serve(state: &State, content: Content, listener: TcpListener, running: 
         course: Arc::new(Lessons::new(&content)),
         workbench,
         verdicts: Arc::new(Judge::new(grader, asks)),
-        progress_dir: state.directory.join("progress"),
+        progress_dir: progress(state),
     };
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let shutdown = CancellationToken::new();
     let page = tokio::spawn(drydock_web::serve(listener, config, shutdown.clone().cancelled_owned()));
-    println!("{url} ready in {millis} ms");
+    let link = way_in(state, url)?;
+    println!("{link} ready in {millis} ms");
     std::io::stdout().flush()?;
-    open_browser(url, quiet);
+    open_browser(&link, quiet);
     let ended = tokio::select! {
         ended = cluster::until_told(running) => ended,
         served = page => match served? {

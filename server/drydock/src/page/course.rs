@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use drydock_checks::plan::Plan;
-use drydock_course::chapter::{self, Ask, BlockKind, Keys};
+use drydock_course::chapter::{self, Ask, BlockKind, Exit};
 use drydock_course::course::{Course, Entry};
 use drydock_course::diagnostic::Diagnostic;
 use drydock_course::lab::Lab;
@@ -197,19 +197,17 @@ fn block(block: &chapter::Block) -> Option<Block> {
             text: command.text.clone(),
             typed: command.typed,
             inside: command.inside.clone(),
+            exit: match command.exit {
+                Exit::Code(code) => Some(code),
+                Exit::Any => None,
+            },
         },
-        BlockKind::Press { keys, session, .. } => Block::Prose { html: press(*keys, session) },
+        BlockKind::Press { id, session, keys } => Block::Press { id: id.clone(), session: session.clone(), name: keys.name().to_owned(), byte: keys.byte() },
         BlockKind::Output { text, .. } => Block::Output { text: text.clone() },
         BlockKind::Code { language, path, text } => Block::Code { language: language.clone(), path: path.clone(), text: text.clone() },
         BlockKind::Ask(ask) => Block::Ask { id: ask.id.clone(), say: ask.say.clone(), options: ask.options.clone(), prediction: ask.prediction },
         BlockKind::Check { check: wanted } => check(wanted),
     })
-}
-
-fn press(keys: Keys, session: &str) -> String {
-    let keys: Vec<String> = keys.name().split('+').map(|key| format!("<kbd>{key}</kbd>")).collect();
-    let place = if session == "main" { String::new() } else { format!(" in the terminal <code>{session}</code>") };
-    format!("<p>Press {}{place}.</p>", keys.join("+"))
 }
 
 fn check(check: &drydock_course::check::Check) -> Block {

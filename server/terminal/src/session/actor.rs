@@ -1,6 +1,5 @@
 //! The task of a session: see the parent module for the plan.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::{Gate, Refusal, Request};
+use super::{Block, Gate, GoesOn, INTERRUPT, Refusal, Request};
 use crate::protocol::{Frame, FromViewer, Mode, RunPhase, ToViewer};
 use crate::screen::{Mark, Screen};
 use crate::shell::{Connection, Pending, Shell, ShellError, Size};
@@ -39,7 +38,11 @@ struct Viewer {
 /// A click-to-run under way.
 struct Run {
     id: String,
-    commands: VecDeque<String>,
+    /// All of its commands.
+    commands: Vec<String>,
+    /// The one to be typed next.
+    next: usize,
+    goes_on: GoesOn,
     exit: Option<i32>,
     /// The command in hand has been typed.
     typed: bool,
@@ -65,6 +68,8 @@ pub(super) struct Actor {
     pause: Duration,
     input: BytesMut,
     run: Option<Run>,
+    /// How the last block was halted, until another one is run here.
+    halted: Option<(String, RunPhase)>,
     /// The learner has typed something at the current prompt.
     touched: bool,
     /// The learner has pressed Enter at the current prompt: the shell has the line, although it has not said so yet.
@@ -96,6 +101,7 @@ impl Actor {
             pause: FIRST_PAUSE,
             input: BytesMut::new(),
             run: None,
+            halted: None,
             touched: false,
             entered: false,
             exit: None,
@@ -179,12 +185,13 @@ impl Actor {
             Request::Detach { id } => self.viewers.retain(|v| v.id != id),
             Request::Input { bytes, id } => self.typed(&bytes, id),
             Request::Viewer { id, message } => self.viewer(id, &message),
-            Request::Run { commands, id, gate, reply } => self.start_run(commands, id, &gate, reply),
-            Request::Interrupt => {
+            Request::Run { block, gate, reply } => self.start_run(block, &gate, reply),
+            Request::Press(INTERRUPT) => {
                 self.stop_run();
                 self.input.clear();
-                self.input.extend_from_slice(b"\x03");
+                self.input.extend_from_slice(&[INTERRUPT]);
             }
+            Request::Press(key) => self.typed(&Bytes::copy_from_slice(&[key]), 0),
         }
     }
 
@@ -199,6 +206,9 @@ impl Actor {
         send(&viewer, &ToViewer::State { mode: self.mode.borrow().clone() });
         if let Some(run) = &self.run {
             send(&viewer, &ToViewer::Run { id: run.id.clone(), phase: RunPhase::Running });
+        }
+        if let Some((id, phase)) = &self.halted {
+            send(&viewer, &ToViewer::Run { id: id.clone(), phase: phase.clone() });
         }
         repaint(&mut viewer, &self.screen, *self.size.borrow());
         self.viewers.push(viewer);
@@ -360,33 +370,39 @@ impl Actor {
         }
     }
 
-    fn start_run(&mut self, commands: Vec<String>, id: String, gate: &Gate, reply: oneshot::Sender<Result<(), Refusal>>) {
+    fn start_run(&mut self, block: Block, gate: &Gate, reply: oneshot::Sender<Result<(), Refusal>>) {
         let mode = self.mode.borrow().clone();
         let free = match gate {
             Gate::Prompt => mode == Mode::Prompt && !self.entered && self.run.is_none(),
             // The program in front may be the last command of a run, as a shell in a Pod is.
-            Gate::Unchanged(before) => mode == *before && self.run.as_ref().is_none_or(|run| run.commands.is_empty()),
+            Gate::Unchanged(before) => mode == *before && self.run.as_ref().is_none_or(|run| run.next >= run.commands.len()),
         };
         let answer = if free { Ok(()) } else { Err(refusal(&mode, self.run.as_ref(), self.entered)) };
         let typed = answer.is_ok();
         if reply.send(answer).is_err() || !typed {
             return;
         }
+        self.halted = None;
+        let Block { id, commands, skip, goes_on } = block;
         self.tell(&ToViewer::Run { id: id.clone(), phase: RunPhase::Running });
         match gate {
             Gate::Prompt => {
-                self.run = Some(Run { id, commands: commands.into(), exit: None, typed: false, ended: false });
+                self.run = Some(Run { id, commands, next: skip, goes_on, exit: None, typed: false, ended: false });
                 self.next_command();
             }
-            Gate::Unchanged(_) => self.type_everything(&commands, id),
+            Gate::Unchanged(_) => self.type_everything(commands.get(skip..).unwrap_or_default(), id),
         }
     }
 
-    /// At a prompt: type the next command of the run, or report that it is done.
+    /// At a prompt: type the next command of the run, or report that it is done or goes no further.
     fn next_command(&mut self) {
         let Some(run) = &mut self.run else { return };
-        match run.commands.pop_front() {
+        if run.next < run.commands.len() && !run.goes_on.after(run.exit) {
+            return self.halt_run();
+        }
+        match run.commands.get(run.next).cloned() {
             Some(command) => {
+                run.next += 1;
                 run.typed = true;
                 run.ended = false;
                 self.type_command(&command);
@@ -400,6 +416,16 @@ impl Actor {
                 self.tell(&ToViewer::Run { id, phase: RunPhase::Finished { exit } });
             }
         }
+    }
+
+    /// A command failed that was not expected to: the ones after it are not typed.
+    fn halt_run(&mut self) {
+        let Some(Run { id, commands, next, exit, .. }) = self.run.take() else { return };
+        let failed = next.saturating_sub(1);
+        let command = commands.get(failed).cloned().unwrap_or_default();
+        let phase = RunPhase::Halted { exit: exit.unwrap_or_default(), failed, of: commands.len(), command };
+        self.tell(&ToViewer::Run { id: id.clone(), phase: phase.clone() });
+        self.halted = Some((id, phase));
     }
 
     /// Where no marks come there is no prompt to wait for.

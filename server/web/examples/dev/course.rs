@@ -15,7 +15,7 @@ fn prose(html: &str) -> Block {
 }
 
 fn command(id: &str, text: &str) -> Block {
-    Block::Command { id: id.into(), session: "main".into(), text: text.into(), typed: false, inside: None }
+    Block::Command { id: id.into(), session: "main".into(), text: text.into(), typed: false, inside: None, exit: Some(0) }
 }
 
 fn output(text: &str) -> Block {
@@ -44,8 +44,9 @@ fn first_pod() -> Section {
             check("pod-runs", "Pod `hello-kiamol` is running and ready", &["Which names does the cluster know? Ask it for its Pods.", "The name comes right after `kubectl run`.", "`kubectl run hello-kiamol --image=kiamol/ch02-hello-kiamol --restart=Never`"]),
             prose("<p>Then look at it from the outside, and step in. The prompt changes: from here on you type into the container, not into your laptop.</p>"),
             command("look", "# every Pod of this namespace\nkubectl get pods\nkubectl get nodes"),
-            Block::Command { id: "step-in".into(), session: "main".into(), text: "kubectl exec -it hello-kiamol -- sh".into(), typed: true, inside: None },
+            Block::Command { id: "step-in".into(), session: "main".into(), text: "kubectl exec -it hello-kiamol -- sh".into(), typed: true, inside: None, exit: Some(0) },
             check("looked-inside", "You opened a shell inside the container", &["`exec` takes a Pod and, after `--`, a command."]),
+            Block::Press { id: "step-out".into(), session: "main".into(), name: "Ctrl+D".into(), byte: 4 },
         ],
     )
 }
@@ -61,6 +62,8 @@ fn replaced() -> Section {
             prose("<p>A Pod is a promise, and the kubelet keeps it. Delete the container behind the Pod's back and watch what comes.</p>"),
             Block::Ask { id: "predict-replace".into(), say: "What will `kubectl get pods` show a second later?".into(), options: vec!["No Pod at all".into(), "A new container in the same Pod".into(), "A second Pod beside the first".into()], prediction: true },
             command("remove", "kubectl delete pod hello-kiamol"),
+            command("twice", "kubectl get nodes\nkubectl teach me\nkubectl get pods"),
+            Block::Command { id: "expected".into(), session: "main".into(), text: "kubectl teach me\nkubectl get pods".into(), typed: false, inside: None, exit: Some(1) },
             check("replaced", "The container was removed and something took its place", &["Look at the column RESTARTS."]),
             Block::Ask { id: "which-ip".into(), say: "Which address does the page listen on when you forward a port?".into(), options: vec![], prediction: false },
         ],

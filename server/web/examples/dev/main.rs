@@ -54,7 +54,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         progress_dir: options.state.join("progress"),
     };
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
-    println!("http://{}", listener.local_addr()?);
+    println!("{}", drydock_web::access::link(&format!("http://{}/", listener.local_addr()?), &options.state.join("progress"))?);
     let interrupted = async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             eprintln!("{error}");

@@ -1,5 +1,6 @@
 // The page comes alive: every part is started once, then the server tells what happens.
 
+import { acts, enter } from './access';
 import { startBench, terminalText } from './bench';
 import { startChecks } from './checks';
 import { startContents } from './contents';
@@ -7,7 +8,7 @@ import { startOffline } from './dialogs';
 import { startKeys } from './keys';
 import { startLabs } from './lab';
 import { startLesson } from './lesson';
-import { world } from './net';
+import { call, world } from './net';
 import { splitter, startPanes } from './panes';
 import { picture, startPicture } from './picture';
 import { startStrip } from './strip';
@@ -31,17 +32,33 @@ function pictureSplitter(): HTMLElement {
   });
 }
 
-startOffline();
-startLesson();
-startChecks();
-startLabs();
-startStrip();
-startPicture();
-startBench(picture, startPanes(), pictureSplitter());
-startTop();
-startContents();
-startKeys();
-world.connect();
+function start(): void {
+  startOffline();
+  startLesson();
+  startChecks();
+  startLabs();
+  startStrip();
+  startPicture();
+  startBench(picture, startPanes(), pictureSplitter());
+  startTop();
+  startContents();
+  startKeys();
+  world.allowed = acts;
+  world.connect();
+  const chapter = document.documentElement.dataset['chapter'];
+  if (chapter) call('POST', '/api/open', { chapter }).catch(() => undefined);
+}
+
+/** The book alone: everything that needs no machine. */
+function startReading(): void {
+  startLesson();
+  startTop();
+  startContents();
+  startKeys();
+}
+
+if (await enter()) start();
+else startReading();
 
 // What a terminal shows, for the tests: its text is painted, not written.
 declare global {

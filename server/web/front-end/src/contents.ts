@@ -88,6 +88,7 @@ function follow(lesson: HTMLElement): void {
   const crumb = one('[data-crumb]');
   let current = '';
   const keep = settled(600, (id: string) => {
+    if (document.documentElement.dataset['reading'] !== undefined) return;
     call('PUT', '/api/place', { place: `/${chapter}${id ? `#${id}` : ''}` }).catch(() => undefined);
     world.arrange({ scroll: { ...world.layout.scroll, [chapter]: Math.round(lesson.scrollTop) } });
   });

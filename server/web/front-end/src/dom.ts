@@ -47,6 +47,7 @@ const PATHS = {
   edit: 'M5 19l1-4L16 5l3 3L9 18z M14 7l3 3',
   up: 'M7 14l5-5 5 5',
   down: 'M7 10l5 5 5-5',
+  key: 'M4 7h16v11H4z M8 14.500h8 M8 10.500h.1 M12 10.500h.1 M16 10.500h.1',
   file: 'M7 3.500h7l4 4V20.500H7z M14 3.500v4h4',
 } as const;
 

@@ -17,7 +17,7 @@ interface Key {
   group: 'Move' | 'Do' | 'Arrange';
 }
 
-const BLOCKS = '#lesson .command, #lesson form.ask, #lesson .check, #lesson [data-lab-end] .button';
+const BLOCKS = '#lesson .command, #lesson .press, #lesson form.ask, #lesson .check, #lesson [data-lab-end] .button';
 
 function blocks(): HTMLElement[] {
   return all(BLOCKS).filter((element) => element.offsetParent !== null);
@@ -25,7 +25,7 @@ function blocks(): HTMLElement[] {
 
 /** What of a block takes the focus. */
 function handle(block: HTMLElement): HTMLElement {
-  if (block.matches('.command')) return block.querySelector<HTMLElement>('.run') ?? block.querySelector<HTMLElement>('.act') ?? block;
+  if (block.matches('.command, .press')) return block.querySelector<HTMLElement>('.run') ?? block.querySelector<HTMLElement>('.act') ?? block;
   if (block.matches('form')) return block.querySelector<HTMLElement>('input:checked, input') ?? block;
   return block;
 }
@@ -80,6 +80,9 @@ const KEYS: Key[] = [
   { keys: '?', says: 'This help', act: () => help(), group: 'Arrange' },
 ];
 
+const reading = (): boolean => document.documentElement.dataset['reading'] !== undefined;
+const needsMachine = (key: Key): boolean => key.group === 'Do' || ['g t', '1', '2', '3', 'v'].includes(key.keys);
+
 const single = (): boolean => localStorage.getItem('drydock.keys') !== 'off';
 
 function keyNames(keys: string): (Node | string)[] {
@@ -120,7 +123,7 @@ export function startKeys(): void {
       event.preventDefault();
       return focusRegion(event.shiftKey ? 'previous' : 'next');
     }
-    if (event.ctrlKey && event.key === '`') {
+    if (event.ctrlKey && event.key === '`' && !reading()) {
       event.preventDefault();
       if (terminalHasFocus()) return focusLesson();
       showBench();
@@ -136,7 +139,7 @@ export function startKeys(): void {
       return;
     }
     const key = KEYS.find((one) => one.keys === name);
-    if (!key) return;
+    if (!key || (needsMachine(key) && reading())) return;
     event.preventDefault();
     key.act();
   });

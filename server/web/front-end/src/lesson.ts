@@ -35,42 +35,66 @@ function copyButton(figure: HTMLElement): HTMLButtonElement {
   return button;
 }
 
-/** Type a block into its terminal; `session` where the learner chose another. */
-export async function run(figure: HTMLElement, byKeyboard: boolean, session?: string): Promise<void> {
+interface Way {
+  byKeyboard: boolean;
+  /** Another terminal than the block's. */
+  session?: string | undefined;
+  /** Commands at the beginning that are left out. */
+  skip?: number;
+}
+
+/** Type a block into its terminal. */
+export async function run(figure: HTMLElement, way: Way): Promise<void> {
   if (figure.dataset['run'] === 'running') return;
   const block = figure.dataset['command'] ?? '';
-  const name = session ?? figure.dataset['session'] ?? 'main';
+  const name = way.session ?? figure.dataset['session'] ?? 'main';
   mark(figure, { phase: 'running' });
-  await reveal(name, !byKeyboard);
+  await reveal(name, !way.byKeyboard);
   await prompted(name);
   try {
-    await call('POST', '/api/runs', { chapter, block, session });
+    await call('POST', '/api/runs', { chapter, block, session: way.session, skip: way.skip });
   } catch (error) {
     mark(figure, null);
-    if (error instanceof Refused && error.status === 409) return refusedRun(error, name, (other) => void run(figure, byKeyboard, other));
+    if (error instanceof Refused && error.status === 409) return refusedRun(error, name, (session) => void run(figure, { ...way, session }));
     toast(error instanceof Refused ? error.message : String(error));
   }
 }
 
+/** What of a block has come, in a word beside it; where it was halted, in a sentence below. */
 function mark(figure: HTMLElement, phase: RunPhase | null): void {
   const button = figure.querySelector<HTMLButtonElement>('.run');
   const result = figure.querySelector<HTMLElement>('.result');
   if (!button || !result) return;
+  const wanted = figure.dataset['exit'];
   let state = '';
   let says = '';
   if (phase?.phase === 'running') [state, says] = ['running', 'running'];
   else if (phase?.phase === 'stopped') [state, says] = ['stopped', 'stopped'];
-  else if (phase?.phase === 'finished' && phase.exit) [state, says] = ['failed', `exit ${phase.exit}`];
+  else if (phase?.phase === 'halted') [state, says] = ['failed', `exit ${phase.exit}`];
+  else if (phase?.phase === 'finished' && phase.exit && String(phase.exit) === wanted) [state, says] = ['ok', `exit ${phase.exit}, as it should`];
+  else if (phase?.phase === 'finished' && phase.exit && wanted !== '') [state, says] = ['failed', `exit ${phase.exit}`];
   else if (phase?.phase === 'finished') [state, says] = ['ok', 'done'];
   else if (world.book.runs.includes(`${chapter}/${figure.dataset['command']}`)) [state, says] = ['before', ''];
   figure.dataset['run'] = state;
   result.textContent = says;
   button.setAttribute('aria-disabled', String(state === 'running'));
+  figure.querySelector('.halted')?.remove();
+  if (phase?.phase === 'halted') figure.append(halted(figure, phase));
+}
+
+/** A command failed, so those after it were not typed: which one, and the ways on. */
+function halted(figure: HTMLElement, { exit, failed, of, command }: RunPhase & { phase: 'halted' }): HTMLElement {
+  const left = of - failed - 1;
+  const on = (text: string, skip: number): HTMLElement => act('run', text, text, (event) => void run(figure, { byKeyboard: event.detail === 0, skip }));
+  const first = command.split('\n')[0] ?? '';
+  const why = h('p', {}, 'Stopped at ', h('code', {}, first), ` with exit code ${exit}; the ${left === 1 ? 'line' : `${left} lines`} after it ${left === 1 ? 'was' : 'were'} not typed.`);
+  return h('div', { class: 'halted', role: 'status' }, why, h('div', { class: 'halted-ways' }, on('Try this line again', failed), on(left === 1 ? 'Run the last line' : 'Run the rest', failed + 1)));
 }
 
 /** A terminal tells how far a block is. */
 export function ran(id: string, phase: RunPhase): void {
-  const figure = document.querySelector<HTMLElement>(`.command[data-command="${CSS.escape(id)}"]`);
+  if (!id.startsWith(`${chapter}/`)) return;
+  const figure = document.querySelector<HTMLElement>(`.command[data-command="${CSS.escape(id.slice(chapter.length + 1))}"]`);
   if (!figure) return;
   mark(figure, phase);
   if (phase.phase === 'finished' && phase.exit) announce(`The command ended with exit code ${phase.exit}`);
@@ -82,12 +106,31 @@ function dressCommand(figure: HTMLElement): void {
   if (typed) one('.where', bar).textContent = 'type this';
   else {
     bar.append(h('span', { class: 'result', role: 'status' }));
-    const button = act('run', 'Run', 'Run in the terminal', (event) => void run(figure, event.detail === 0), 'run');
+    const button = act('run', 'Run', 'Run in the terminal', (event) => void run(figure, { byKeyboard: event.detail === 0 }), 'run');
     bar.append(button);
   }
   bar.append(copyButton(figure));
   mark(figure, null);
 }
+
+/** A key to be pressed in a terminal: the button presses it there. */
+function dressPress(figure: HTMLElement): void {
+  const result = h('span', { class: 'result', role: 'status' });
+  const press = async (byKeyboard: boolean): Promise<void> => {
+    const name = figure.dataset['session'] ?? 'main';
+    await reveal(name, !byKeyboard);
+    try {
+      await call('POST', '/api/presses', { chapter, block: figure.dataset['press'] });
+      result.textContent = 'pressed';
+    } catch (error) {
+      toast(error instanceof Refused ? sentenceCase(error.message) : String(error));
+    }
+  };
+  const keys = figure.dataset['keys'] ?? '';
+  one('[data-bar]', figure).append(result, act('key', 'Press', `Press ${keys} in the terminal`, (event) => void press(event.detail === 0), 'run'));
+}
+
+const sentenceCase = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 export function dressListing(figure: HTMLElement): void {
   const bar = one('[data-bar]', figure);
@@ -160,6 +203,7 @@ function verdict(form: HTMLFormElement, correct: boolean | null, prediction: boo
 
 export function startLesson(): void {
   for (const figure of all('.command')) dressCommand(figure);
+  for (const figure of all('.press')) dressPress(figure);
   for (const figure of all('.listing')) dressListing(figure);
   for (const form of all<HTMLFormElement>('form.ask')) dressAsk(form);
   world.on('progress', () => {

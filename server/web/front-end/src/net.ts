@@ -1,9 +1,8 @@
-// Talking to the server: requests with the page's token, one socket for everything that changes.
+// Talking to the server: requests, and one socket for everything that changes. The cookie goes along by itself.
 
 import type { Book, Layout, ServerEvent, Status, Verdict } from './types';
 
 const meta = (name: string): string => document.querySelector<HTMLMetaElement>(`meta[name="${name}"]`)?.content ?? '';
-const token = meta('drydock-token');
 export const nonce = meta('drydock-nonce');
 
 /** A refusal: its message says what, why and what next. */
@@ -17,8 +16,7 @@ export class Refused extends Error {
 }
 
 async function send(method: string, path: string, body?: BodyInit, type?: string): Promise<Response> {
-  const headers: Record<string, string> = { 'x-drydock-token': token };
-  if (type) headers['content-type'] = type;
+  const headers: Record<string, string> = type ? { 'content-type': type } : {};
   let response: Response;
   try {
     response = await fetch(path, { method, headers, body: body ?? null });
@@ -53,7 +51,7 @@ export async function writeFile(path: string, text: string): Promise<void> {
 export function socket(path: string, query: Record<string, string | number> = {}): WebSocket {
   const url = new URL(path, location.href);
   url.protocol = 'ws:';
-  for (const [name, value] of Object.entries({ ...query, token })) url.searchParams.set(name, String(value));
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, String(value));
   const made = new WebSocket(url);
   made.binaryType = 'arraybuffer';
   return made;
@@ -103,11 +101,14 @@ class World {
       };
       events.onclose = () => {
         this.setOnline(false);
-        setTimeout(open, pause.next());
+        void this.allowed().then((stays) => (stays ? setTimeout(open, pause.next()) : location.reload()));
       };
     };
     open();
   }
+
+  /** A browser that has lost its cookie is told by a page to read; a server that is away is only away. */
+  allowed: () => Promise<boolean> = async () => true;
 
   private setOnline(online: boolean): void {
     if (this.online === online) return;

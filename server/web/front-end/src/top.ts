@@ -87,12 +87,14 @@ export function resetChapter(): void {
 
 export function startTop(): void {
   const search = h('button', { type: 'button', class: 'search-button', 'aria-label': 'Search', 'aria-keyshortcuts': '/', onclick: () => openSearch() }, icon('search'), h('span', {}, 'Search'), h('kbd', { 'aria-hidden': 'true' }, '/'));
+  const resetButton = iconButton('reset', 'Start this chapter again', resetChapter);
+  resetButton.classList.add('needs-machine');
   one('[data-tools]').append(
     search,
     statusChip(),
     paneButtons(),
     themeButton(),
-    iconButton('reset', 'Start this chapter again', resetChapter),
+    resetButton,
     iconButton('help', 'Keys and help', help, '?'),
   );
 }

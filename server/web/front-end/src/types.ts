@@ -100,7 +100,7 @@ export type Mode =
   | { mode: 'unmarked' }
   | { mode: 'ended'; why: string | null };
 
-export type RunPhase = { phase: 'running' } | { phase: 'finished'; exit: number | null } | { phase: 'stopped' };
+export type RunPhase = { phase: 'running' } | { phase: 'finished'; exit: number | null } | { phase: 'halted'; exit: number; failed: number; of: number; command: string } | { phase: 'stopped' };
 
 export type FromTerminal =
   | { type: 'snapshot'; cols: number; rows: number }
