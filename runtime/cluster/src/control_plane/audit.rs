@@ -36,7 +36,7 @@ impl AuditSink for Witness {
             "kubectlCommand": record.kubectl_command, "kubectlSession": record.kubectl_session,
         });
         let status = json!({"code": record.code, "received": record.received.to_string(), "answered": record.answered.to_string()});
-        self.evidence.add(Kind::Read, spec, status);
+        self.evidence.read(spec, status);
     }
 
     fn stream(&self, record: StreamRecord) {
@@ -51,7 +51,7 @@ impl AuditSink for Witness {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let name = open.get(&record.id).cloned();
         if let Some(name) = name {
-            self.evidence.update(Kind::Stream, &name, |old| *old = status);
+            self.evidence.update(Kind::Stream, &name, |record| record["status"] = status);
             if record.closed.is_some() {
                 open.remove(&record.id);
             }

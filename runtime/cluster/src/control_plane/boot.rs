@@ -109,7 +109,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
         let store = store.clone();
         move || store.revision().0
     };
-    let evidence = Evidence::open(&state.join("evidence.jsonl"), revision.clone()).map_err(|source| BootError::io("open the evidence log", source))?;
+    let evidence = Evidence::open(&state.join("evidence"), revision.clone()).step("open the evidence log")?;
     let snapshots = Snapshots::open(state.join("snapshots.json"), revision).map_err(|source| BootError::io("open the list of snapshots", source))?;
     let dial = Arc::new(LanDial(Arc::new(kubelet_client(&authority)?)));
     let plant_cell = Arc::new(OnceLock::new());

@@ -212,6 +212,7 @@ impl Plant {
     /// Back to how the cluster was right after its first boot, the learner's home and temporary files included.
     pub(crate) async fn reset(&self) -> Result<(), String> {
         self.restore(PRISTINE).await?;
+        self.evidence.begin_anew();
         let Some((seat, setup)) = self.workstation.get() else { return Ok(()) };
         setup.reset_home().map_err(|error| error.to_string())?;
         let empty = ["sh", "-c", "rm -rf /tmp/* /tmp/.[!.]*"];

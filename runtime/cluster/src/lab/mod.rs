@@ -2,7 +2,7 @@
 //!
 //! | Path | What |
 //! |---|---|
-//! | `GET commands, streams, reads, nodecontainers [?watch=true]` | evidence: a list, or the list and every change as JSON lines |
+//! | `GET commands, streams, reads, nodecontainers, restorations [?watch=true]` | evidence: a list, or the list and every change as JSON lines |
 //! | `GET history?group=&resource=&namespace=&since=REV [&watch=true]` | versions of objects, deletions included, old beside new |
 //! | `GET workstations/main/exec?command=&tty=&session=&cwd=&cols=&rows=` | a process in the workstation, web socket `v5.channel.k8s.io` |
 //! | `GET workstations/main/dial?host=&port=` | one TCP connection from the workstation, web socket of raw bytes |
@@ -27,10 +27,9 @@ use futures::{FutureExt, Stream, StreamExt};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::control_plane::Plant;
-use crate::evidence::{API_VERSION, Event, Kind};
+use crate::evidence::{API_VERSION, Kind};
 
 /// Largest file that can be written through the API.
 const MAX_FILE: usize = 8 << 20;
@@ -156,29 +155,24 @@ async fn workstation(plant: &Arc<Plant>, what: &str, query: &Query, request: Req
 fn evidence(plant: &Plant, plural: &str, query: &Query) -> Answer {
     let kind = Kind::from_plural(plural).ok_or_else(|| Refusal::not_found(format!("the lab API has no {plural:?}")))?;
     if !query.flag("watch") {
-        let items: Vec<Value> = plant.evidence().list(kind).iter().map(|record| (**record).clone()).collect();
+        let items = plant.evidence().list(kind);
         let list = json!({
             "apiVersion": API_VERSION, "kind": format!("{}List", kind.kind()),
             "metadata": {"resourceVersion": plant.revision().to_string()}, "items": items,
         });
         return Ok(json_response(&list));
     }
-    let (before, mut events) = plant.evidence().watch(kind);
+    let mut followed = plant.evidence().watch(kind);
     let lines = async_stream(move |lines| async move {
-        for record in before {
-            lines.send(json!({"type": "ADDED", "object": *record})).await?;
+        for record in std::mem::take(&mut followed.before) {
+            lines.send(json!({"type": "ADDED", "object": record})).await?;
         }
         // The mark between what was and what happens: the reader knows that it has the whole list.
         lines.send(json!({"type": "BOOKMARK", "object": {"kind": kind.kind(), "apiVersion": API_VERSION}})).await?;
-        loop {
-            match events.recv().await {
-                Ok(Event { kind: of, change, object }) if of == kind => {
-                    lines.send(json!({"type": change.word(), "object": *object})).await?;
-                }
-                Ok(_) => {}
-                Err(RecvError::Lagged(_) | RecvError::Closed) => return Some(()),
-            }
+        while let Some((word, record)) = followed.next().await {
+            lines.send(json!({"type": word, "object": record})).await?;
         }
+        Some(())
     });
     Ok(json_lines(lines))
 }

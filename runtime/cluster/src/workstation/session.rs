@@ -304,7 +304,8 @@ impl Recorder {
 
     fn end(&mut self, exit: Option<i32>, output: &str) {
         if let Some(name) = self.running.take() {
-            self.evidence.update(Kind::Command, &name, |status| {
+            self.evidence.update(Kind::Command, &name, |record| {
+                let status = &mut record["status"];
                 status["endTime"] = json!(Timestamp::now().to_string());
                 status["exitCode"] = json!(exit);
                 status["output"] = json!(output);
