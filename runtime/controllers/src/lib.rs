@@ -12,6 +12,7 @@
 
 mod cache;
 mod condition;
+mod daemon_set;
 mod deployment;
 mod endpoints;
 mod error;
@@ -20,7 +21,9 @@ mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod owner;
+mod placement;
 mod pod;
+mod pod_control;
 mod pod_gc;
 mod queue;
 mod recorder;
@@ -28,10 +31,13 @@ mod replica_set;
 mod service_account;
 mod shared;
 mod taint_eviction;
+mod template;
 
 use std::sync::Arc;
 
 use drydock_primitives::clock::SharedClock;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +53,9 @@ pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock
     let shared = Shared::new(Arc::new(clients), clock, cancel);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(deployment::run(shared.controller("deployment-controller")));
-    tasks.spawn(replica_set::run(shared.controller("replicaset-controller")));
+    tasks.spawn(replica_set::run::<ReplicaSet>(shared.controller("replicaset-controller")));
+    tasks.spawn(replica_set::run::<ReplicationController>(shared.controller("replication-controller")));
+    tasks.spawn(daemon_set::run(shared.controller("daemonset-controller")));
     tasks.spawn(endpoints::run_endpoints(shared.controller("endpoint-controller")));
     tasks.spawn(endpoints::run_slices(shared.controller("endpointslice-controller")));
     tasks.spawn(endpoints::run_mirror(shared.controller("endpointslicemirroring-controller")));

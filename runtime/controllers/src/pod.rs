@@ -1,5 +1,6 @@
 //! What controllers ask of a Pod.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use drydock_primitives::clock::after;
@@ -53,6 +54,12 @@ pub(crate) fn available_at(pod: &Pod, min_ready_seconds: i32) -> Option<Timestam
 /// Whether the Pod counts as available.
 pub(crate) fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
     available_at(pod, min_ready_seconds).is_some_and(|time| time <= now)
+}
+
+/// How long until the next ready Pod becomes available.
+pub(crate) fn next_available(pods: &[Arc<Pod>], min_ready_seconds: i32, now: Timestamp) -> Option<Duration> {
+    let times = pods.iter().filter_map(|pod| available_at(pod, min_ready_seconds)).filter(|time| *time > now);
+    times.min().and_then(|time| Duration::try_from(time.duration_since(now)).ok())
 }
 
 /// The node it is bound to; empty when none.

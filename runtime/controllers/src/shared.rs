@@ -1,10 +1,13 @@
 //! What all controllers share: one cache per kind.
 
 use drydock_primitives::clock::SharedClock;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::task::JoinSet;
@@ -22,7 +25,10 @@ pub(crate) const MANAGER: &str = "kube-controller-manager";
 pub(crate) struct Caches {
     pub(crate) pods: Cache<Pod>,
     pub(crate) replica_sets: Cache<ReplicaSet>,
+    pub(crate) replication_controllers: Cache<ReplicationController>,
     pub(crate) deployments: Cache<Deployment>,
+    pub(crate) daemon_sets: Cache<DaemonSet>,
+    pub(crate) revisions: Cache<ControllerRevision>,
     pub(crate) services: Cache<Service>,
     pub(crate) endpoints: Cache<Endpoints>,
     pub(crate) slices: Cache<EndpointSlice>,
@@ -30,6 +36,9 @@ pub(crate) struct Caches {
     pub(crate) leases: Cache<Lease>,
     pub(crate) namespaces: Cache<Namespace>,
     pub(crate) service_accounts: Cache<ServiceAccount>,
+    pub(crate) volumes: Cache<PersistentVolume>,
+    pub(crate) claims: Cache<PersistentVolumeClaim>,
+    pub(crate) classes: Cache<StorageClass>,
     /// Only `kube-root-ca.crt` of each namespace.
     pub(crate) root_cas: Cache<ConfigMap>,
 }
@@ -57,7 +66,10 @@ impl Shared {
         let caches = Caches {
             pods: Cache::new(),
             replica_sets: Cache::new(),
+            replication_controllers: Cache::new(),
             deployments: Cache::new(),
+            daemon_sets: Cache::new(),
+            revisions: Cache::new(),
             services: Cache::new(),
             endpoints: Cache::new(),
             slices: Cache::new(),
@@ -65,6 +77,9 @@ impl Shared {
             leases: Cache::new(),
             namespaces: Cache::new(),
             service_accounts: Cache::new(),
+            volumes: Cache::new(),
+            claims: Cache::new(),
+            classes: Cache::new(),
             root_cas: Cache::new(),
         };
         Self { clients, caches, clock, cancel }
@@ -89,7 +104,10 @@ impl Shared {
         follow! {
             pods: all(),
             replica_sets: all(),
+            replication_controllers: all(),
             deployments: all(),
+            daemon_sets: all(),
+            revisions: all(),
             services: all(),
             endpoints: all(),
             slices: all(),
@@ -97,6 +115,9 @@ impl Shared {
             leases: all(),
             namespaces: all(),
             service_accounts: all(),
+            volumes: all(),
+            claims: all(),
+            classes: all(),
             root_cas: all().fields("metadata.name=kube-root-ca.crt"),
         }
     }

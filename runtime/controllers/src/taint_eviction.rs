@@ -13,6 +13,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
+use crate::placement;
 use crate::cache::{Change, Key};
 use crate::condition::TRUE;
 use crate::error::{Result, ignore_not_found};
@@ -87,22 +88,10 @@ fn leaves_at<'a>(taints: impl Iterator<Item = &'a Taint>, tolerations: &[Tolerat
 }
 
 fn leaves_for(taint: &Taint, tolerations: &[Toleration], now: Timestamp) -> Option<Timestamp> {
-    let Some(toleration) = tolerations.iter().find(|toleration| tolerates(toleration, taint)) else { return Some(Timestamp::MIN) };
+    let Some(toleration) = tolerations.iter().find(|toleration| placement::tolerates(toleration, taint)) else { return Some(Timestamp::MIN) };
     let seconds = toleration.toleration_seconds?;
     let since = taint.time_added.as_ref().map_or(now, |time| time.0);
     Some(after(since, Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
-}
-
-// upstream: component-helpers/scheduling/corev1/helpers.go Toleration.ToleratesTaint
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let fits = |own: &Option<String>, other: &str| own.as_deref().is_none_or(|own| own.is_empty() || own == other);
-    if !fits(&toleration.effect, &taint.effect) || !fits(&toleration.key, &taint.key) {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or_default() {
-        "" | "Equal" => toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default(),
-        operator => operator == "Exists",
-    }
 }
 
 async fn evict(controller: &Controller, pod: &Pod) -> Result<()> {

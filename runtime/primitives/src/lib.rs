@@ -11,6 +11,7 @@ pub mod clock;
 pub mod ids;
 pub mod int_or_string;
 pub mod names;
+pub mod placement;
 pub mod quantity;
 pub mod release;
 pub mod selector;

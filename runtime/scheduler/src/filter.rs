@@ -3,6 +3,7 @@
 //! The checks run in upstream's order, and the first that objects names its reasons.
 // upstream: pkg/scheduler/framework/plugins/{nodeunschedulable,nodename,tainttoleration,nodeaffinity,nodeports,noderesources}
 
+use drydock_primitives::placement;
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Taint, Toleration};
 
 use crate::pod_info::PodInfo;
@@ -55,18 +56,11 @@ fn keeps_away(taint: &Taint, tolerations: &[Toleration]) -> bool {
 }
 
 /// Whether a toleration speaks of a taint.
-// upstream: component-helpers/scheduling/corev1/helpers.go Toleration.ToleratesTaint
 pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
-    if !effect.is_empty() && effect != taint.effect || !key.is_empty() && key != taint.key {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or_default() {
-        "" | "Equal" => text(&toleration.value) == text(&taint.value),
-        "Exists" => true,
-        _ => false,
-    }
+    let text = |text: &'_ Option<String>| text.clone().unwrap_or_default();
+    let (key, operator, value, effect) = (text(&toleration.key), text(&toleration.operator), text(&toleration.value), text(&toleration.effect));
+    let taint = placement::Taint { key: &taint.key, value: taint.value.as_deref().unwrap_or_default(), effect: &taint.effect };
+    placement::Toleration { key: &key, operator: &operator, value: &value, effect: &effect }.tolerates(taint)
 }
 
 /// Node selector and required node affinity.
@@ -79,30 +73,12 @@ pub(crate) fn matches_node(pod: &PodInfo, node: &NodeInfo) -> bool {
 }
 
 /// Whether a node fulfils a term; an empty term is fulfilled by none.
-// upstream: component-helpers/scheduling/corev1/nodeaffinity/nodeaffinity.go
 pub(crate) fn matches_term(term: &NodeSelectorTerm, node: &NodeInfo) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    if expressions.is_empty() && fields.is_empty() {
-        return false;
-    }
-    let field = |requirement: &NodeSelectorRequirement| requirement.key == "metadata.name" && fulfils(requirement, Some(node.name()));
-    expressions.iter().all(|requirement| fulfils(requirement, node.label(&requirement.key))) && fields.iter().all(field)
+    placement::matches_term(requirements(term.match_expressions.as_ref()), requirements(term.match_fields.as_ref()), node.name(), |key| node.label(key))
 }
 
-fn fulfils(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = value.is_some_and(|value| values.iter().any(|one| one == value));
-    let numbers = || Some((value?.parse::<i64>().ok()?, values.first()?.parse::<i64>().ok()?));
-    match requirement.operator.as_str() {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => numbers().is_some_and(|(own, bound)| own > bound),
-        "Lt" => numbers().is_some_and(|(own, bound)| own < bound),
-        _ => false,
-    }
+fn requirements(list: Option<&Vec<NodeSelectorRequirement>>) -> impl Iterator<Item = placement::Requirement<'_>> {
+    list.into_iter().flatten().map(|one| placement::Requirement { key: &one.key, operator: &one.operator, values: one.values.as_deref().unwrap_or_default() })
 }
 
 /// Whether there is room.

@@ -1,15 +1,13 @@
 //! Versions: which ReplicaSet has the current template, and the revision numbers that `kubectl rollout history` shows.
 // upstream: pkg/controller/deployment/util/deployment_util.go, sync.go getNewReplicaSet
 
-use std::collections::BTreeMap;
-
 use drydock_primitives::names;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Rollout, Sets, desired, progress, scaling};
 use crate::condition::{FALSE, TRUE};
@@ -17,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::owner::{controller_of, controller_reference};
 use crate::recorder::Kind;
 use crate::shared::MANAGER;
+use crate::template;
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
-const HASH_LABEL: &str = "pod-template-hash";
 /// Annotations of a Deployment that its ReplicaSets do not take over.
 const NOT_COPIED: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -51,8 +49,8 @@ impl Rollout {
     /// Sorts the ReplicaSets into new and old, with revisions brought up to date.
     pub(super) async fn find(&mut self, mut sets: Vec<ReplicaSet>, create: Create) -> Result<Sets> {
         sets.sort_by_key(|set| (set.metadata.creation_timestamp.as_ref().map(|time| time.0), set.name_any()));
-        let wanted = comparable(&self.spec.template);
-        let position = sets.iter().position(|set| template(set).as_ref().map(comparable).as_ref() == Some(&wanted));
+        let wanted = template::comparable(&self.spec.template);
+        let position = sets.iter().position(|set| template_of(set).as_ref().map(template::comparable).as_ref() == Some(&wanted));
         let new = position.map(|position| sets.remove(position));
         let number = sets.iter().map(|set| revision(&set.metadata)).max().unwrap_or(0) + 1;
         let new = match (new, create) {
@@ -125,7 +123,7 @@ impl Rollout {
     async fn resolve_collision(&mut self, name: &str) -> Result<Option<ReplicaSet>> {
         let existing = self.sets_api().get(name).await?;
         let mine = controller_of(&existing.metadata).is_some_and(|owner| Some(&owner.uid) == self.object.metadata.uid.as_ref());
-        if mine && template(&existing).as_ref().map(comparable) == Some(comparable(&self.spec.template)) {
+        if mine && template_of(&existing).as_ref().map(template::comparable) == Some(template::comparable(&self.spec.template)) {
             return Ok(Some(existing));
         }
         let mut status = self.status();
@@ -135,11 +133,11 @@ impl Rollout {
     }
 
     fn blueprint(&self) -> ReplicaSet {
-        let hash = template_hash(&self.spec.template, self.status().collision_count);
+        let hash = template::hash(&self.spec.template, self.status().collision_count);
         let mut template = self.spec.template.clone();
-        template.metadata.get_or_insert_default().labels.get_or_insert_default().insert(HASH_LABEL.into(), hash.clone());
+        template.metadata.get_or_insert_default().labels.get_or_insert_default().insert(template::HASH_LABEL.into(), hash.clone());
         let mut selector = self.spec.selector.clone();
-        selector.match_labels.get_or_insert_default().insert(HASH_LABEL.into(), hash.clone());
+        selector.match_labels.get_or_insert_default().insert(template::HASH_LABEL.into(), hash.clone());
         // upstream: pkg/controller/deployment/sync.go generateReplicaSetName
         let mut base = self.name();
         base.truncate(names::DNS_SUBDOMAIN_MAX - hash.len() - 1);
@@ -217,40 +215,6 @@ fn params() -> PostParams {
     PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
 }
 
-fn template(set: &ReplicaSet) -> Option<PodTemplateSpec> {
+fn template_of(set: &ReplicaSet) -> Option<PodTemplateSpec> {
     set.spec.as_ref()?.template.clone()
-}
-
-/// The template as it is compared: without the hash and without fields that say nothing.
-// upstream: deployment_util.go EqualIgnoreHash
-fn comparable(template: &PodTemplateSpec) -> Value {
-    let mut template = template.clone();
-    if let Some(labels) = template.metadata.as_mut().and_then(|meta| meta.labels.as_mut()) {
-        labels.remove(HASH_LABEL);
-    }
-    let mut value = json!(template);
-    prune(&mut value);
-    value
-}
-
-fn prune(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.values_mut().for_each(prune);
-            fields.retain(|_, field| !matches!(field, Value::Null) && *field != json!({}) && *field != json!([]));
-        }
-        Value::Array(items) => items.iter_mut().for_each(prune),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// The hash in a ReplicaSet's name: FNV-1a of the template, written in the alphabet of generated names.
-// upstream: pkg/controller/controller_utils.go ComputeHash
-fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
-    let sorted: BTreeMap<&str, Value> = BTreeMap::from([("template", comparable(template)), ("collisions", json!(collisions))]);
-    let mut hash: u32 = 2_166_136_261;
-    for byte in json!(sorted).to_string().bytes() {
-        hash = (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
-    }
-    names::safe_encode(&hash.to_string())
 }

@@ -1,6 +1,7 @@
 //! The controllers and the scheduler against the real API server, all in this process.
 
 mod stage;
+mod workloads;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
