@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, execve, fchown, setsid};
 
@@ -57,6 +57,9 @@ pub(crate) enum Streams {
 pub(crate) fn become_container(birth: Birth<'_>, spec: &ContainerSpec, sandbox: Option<&Sandbox>, reporter: &Reporter) -> Result<Infallible, Error> {
     // 1. Limits first, so that all that follows is accounted for and a fork bomb has no head start.
     prepare(&birth, reporter)?;
+    if !spec.privileged {
+        unshare(CloneFlags::CLONE_NEWCGROUP).context(Step::Namespaces, || "see its own control group as the root")?;
+    }
     // 2. Host name, ipc and network of the Pod: sysfs and mqueue show the namespace they are mounted from.
     if let Some(sandbox) = sandbox {
         sandbox.enter()?;
@@ -78,7 +81,7 @@ pub(crate) fn become_exec(birth: Birth<'_>, container: BorrowedFd<'_>, reporter:
     prepare(&birth, reporter)?;
     // The pid namespace was joined by the parent (it takes effect on fork); these take effect at once. The mount namespace
     // brings its root directory along.
-    let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
     setns(container, namespaces).context(Step::Namespaces, || "join the container")?;
     become_program(birth, RootAccess::AsIs, reporter)
 }

@@ -457,7 +457,9 @@ fn the_kernel_is_hidden_unless_privileged(fence: &Fence) {
     let done = bench.run(&bench.shell(script));
     assert_eq!(done.stdout, "0\n0\n0\ncore fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ", "{done:?}");
     assert_eq!(done.stderr.matches("Read-only file system").count(), 2, "{done:?}");
-    let mut spec = bench.shell("echo 100 > /proc/sys/net/core/somaxconn && mount -t tmpfs t /tmp && echo mounted");
+    // Its own control group looks like the root of all, as on any node with version 2.
+    assert_eq!(bench.run(&bench.shell("grep -cv ':/$' /proc/self/cgroup")).stdout, "0\n");
+    let mut spec = bench.shell("echo 100 > /proc/sys/net/ipv4/ip_default_ttl && mount -t tmpfs t /tmp && echo mounted");
     spec.privileged = true;
     spec.process.capabilities = Capabilities::all();
     spec.process.seccomp = Seccomp::Unconfined;
