@@ -164,7 +164,10 @@ fn add_folder(tree: &mut Tree, folder: &Path, prefix: &str) -> Result<()> {
         let entry = entry?;
         let name = entry.file_name().into_string().map_err(|_| "file name is not UTF-8")?;
         let path = format!("{prefix}{name}");
-        if entry.file_type()?.is_dir() {
+        if entry.file_type()?.is_symlink() {
+            let target = fs::read_link(entry.path())?.into_os_string().into_string().map_err(|_| "link is not UTF-8")?;
+            tree.insert(path, Node::Link(target));
+        } else if entry.file_type()?.is_dir() {
             tree.insert(path.clone(), Node::Directory(directory_mode(&path)));
             add_folder(tree, &entry.path(), &format!("{path}/"))?;
         } else if name != KEEP {

@@ -65,6 +65,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "nano", editor::nano),
     ("/usr/bin", "nc", net::nc),
     ("/bin", "netstat", net::netstat),
+    ("/usr/sbin", "nginx", servers::nginx::nginx),
     ("/usr/bin", "nl", text::nl),
     ("/usr/bin", "nohup", process::nohup),
     ("/usr/bin", "nproc", environment::nproc),

@@ -5,11 +5,13 @@
 //!
 //! * [`files`]: static files, `hello-kiamol` and `httpd`.
 //! * [`whoami`], [`dotnet`], [`adminer`]: the applications, by the names their images start them with.
+//! * [`nginx`]: web server and caching proxy for the part of nginx's configuration the books use.
 //! * [`postgres`], [`sqlite`]: where applications keep things.
 
 pub(crate) mod adminer;
 pub(crate) mod dotnet;
 pub(crate) mod files;
+pub(crate) mod nginx;
 mod postgres;
 mod sqlite;
 pub(crate) mod whoami;

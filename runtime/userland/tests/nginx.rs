@@ -1,0 +1,169 @@
+//! nginx's stand-in as the storage chapters use it: a caching proxy in front of a slow site, and plain files.
+
+mod server;
+
+use std::fs;
+
+use server::{Server, free_port};
+
+/// The proxy's configuration of the book, with room for this test's ports and paths.
+fn proxy_configuration(port: u16, upstream: u16, cache: &str) -> String {
+    format!(
+        r#"worker_processes 1;
+error_log /var/log/nginx/error.log warn;
+pid {cache}.pid;
+events {{ worker_connections 1024; }}
+http {{
+  proxy_cache_path {cache} levels=1:2 keys_zone=STATIC:10m inactive=24h max_size=1g;
+  gzip on;
+  gzip_proxied any;
+  map $sent_http_content_type $expires {{
+    default off;
+    ~image/ 6M;
+  }}
+  server {{
+    listen {port} default_server;
+    listen [::]:{port} default_server;
+    location / {{
+      proxy_pass http://127.0.0.1:{upstream};
+      proxy_set_header Host $host;
+      proxy_cache STATIC;
+      proxy_cache_valid 200 1d;
+      proxy_cache_use_stale error timeout invalid_header updating http_500 http_502 http_503 http_504;
+      add_header X-Cache $upstream_cache_status;
+      add_header X-Host $hostname;
+    }}
+  }}
+}}
+"#
+    )
+}
+
+fn nginx(file: &str, text: &str, directory: &std::path::Path, port: u16) -> Server {
+    let path = directory.join(file);
+    fs::write(&path, text).unwrap();
+    Server::start(&["nginx", "-c", path.to_str().unwrap(), "-g", "daemon off;"], directory, port, &[])
+}
+
+#[test]
+fn a_cache_is_filled_once_and_shared() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("Pi.Web.dll"), "drydock-application pi\n").unwrap();
+    let upstream = Server::start(&["dotnet", "Pi.Web.dll", "-m", "web"], directory.path(), free_port(), &[]);
+    let cache = directory.path().join("cache");
+    let cache = cache.to_str().unwrap();
+    let (first, second) = (free_port(), free_port());
+    let mut one = nginx("one.conf", &proxy_configuration(first, upstream.port, cache), directory.path(), first);
+    let two = nginx("two.conf", &proxy_configuration(second, upstream.port, cache), directory.path(), second);
+    let state = |server: &Server, target: &str| {
+        let (status, text) = server.get(target);
+        let line = text.lines().find_map(|line| line.strip_prefix("X-Cache: ")).unwrap_or("").to_owned();
+        assert!(text.contains("X-Host: "), "{text}");
+        (status, line)
+    };
+    assert_eq!(state(&one, "/?dp=40"), (200, "MISS".to_owned()));
+    assert_eq!(state(&one, "/?dp=40"), (200, "HIT".to_owned()));
+    assert_eq!(state(&two, "/?dp=40"), (200, "HIT".to_owned()));
+    assert_eq!(state(&two, "/?dp=41"), (200, "MISS".to_owned()));
+    let line = one.log(1);
+    assert!(line.starts_with("127.0.0.1 - - [") && line.contains("] \"GET /?dp=40 HTTP/1.1\" 200 ") && line.ends_with(" \"-\" \"-\"\n"), "{line}");
+    // One hex digit, then two, then the sum of the key.
+    let below = |path: &std::path::Path| fs::read_dir(path).unwrap().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    let top = below(std::path::Path::new(cache));
+    assert!(!top.is_empty() && top.iter().all(|path| path.file_name().unwrap().len() == 1), "{top:?}");
+    // What is not cached has no state; what is gone upstream is still served from the cache.
+    assert!(!one.ask("POST", "/?dp=1", "").1.contains("X-Cache"));
+    upstream.end();
+    assert_eq!(state(&one, "/?dp=41"), (200, "HIT".to_owned()));
+    assert_eq!(one.get("/?dp=99").0, 502);
+    two.end();
+}
+
+#[test]
+fn configurations_are_refused_in_nginxs_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("nginx.conf");
+    let missing = directory.path().join("no/cache");
+    let http = |inner: &str| format!("events {{}}\nhttp {{\n{inner}\n}}\n");
+    let cases = [
+        (http("server { location / { proxy_pass http://no-such-host.invalid; } }"), "host not found in upstream \"no-such-host.invalid\" in PATH:3".to_owned()),
+        (http(&format!("proxy_cache_path {} levels=1:2 keys_zone=A:1m;", missing.display())), format!("mkdir() \"{}\" failed (2: No such file or directory)", missing.display())),
+        (http("servr { }"), "unknown directive \"servr\" in PATH:3".to_owned()),
+        (http("listen 80;"), "unknown directive \"listen\" in PATH:3".to_owned()),
+        ("http { }".to_owned(), "no \"events\" section in configuration".to_owned()),
+        (http("server { listen 80 }"), "unexpected \"}\" in PATH:3".to_owned()),
+        (http("server { gzip maybe; }"), "invalid value \"maybe\" in \"gzip\" directive, it must be \"on\" or \"off\" in PATH:3".to_owned()),
+        (http("server { location / { proxy_cache X; } }"), "\"proxy_cache\" zone \"X\" is unknown".to_owned()),
+        ("user nobody-of-this-name;".to_owned(), "getpwnam(\"nobody-of-this-name\") failed in PATH:1".to_owned()),
+    ];
+    for (text, wanted) in cases {
+        fs::write(&path, &text).unwrap();
+        let output = server::run(&["nginx", "-t", "-c", path.to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap().replace(path.to_str().unwrap(), "PATH");
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(said.starts_with(&format!("nginx: [emerg] {wanted}\n")) && said.ends_with("PATH test failed\n"), "{text}: {said}");
+    }
+    fs::write(&path, http("server { listen 8080; }")).unwrap();
+    assert!(server::run(&["nginx", "-t", "-c", path.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn files_locations_and_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("html");
+    fs::create_dir_all(root.join("sub")).unwrap();
+    for (name, text) in [("index.html", "front"), ("a.css", "style"), ("app.html", "the app"), ("gone.html", "sorry")] {
+        fs::write(root.join(name), text).unwrap();
+    }
+    let port = free_port();
+    let text = format!(
+        r#"pid {0}/pid; events {{}}
+http {{
+  types {{ text/html html; text/css css; }}
+  log_format short '$request_method $uri $status';
+  access_log /dev/stdout short;
+  server {{
+    listen {port};
+    root {0}/html;
+    add_header X-All yes;
+    error_page 404 /gone.html;
+    location = /exact {{ return 200 "just $uri for $arg_who\n"; }}
+    location /old/ {{ return 301 /new/; }}
+    location /app/ {{ try_files $uri $uri/ /app.html; }}
+    location ~* \.css$ {{ add_header X-Style yes; expires 1h; }}
+    location /down {{ return 503; }}
+  }}
+  server {{ listen {port}; server_name other.example; location / {{ return 204; }} }}
+}}
+"#,
+        directory.path().display()
+    );
+    let mut web = nginx("nginx.conf", &text, directory.path(), port);
+    let cases = [
+        ("/", 200, "front"),
+        ("/exact?who=me", 200, "just /exact for me\n"),
+        ("/old/x", 301, "Location: http://test/new/"),
+        ("/app/anything", 200, "the app"),
+        ("/a.css", 200, "X-Style: yes"),
+        ("/a.css", 200, "Cache-Control: max-age=3600"),
+        ("/a.css", 200, "Content-Type: text/css"),
+        ("/sub", 301, "Location: http://test/sub/"),
+        ("/sub/", 403, "403 Forbidden"),
+        ("/nothing", 404, "sorry"),
+        ("/down", 503, "503 Service Temporarily Unavailable"),
+        ("/", 200, "X-All: yes"),
+    ];
+    for (target, status, part) in cases {
+        let (got, text) = web.get(target);
+        assert!(got == status && text.contains(part), "{target}: {got} {text}");
+    }
+    assert_eq!(web.log(3), "GET / 200\nGET /exact 200\nGET /old/x 301\n");
+    // A new configuration is taken by SIGHUP, a wrong one is not.
+    fs::write(directory.path().join("nginx.conf"), text.replace("just", "now")).unwrap();
+    let path = directory.path().join("nginx.conf");
+    assert!(server::run(&["nginx", "-c", path.to_str().unwrap(), "-s", "reload"]).status.success());
+    while !web.get("/exact").1.contains("now /exact") {
+        std::thread::yield_now();
+    }
+    web.end();
+}
