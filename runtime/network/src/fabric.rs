@@ -92,14 +92,25 @@ impl Fabric {
         links.add_address(lan, address, LAN.prefix())
     }
 
-    /// Give an attached machine one more address on the LAN.
+    /// Give an attached machine one more address, of the LAN or beyond it.
     ///
     /// # Errors
     /// When the machine is not attached.
     pub fn add_address(&self, machine: &Netns, address: Ipv4Addr) -> Result<(), NetworkError> {
         let mut links = Rtnl::open(machine)?;
         let lan = links.set_up(LAN_LINK)?;
-        links.add_address(lan, address, LAN.prefix())
+        // An address of somewhere else brings no route to its neighbors.
+        links.add_address(lan, address, if LAN.contains(address) { LAN.prefix() } else { 32 })
+    }
+
+    /// Take an address of an attached machine away. Nothing when it has not got it.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn remove_address(&self, machine: &Netns, address: Ipv4Addr) -> Result<(), NetworkError> {
+        let mut links = Rtnl::open(machine)?;
+        let lan = links.set_up(LAN_LINK)?;
+        links.remove_address(lan, address, if LAN.contains(address) { LAN.prefix() } else { 32 })
     }
 
     /// Pull a machine's cable, without taking it away: packets are lost, as in a network failure.
@@ -135,13 +146,30 @@ pub fn set_pod_routes(machine: &Netns, nodes: &BTreeMap<Cidr, Ipv4Addr>) -> Resu
     let mut links = Rtnl::open(machine)?;
     let lan = links.set_up(LAN_LINK)?;
     for route in links.routes()? {
-        let stale = route.link == lan && route.via.is_some() && nodes.get(&route.to) != route.via.as_ref();
+        let to_pods = route.link == lan && route.via.is_some() && PODS.contains(route.to.network());
+        let stale = to_pods && nodes.get(&route.to) != route.via.as_ref();
         if stale {
             links.delete_route(route)?;
         }
     }
     for (&to, &via) in nodes {
         links.set_route(Route { to, link: lan, via: Some(via), source: None })?;
+    }
+    Ok(())
+}
+
+/// Route addresses beyond the LAN to the machine that plays the Internet.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn set_internet_routes(machine: &Netns, addresses: &[Ipv4Addr]) -> Result<(), NetworkError> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let mut links = Rtnl::open(machine)?;
+    let lan = links.set_up(LAN_LINK)?;
+    for address in addresses {
+        links.set_route(Route { to: Cidr::new(*address, 32), link: lan, via: Some(CONTROL_PLANE), source: None })?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -243,6 +244,17 @@ impl Rtnl {
             .attr(IFA_LOCAL, &address.octets())
             .attr(IFA_ADDRESS, &address.octets());
         tolerate(self.socket.request(message), libc::EEXIST).step(|| format!("add address {address}/{prefix} to link {link}"))
+    }
+
+    /// Take an address of a link away.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn remove_address(&mut self, link: u32, address: Ipv4Addr, prefix: u8) -> Result<(), NetworkError> {
+        let mut fixed = vec![AF_INET, prefix, 0, 0];
+        fixed.extend_from_slice(&link.to_ne_bytes());
+        let message = Message::new(RTM_DELADDR, 0).put(&fixed).attr(IFA_LOCAL, &address.octets()).attr(IFA_ADDRESS, &address.octets());
+        tolerate(self.socket.request(message), libc::EADDRNOTAVAIL).step(|| format!("take address {address}/{prefix} from link {link}"))
     }
 
     /// The IPv4 addresses of a link.

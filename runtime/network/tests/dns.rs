@@ -26,10 +26,12 @@ fn records() -> Records {
             (named("db"), db),
             (named("lonely"), ServiceRecord::Headless { endpoints: vec![] }),
             (named("shop"), external("shop.example")),
+            (named("far"), external("raw.example")),
             (named("alias"), external("web.default.svc.cluster.local")),
             (named("loop"), external("loop.default.svc.cluster.local")),
         ]),
         hosts: BTreeMap::from([("shop.example".to_owned(), vec![Ipv4Addr::new(172, 30, 0, 2)])]),
+        aliases: BTreeMap::from([("raw.example".to_owned(), "shop.example".to_owned())]),
     }
 }
 
@@ -77,6 +79,13 @@ fn names_and_what_they_stand_for() {
         ("web.default.svc.cluster.local.", AAAA, empty.clone()),
         ("_http._tcp.web.default.svc.cluster.local.", SRV, "ok aa | SRV 80 web.default.svc.cluster.local. |  | web.default.svc.cluster.local. A 10.96.0.80".into()),
         ("_http._udp.web.default.svc.cluster.local.", SRV, nothing.clone()),
+        ("raw.example.", A, "ok | raw.example. CNAME shop.example., shop.example. A 172.30.0.2 |  | ".into()),
+        ("raw.example.", AAAA, "ok | raw.example. CNAME shop.example. |  | ".into()),
+        (
+            "far.default.svc.cluster.local.",
+            A,
+            "ok aa | far.default.svc.cluster.local. CNAME raw.example., raw.example. CNAME shop.example., shop.example. A 172.30.0.2 |  | ".into(),
+        ),
         ("x.web.default.svc.cluster.local.", A, nothing.clone()),
         ("db.default.svc.cluster.local.", A, "ok aa | db.default.svc.cluster.local. A 10.244.1.5, db.default.svc.cluster.local. A 10.244.1.6 |  | ".into()),
         (db0, A, format!("ok aa | {db0} A 10.244.1.5 |  | ")),

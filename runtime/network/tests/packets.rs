@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use drydock_network::dns::{Authority, Records, Server, ServiceRecord};
-use drydock_network::fabric::{CONTROL_PLANE, DNS_SERVICE, Fabric, SERVICES, WORKSTATION, node_address, pod_range, set_pod_routes};
+use drydock_network::fabric::{CONTROL_PLANE, DNS_SERVICE, Fabric, SERVICES, WORKSTATION, node_address, pod_range, set_internet_routes, set_pod_routes};
 use drydock_network::node::{NodeNetwork, PodAttachment};
 use drydock_network::services::{Endpoint, Protocol, Service, ServiceKey, ServicePort, Services, TrafficPolicy};
 use drydock_network::{NetworkError, Netns};
@@ -295,6 +295,68 @@ fn a_client_stays_with_its_endpoint_when_the_service_says_so() {
         assert_eq!(ask(&client.netns, WEB, 80), Ok(format!("{} hears {}", b.address, client.address)));
         services.apply(&key(), &web(&[&a], 1)).unwrap();
         assert_eq!(ask(&client.netns, WEB, 80), Ok(format!("{} hears {}", a.address, client.address)));
+    });
+}
+
+#[test]
+fn a_udp_client_that_goes_on_sending_follows_a_change_of_endpoints() {
+    isolated("a_udp_client_that_goes_on_sending_follows_a_change_of_endpoints", || {
+        let world = World::new();
+        let (a, b, client) = (world.pod(1, 2), world.pod(2, 2), world.pod(1, 9));
+        for pod in [&a, &b] {
+            let (socket, name) = (pod.netns.bind_udp(Ipv4Addr::UNSPECIFIED, 8080).unwrap(), pod.address.to_string());
+            thread::spawn(move || {
+                let mut buffer = [0; 16];
+                while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+                    socket.send_to(name.as_bytes(), from).unwrap();
+                }
+            });
+        }
+        let mut services = world.services(1);
+        let udp = |pods: &[&Pod]| {
+            let mut service = web(pods, 1);
+            service.ports[0].protocol = Protocol::Udp;
+            service
+        };
+        // One socket, one source port: to the kernel it is one connection for as long as it sends.
+        let socket = client.netns.bind_udp(Ipv4Addr::UNSPECIFIED, 0).unwrap();
+        socket.connect((WEB, 80)).unwrap();
+        let ask = |patience: Duration| {
+            socket.set_read_timeout(Some(patience)).unwrap();
+            let mut buffer = [0; 64];
+            // What an earlier, unanswered question was refused with is reported by the next call.
+            let sent = socket.send(b"who").and_then(|_| socket.recv(&mut buffer));
+            sent.map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned()).map_err(|error| error.kind())
+        };
+        services.apply(&key(), &udp(&[&a])).unwrap();
+        assert_eq!(ask(PATIENCE), Ok(a.address.to_string()));
+        services.apply(&key(), &udp(&[&b])).unwrap();
+        assert_eq!(ask(PATIENCE), Ok(b.address.to_string()), "moved");
+        services.apply(&key(), &udp(&[])).unwrap();
+        assert_eq!(ask(PATIENCE), Err(ErrorKind::ConnectionRefused), "nobody serves");
+        services.replace_all(BTreeMap::from([(key(), udp(&[&a]))])).unwrap();
+        assert_eq!(ask(PATIENCE), Ok(a.address.to_string()), "somebody serves again");
+        services.remove(&key()).unwrap();
+        assert!(ask(SILENCE).is_err(), "the Service is gone");
+    });
+}
+
+#[test]
+fn the_internet_of_the_lab_is_reached_and_nothing_beyond_it() {
+    isolated("the_internet_of_the_lab_is_reached_and_nothing_beyond_it", || {
+        let world = World::new();
+        let pod = world.pod(1, 2);
+        let public = Ipv4Addr::new(151, 101, 0, 133);
+        world.fabric.add_address(&world.control_plane, public).unwrap();
+        echo(world.control_plane.listen_tcp(public, 80).unwrap(), "internet".to_owned());
+        for machine in [world.nodes[0].netns(), &world.workstation] {
+            set_internet_routes(machine, &[public]).unwrap();
+        }
+        // A change of nodes leaves those routes alone.
+        world.nodes[0].set_peers(&BTreeMap::new()).unwrap();
+        assert_eq!(ask(&pod.netns, public, 80), Ok(format!("internet hears {}", pod.address)));
+        assert_eq!(ask(&world.workstation, public, 80), Ok(format!("internet hears {WORKSTATION}")));
+        assert_eq!(ask(&pod.netns, Ipv4Addr::new(151, 101, 0, 134), 80), Err(ErrorKind::NetworkUnreachable));
     });
 }
 

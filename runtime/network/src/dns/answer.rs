@@ -208,6 +208,9 @@ impl Responder<'_> {
         if let Some(reversed) = name.strip_suffix(".in-addr.arpa") {
             return self.find_pointer(reversed);
         }
+        if let Some(target) = self.records.aliases.get(name) {
+            return Found::Alias(target.clone());
+        }
         match self.records.hosts.get(name) {
             Some(addresses) => Found::Addresses(addresses.clone()),
             None => Found::Nothing,

@@ -27,6 +27,8 @@ pub struct Records {
     pub services: BTreeMap<(String, String), ServiceRecord>,
     /// Names outside of the cluster that the lab answers for, lower case, without the dot at the end.
     pub hosts: BTreeMap<String, Vec<Ipv4Addr>>,
+    /// Names outside of the cluster that stand for another name, spelled likewise.
+    pub aliases: BTreeMap<String, String>,
 }
 
 /// One Service.

@@ -7,6 +7,7 @@
 //!
 //! The rules follow upstream's nftables proxy. upstream: pkg/proxy/nftables/proxier.go
 
+mod conntrack;
 mod nft;
 mod plan;
 mod table;
@@ -14,6 +15,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use self::conntrack::{Leads, leads};
 use self::nft::{SetKind, Verdict};
 use self::plan::{BASE_CHAINS, BASE_SETS, NODE_IPS, Plan, base_rules, plan};
 pub use self::table::{Endpoint, Protocol, Service, ServiceKey, ServicePort, TrafficPolicy};
@@ -75,7 +77,10 @@ impl Services {
         let old = self.applied.get(key).map(|(_, plan)| plan.clone()).unwrap_or_default();
         let steps = self.difference(&old, &new);
         self.send(steps)?;
+        let mut leads = self.without_leads(key);
+        leads.extend(conntrack::leads(service, &self.node_ips));
         self.applied.insert(key.clone(), (service.clone(), new));
+        self.forget(&leads);
         Ok(())
     }
 
@@ -88,8 +93,25 @@ impl Services {
         let old = old.clone();
         let steps = self.difference(&old, &Plan::default());
         self.send(steps)?;
+        let leads = self.without_leads(key);
         self.applied.remove(key);
+        self.forget(&leads);
         Ok(())
+    }
+
+    /// The places of a Service as they are now, leading nowhere.
+    fn without_leads(&self, key: &ServiceKey) -> Leads {
+        let applied = self.applied.get(key).map(|(service, _)| leads(service, &self.node_ips)).unwrap_or_default();
+        applied.into_keys().map(|place| (place, BTreeSet::new())).collect()
+    }
+
+    /// The rules are in place whatever becomes of what the kernel remembers, so a failure is told and no more.
+    fn forget(&mut self, leads: &Leads) {
+        match conntrack::forget(&mut self.socket, leads) {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "forgot UDP connections to endpoints that are gone"),
+            Err(error) => tracing::warn!(%error, "cannot forget UDP connections; clients that go on sending may miss a change of endpoints"),
+        }
     }
 
     /// Make the table be exactly these Services. The first time this replaces whatever an earlier run left, in one
@@ -104,6 +126,7 @@ impl Services {
             self.remove(&key)?;
         }
         let mut pending = Vec::new();
+        let mut leads = Leads::new();
         for (key, service) in services {
             if self.applied.get(&key).is_some_and(|(applied, _)| *applied == service) {
                 continue;
@@ -116,6 +139,8 @@ impl Services {
                 pending.clear();
             }
             steps.extend(more);
+            leads.extend(self.without_leads(&key));
+            leads.extend(conntrack::leads(&service, &self.node_ips));
             // Counted as applied at once, so that the next Service sees which keys are taken.
             self.applied.insert(key.clone(), (service, new));
             pending.push(key);
@@ -129,6 +154,7 @@ impl Services {
             }
             return Err(error);
         }
+        self.forget(&leads);
         Ok(())
     }
 
