@@ -1,5 +1,6 @@
 //! Repository chores: `cargo xtask tidy | ci | proof NAME`.
 
+mod guest;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | ci | proof flakes [ROUNDS]";
+const USAGE: &str = "usage: cargo xtask tidy | ci | proof flakes [ROUNDS] | proof guest [BINARY]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
         ["tidy"] => run_tidy(),
         ["ci"] => run(Command::new(root().join("tests/run"))),
         ["proof", "flakes", rest @ ..] => flakes(rest.first().copied().unwrap_or("20")),
+        ["proof", "guest", rest @ ..] => guest::prove(&rest.first().map_or_else(release, PathBuf::from)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -32,6 +34,12 @@ fn main() -> ExitCode {
 /// The repository's top directory.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+}
+
+/// The release binary `cargo build --release` leaves.
+fn release() -> PathBuf {
+    let built = root().join("target").join(format!("{}-unknown-linux-gnu", std::env::consts::ARCH)).join("release/drydock");
+    if built.exists() { built } else { root().join("target/release/drydock") }
 }
 
 fn run_tidy() -> Result<()> {
