@@ -2,6 +2,7 @@
 
 mod measure;
 pub(super) mod runtimes;
+mod workloads;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -61,9 +62,12 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<ExitCode> {
     let (running, _) = cluster::start(&state, Some(0), cluster::settings(NODES))?;
     figures.extend(cluster::wait_for(async {
         let client = page_client(&running.directory).await?;
-        measure::all(&client, runs, directory.path()).await
+        let mut figures = measure::all(&client, runs, directory.path()).await?;
+        figures.extend(workloads::all(&client, runs).await?);
+        anyhow::Ok(figures)
     })?);
     drop(running);
+    figures.push(workloads::unpack(directory.path(), runs.min(5))?);
     figures.extend(runtimes::compare(directory.path(), runs)?);
     drydock_cluster::spawn::remove::directory(directory.path())?;
     print(&figures, args.output)?;

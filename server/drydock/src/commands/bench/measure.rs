@@ -70,7 +70,7 @@ async fn pods(client: &kube::Client, runs: usize) -> anyhow::Result<Figure> {
     Ok(Figure::of_times("create deployment to Pod Ready", times, "150 ms"))
 }
 
-fn is_ready(pod: &Pod) -> bool {
+pub(super) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.is_some_and(|conditions| conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
 }
