@@ -3,9 +3,11 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use drydock_api::registry::{Resource, Subresource};
 use drydock_api::status::Status;
 use drydock_primitives::ids;
+use drydock_store::Writing;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, header};
@@ -213,6 +215,26 @@ async fn resource(call: &Call, row: &Arc<Resource>, request: Request<Body>) -> R
     sub(call, row, subresource, request).await
 }
 
+/// The body of a write, and the right to commit: while a restore holds the writes, new ones wait here.
+struct Begun {
+    body: Bytes,
+    _writing: Writing,
+}
+
+impl std::ops::Deref for Begun {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+async fn begin(call: &Call, request: Request<Body>) -> Result<Begun, Status> {
+    // The body first: a client that sends slowly must not keep a restore waiting.
+    let body = read_body(request).await?;
+    Ok(Begun { body, _writing: call.server.config().store.writing().await })
+}
+
 async fn whole(call: &Call, row: &Arc<Resource>, request: Request<Body>) -> Result<Response<Body>, Status> {
     let verb = call.info.verb.as_str();
     if !row.has_verb(verb) {
@@ -223,17 +245,17 @@ async fn whole(call: &Call, row: &Arc<Resource>, request: Request<Body>) -> Resu
         "list" => read::list(call, row),
         "watch" => watch::watch(call, row),
         "create" => {
-            let body = read_body(request).await?;
+            let body = begin(call, request).await?;
             match (row.is_stored(), row.plural.as_str()) {
                 (true, _) => write::create(call, row, &body)?.respond(call, row),
                 (false, "bindings") => subresources::bind(call, &body),
                 (false, _) => reviews::review(call, row, &body),
             }
         }
-        "update" => write::update(call, row, None, &read_body(request).await?)?.respond(call, row),
-        "patch" => write::patch(call, row, None, &read_body(request).await?)?.respond(call, row),
-        "delete" => remove::delete(call, row, &read_body(request).await?),
-        "deletecollection" => remove::delete_collection(call, row, &read_body(request).await?),
+        "update" => write::update(call, row, None, &*begin(call, request).await?)?.respond(call, row),
+        "patch" => write::patch(call, row, None, &*begin(call, request).await?)?.respond(call, row),
+        "delete" => remove::delete(call, row, &*begin(call, request).await?),
+        "deletecollection" => remove::delete_collection(call, row, &*begin(call, request).await?),
         _ => Err(Status::method_not_supported(row, verb)),
     }
 }
@@ -246,16 +268,16 @@ async fn sub(call: &Call, row: &Arc<Resource>, subresource: Subresource, request
         (Subresource::Attach, &(Method::GET | Method::POST)) => streams::exec::exec(call, request, StreamVerb::Attach).await,
         (Subresource::PortForward, &(Method::GET | Method::POST)) => streams::portforward::portforward(call, request).await,
         (Subresource::Proxy, _) => streams::proxy::proxy(call, request).await,
-        (Subresource::Scale, &(Method::GET | Method::PUT | Method::PATCH)) => subresources::scale(call, row, &read_body(request).await?),
-        (Subresource::Binding, &Method::POST) => subresources::bind(call, &read_body(request).await?),
-        (Subresource::Eviction, &Method::POST) => subresources::evict(call, row, &read_body(request).await?),
+        (Subresource::Scale, &(Method::GET | Method::PUT | Method::PATCH)) => subresources::scale(call, row, &*begin(call, request).await?),
+        (Subresource::Binding, &Method::POST) => subresources::bind(call, &*begin(call, request).await?),
+        (Subresource::Eviction, &Method::POST) => subresources::evict(call, row, &*begin(call, request).await?),
         (Subresource::Token, &Method::POST) => subresources::token(call, row, &read_body(request).await?),
         (Subresource::Status | Subresource::EphemeralContainers, &Method::GET) => read::get(call, row),
         (Subresource::Status | Subresource::EphemeralContainers | Subresource::Finalize, &Method::PUT) => {
-            write::update(call, row, Some(subresource), &read_body(request).await?)?.respond(call, row)
+            write::update(call, row, Some(subresource), &*begin(call, request).await?)?.respond(call, row)
         }
         (Subresource::Status | Subresource::EphemeralContainers, &Method::PATCH) => {
-            write::patch(call, row, Some(subresource), &read_body(request).await?)?.respond(call, row)
+            write::patch(call, row, Some(subresource), &*begin(call, request).await?)?.respond(call, row)
         }
         _ => Err(refused()),
     }

@@ -64,6 +64,13 @@ impl Backoff {
         self.entry = None;
     }
 
+    /// All of it happened this much earlier.
+    pub(super) fn age(&mut self, by: Duration) {
+        if let Some(entry) = &mut self.entry {
+            entry.updated -= by;
+        }
+    }
+
     fn expired(&self, entry: &Entry, event: Timestamp) -> bool {
         let limit = SignedDuration::try_from(self.max * 2).unwrap_or(SignedDuration::MAX);
         event.duration_since(entry.updated) > limit

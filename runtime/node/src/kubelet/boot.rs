@@ -101,6 +101,7 @@ fn shared(config: KubeletConfig, init: Client, client: kube::Client) -> Result<N
         services,
         workers: Mutex::default(),
         execs: Mutex::default(),
+        halted: Mutex::default(),
         changed: Notify::new(),
         config,
     })
@@ -210,6 +211,7 @@ async fn follow_pods(node: &Arc<Node>) {
             ApiEvent::Apply(pod) => seen(node, pod, &mut known),
             ApiEvent::Delete(pod) => {
                 known.retain(|_, known| known != uid(&pod));
+                lock(&node.halted).remove(uid(&pod));
                 node.tell(uid(&pod), Message::Gone);
             }
         }
@@ -222,8 +224,16 @@ fn seen(node: &Arc<Node>, pod: Pod, known: &mut HashMap<(String, String), String
     if let Some(old) = known.insert(key, uid.clone()).filter(|old| *old != uid) {
         node.tell(&old, Message::Gone);
     }
-    let worker = lock(&node.workers).get(&uid).cloned();
     let pod = Arc::new(pod);
+    if node.counts(&uid, &pod) {
+        start_worker(node, pod);
+    }
+}
+
+/// Hand a Pod to its worker; start one if there is none.
+pub(super) fn start_worker(node: &Arc<Node>, pod: Arc<Pod>) {
+    let uid = uid(&pod).to_owned();
+    let worker = lock(&node.workers).get(&uid).cloned();
     if let Some(worker) = worker {
         if worker.send(Message::Pod(pod)).is_err() {
             tracing::debug!(uid, "the worker of this Pod has ended");

@@ -9,7 +9,7 @@ use drydock_container::ProcessSpec;
 use drydock_container::stdio::Stdio;
 use drydock_network::ipam::Ipam;
 use drydock_network::node::NodeNetwork;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use nix::sys::signal::Signal;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -41,9 +41,25 @@ pub(crate) struct Node {
     /// All Services, once listed.
     pub(crate) services: watch::Receiver<Option<Vec<Service>>>,
     pub(super) workers: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
+    /// Pods a restore has stopped, by uid.
+    pub(super) halted: Mutex<HashMap<String, Halted>>,
     /// Rung when the Node object has something new to say.
     pub(super) changed: Notify,
     pub(super) execs: Mutex<HashMap<String, oneshot::Sender<Exit>>>,
+}
+
+/// A Pod that a restore has stopped: its objects do not count for now.
+#[derive(Default)]
+pub(super) struct Halted {
+    /// Objects of this revision and later do.
+    from: Option<u64>,
+    /// The newest object meanwhile.
+    newest: Option<Arc<Pod>>,
+}
+
+/// The revision of an object.
+fn revision(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// The Pods' network.
@@ -86,6 +102,45 @@ impl Node {
             && worker.send(message).is_err()
         {
             tracing::debug!(uid, "the worker of this Pod has ended");
+        }
+    }
+
+    /// From now on the objects of this Pod do not count.
+    pub(super) fn hold(&self, uid: &str) {
+        lock(&self.halted).insert(uid.to_owned(), Halted::default());
+    }
+
+    /// The object by which a halted Pod was known.
+    pub(super) fn held(&self, uid: &str, pod: Arc<Pod>) {
+        if let Some(halted) = lock(&self.halted).get_mut(uid) {
+            halted.newest.get_or_insert(pod);
+        }
+    }
+
+    /// Objects from this revision on count again; returns the one that does already.
+    pub(super) fn release(&self, uid: &str, from: u64) -> Option<Arc<Pod>> {
+        let mut table = lock(&self.halted);
+        let halted = table.get_mut(uid).filter(|halted| halted.from.is_none())?;
+        halted.from = Some(from);
+        let pod = halted.newest.take().filter(|pod| revision(pod) >= from)?;
+        table.remove(uid);
+        Some(pod)
+    }
+
+    /// Whether an object that was seen counts; one of a halted Pod is kept for later.
+    pub(super) fn counts(&self, uid: &str, pod: &Arc<Pod>) -> bool {
+        let mut table = lock(&self.halted);
+        let Some(halted) = table.get_mut(uid) else { return true };
+        match halted.from {
+            Some(from) if revision(pod) >= from => {
+                table.remove(uid);
+                true
+            }
+            Some(_) => false,
+            None => {
+                halted.newest = Some(Arc::clone(pod));
+                false
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the kubelet knows about one Pod: the observed half of every decision. Plain data.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -194,6 +195,28 @@ impl PodState {
     /// The same, to be changed.
     pub(super) fn slot_mut(&mut self, name: &str) -> &mut Slot {
         self.slots.entry(name.to_owned()).or_default()
+    }
+
+    /// All that happened happened this much earlier, so that what waits for time to pass waits less.
+    pub(super) fn age(&mut self, by: Duration) {
+        self.start_time.iter_mut().for_each(|time| *time -= by);
+        for step in [&mut self.volumes, &mut self.network] {
+            if let Step::Retry(at) = step {
+                *at -= by;
+            }
+        }
+        for slot in self.slots.values_mut() {
+            for attempt in [&mut slot.current, &mut slot.previous].into_iter().flatten() {
+                attempt.created -= by;
+                attempt.started.iter_mut().chain(attempt.exit.iter_mut().map(|ended| &mut ended.at)).for_each(|time| *time -= by);
+            }
+            if let ImageState::Failed { retry: Some(at) } = &mut slot.image {
+                *at -= by;
+            }
+            slot.retry.iter_mut().for_each(|time| *time -= by);
+            slot.backoff.age(by);
+            slot.pull_backoff.age(by);
+        }
     }
 
     /// Whether an instance belongs to the present sandbox, or to the last one when the Pod has ended.

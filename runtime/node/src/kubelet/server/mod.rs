@@ -11,6 +11,7 @@ mod exec;
 mod forward;
 mod log;
 mod log_options;
+mod rewind;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use k8s_openapi::api::core::v1::Pod;
@@ -77,6 +78,9 @@ fn router(node: Arc<Node>) -> Router {
         .route("/attach/{namespace}/{pod}/{container}", get(exec::attach))
         .route("/portForward/{namespace}/{pod}", get(forward::serve))
         .route("/drydock/containers", get(containers::serve))
+        .route("/drydock/pods/halt", post(rewind::halt))
+        .route("/drydock/pods/release", post(rewind::release))
+        .route("/drydock/age", post(rewind::age))
         .with_state(node)
 }
 

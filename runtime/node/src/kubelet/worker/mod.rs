@@ -21,7 +21,7 @@ use std::time::Duration;
 use drydock_image::{Image, PullError, Pulled};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::publish::Update;
@@ -40,6 +40,10 @@ pub(super) enum Message {
     Pod(Arc<Pod>),
     /// The object is gone from the API.
     Gone,
+    /// A restore takes the Pod away: stop at once, say nothing more, and answer with the object when all is gone.
+    Halt(oneshot::Sender<Arc<Pod>>),
+    /// What happened happened this much earlier.
+    Age(Duration),
     /// A container ended.
     Exited {
         /// Container id.
@@ -111,6 +115,7 @@ struct Worker {
     mount_backoff: super::backoff::Backoff,
     told_deadline: bool,
     finished: bool,
+    halted: Option<oneshot::Sender<Arc<Pod>>>,
 }
 
 /// Start the worker of a Pod and register it.
@@ -134,6 +139,7 @@ pub(super) fn spawn(node: &Arc<Node>, pod: Arc<Pod>, adopted: Adopted) {
         mount_backoff: super::backoff::Backoff::new(Duration::from_millis(500), Duration::from_secs(122)),
         told_deadline: false,
         finished: false,
+        halted: None,
     };
     worker.begin(&adopted.records);
     tokio::spawn(worker.run(receiver));
@@ -288,6 +294,8 @@ impl Worker {
                 }
             }
             Message::Gone => self.state.gone = true,
+            Message::Halt(done) => self.halt(done).await,
+            Message::Age(by) => self.age(by),
             Message::Exited { id } => self.exited(&id).await,
             Message::Removed { id } => self.removed(&id),
             Message::SandboxRemoved => self.sandbox_removed(),
@@ -449,6 +457,27 @@ impl Worker {
         }
     }
 
+    /// End without a word: what is committed next is another state of this Pod, or none.
+    async fn halt(&mut self, done: oneshot::Sender<Arc<Pod>>) {
+        self.finished = true;
+        self.halted = Some(done);
+        if let Some(publisher) = self.publisher.take() {
+            publisher.abort();
+        }
+        self.stops.clear();
+        let own = self.node.records.all().into_iter().filter(|record| record.uid == uid(&self.pod) && !record.is_sandbox() && record.exit.is_none());
+        let node = &self.node;
+        futures::future::join_all(own.map(|record| async move { node.stop(&record.id, Duration::ZERO).await })).await;
+    }
+
+    fn age(&mut self, by: Duration) {
+        self.state.age(by);
+        self.mount_backoff.age(by);
+        for condition in self.status.conditions.iter_mut().flatten() {
+            condition.last_transition_time.iter_mut().for_each(|time| time.0 -= by);
+        }
+    }
+
     async fn clean_up(&mut self) {
         self.probes.clear();
         self.hooks.clear();
@@ -470,6 +499,11 @@ impl Worker {
         }
         // Last: until then nobody else may start a worker for this Pod.
         lock(&self.node.workers).remove(&uid);
+        if let Some(halted) = self.halted.take()
+            && halted.send(Arc::clone(&self.pod)).is_err()
+        {
+            tracing::debug!(uid, "nobody waits for the end of this Pod");
+        }
     }
 
     /// `spec.containers{name}` and its like, for events.
