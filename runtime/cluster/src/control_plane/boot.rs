@@ -16,7 +16,7 @@ use drydock_apiserver::{ApiServer, Config};
 use drydock_image::Store as ImageStore;
 use drydock_network::Netns;
 use drydock_network::dns::{self, Server as DnsServer};
-use drydock_network::fabric::{self, CONTROL_PLANE, Fabric, KUBERNETES_SERVICE, WORKSTATION, node_address, pod_range};
+use drydock_network::fabric::{self, CONTROL_PLANE, Fabric, KUBERNETES_SERVICE, LAN, PODS, SERVICES, WORKSTATION, node_address, pod_range};
 use drydock_node::init::Client;
 use drydock_node::kubelet::API_SERVER_USER;
 use drydock_primitives::clock::SystemClock;
@@ -33,12 +33,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::audit::{LEARNER, Witness};
 use super::dial::LanDial;
+use super::disks::NodeDisks;
 use super::nodes::NodePlan;
 use super::snapshots::{PRISTINE, Snapshots};
-use super::{NodeHandle, Plant, Started, bootstrap, containers, zone};
+use super::{NodeHandle, Plant, Started, balancer, bootstrap, containers, zone};
 use crate::FULL_DISK;
 use crate::evidence::Evidence;
-use crate::internet::{self, Pages};
+use crate::internet::{self, Internet};
 use crate::lab::Lab;
 use crate::pki::{Authority, Credential, Subject, kubeconfig, write_private};
 use crate::spawn::machines::Machines;
@@ -104,7 +105,8 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
     let state = Path::new(STATE);
     let authority = Authority::open(&state.join("pki")).step("open the cluster's certificate authority")?;
     let store = Store::open(&state.join("journal"), SystemClock::shared()).step("open the journal")?;
-    let (own, fabric) = lan().step("make the cluster's LAN")?;
+    let internet = Internet::new(&begin.settings.internet, INTERNET, is_ours).step("make the lab's Internet")?;
+    let (own, fabric) = lan(&internet).step("make the cluster's LAN")?;
     let revision = {
         let store = store.clone();
         move || store.revision().0
@@ -137,6 +139,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
         authority,
         machines,
         fabric,
+        internet,
         nodes: Mutex::default(),
         workstation: OnceLock::new(),
     });
@@ -146,15 +149,14 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
     bootstrap::apply(&plant.client("system:apiserver"), plant.authority.certificate()).await.step("make the cluster's first objects")?;
     forget_nodes(&plant).await.step("forget the nodes there are no more")?;
     start_components(&plant);
-    let pages = Pages::new(&plant.begin.settings.internet);
-    let names = plant_dns(&plant, &pages).await?;
-    serve_internet(&plant, &own, pages).await?;
+    plant_dns(&plant).await?;
+    serve_internet(&plant).await?;
 
     let nodes = plant.begin.settings.nodes;
     let routes: BTreeMap<_, _> = (1..=nodes).map(|number| (pod_range(number), node_address(number))).collect();
     fabric::set_pod_routes(&own, &routes).step("route the Pods")?;
     let started = futures::future::try_join_all((1..=nodes).map(|number| start_node(&plant, number)));
-    tokio::try_join!(started, start_workstation(&plant, &names))?;
+    tokio::try_join!(started, start_workstation(&plant))?;
     for number in 1..=nodes {
         let plan = NodePlan::new(state, number);
         tokio::spawn(containers::follow_forever(Arc::clone(&dial), plan.name, plan.address.to_string(), plant.evidence.clone()));
@@ -169,12 +171,21 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
 }
 
 /// The LAN with the control plane on it.
-fn lan() -> Result<(Netns, Fabric), drydock_network::NetworkError> {
+fn lan(internet: &Internet) -> Result<(Netns, Fabric), drydock_network::NetworkError> {
     let own = Netns::current()?;
     let fabric = Fabric::create()?;
     fabric.attach("control", &own, CONTROL_PLANE)?;
     fabric.add_address(&own, INTERNET)?;
+    for place in internet.places() {
+        fabric.add_address(&own, place)?;
+    }
     Ok((own, fabric))
+}
+
+/// Addresses the lab's Internet may not have.
+fn is_ours(address: Ipv4Addr) -> bool {
+    let machines = LAN.contains(address) && address != INTERNET;
+    machines || PODS.contains(address) || SERVICES.contains(address) || address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
 fn certificate(credential: &Credential) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), BootError> {
@@ -276,34 +287,41 @@ fn start_components(plant: &Arc<Plant>) {
         let plant = Arc::clone(plant);
         move |user: &str| plant.client(&format!("system:{user}"))
     };
-    tokio::spawn(drydock_controllers::run(clients, SystemClock::shared(), cancel.clone()));
+    let settings = drydock_controllers::Settings { disks: Arc::new(NodeDisks::new(Path::new(STATE))), ..drydock_controllers::Settings::default() };
+    tokio::spawn(drydock_controllers::run(clients, SystemClock::shared(), settings, cancel.clone()));
     tokio::spawn(drydock_scheduler::run(plant.client("system:kube-scheduler"), SystemClock::shared(), cancel));
 }
 
-/// Serve DNS on the LAN; returns the names of the lab's Internet.
-async fn plant_dns(plant: &Arc<Plant>, pages: &Pages) -> Result<BTreeMap<String, Ipv4Addr>, BootError> {
-    let names: BTreeMap<String, Ipv4Addr> = pages.hosts().into_iter().map(|host| (host, INTERNET)).collect();
-    let hosts = names.iter().map(|(host, address)| (host.clone(), vec![*address])).collect();
-    let zone = zone::watch_zone(plant.client("system:dns"), hosts);
+/// Serve DNS on the LAN.
+async fn plant_dns(plant: &Arc<Plant>) -> Result<(), BootError> {
+    let internet = &plant.internet;
+    let outside = dns::Records { hosts: internet.hosts().clone(), aliases: internet.aliases().clone(), ..dns::Records::default() };
+    let zone = zone::watch_zone(plant.client("system:dns"), outside);
     zone.knows("kube-system", "kube-dns").await;
     let listen = |source| BootError::io("listen for DNS on the LAN", source);
     let udp = UdpSocket::bind((CONTROL_PLANE, 53)).await.map_err(listen)?;
     let tcp = TcpListener::bind((CONTROL_PLANE, 53)).await.map_err(listen)?;
     let server = DnsServer::new(Arc::new(zone), dns::Authority { domain: "cluster.local".into(), address: CONTROL_PLANE });
     tokio::spawn(server.serve(udp, tcp, std::future::pending()));
-    Ok(names)
+    Ok(())
 }
 
-async fn serve_internet(plant: &Plant, _own: &Netns, pages: Pages) -> Result<(), BootError> {
-    let hosts = pages.hosts();
+/// Answer for the lab's Internet, at every address it has.
+async fn serve_internet(plant: &Plant) -> Result<(), BootError> {
+    let hosts: Vec<String> = plant.internet.resolved().into_keys().collect();
     if hosts.is_empty() {
         return Ok(());
     }
     let subject = Subject { user: "internet".into(), names: hosts, ..Subject::default() };
     let (chain, key) = certificate(&plant.authority.issue(&subject).step("issue the lab Internet's certificate")?)?;
     let tls = tls_config(chain, key, &authority_certificate(&plant.authority)?).step("set up TLS")?;
-    let listener = TcpListener::bind((INTERNET, 443)).await.map_err(|source| BootError::io("listen as the lab's Internet", source))?;
-    tokio::spawn(internet::serve(listener, TlsAcceptor::from(Arc::new(tls)), pages, CancellationToken::new()));
+    let tls = TlsAcceptor::from(Arc::new(tls));
+    for place in plant.internet.places() {
+        for (port, tls) in [(80, None), (443, Some(tls.clone()))] {
+            let listener = TcpListener::bind((place, port)).await.map_err(|source| BootError::io("listen as the lab's Internet", source))?;
+            tokio::spawn(internet::serve(listener, tls, plant.internet.clone(), CancellationToken::new()));
+        }
+    }
     Ok(())
 }
 
@@ -326,9 +344,9 @@ pub(super) fn layers(store: &ImageStore, name: &str) -> Result<Vec<PathBuf>, Boo
 pub(super) async fn start_node(plant: &Arc<Plant>, number: u32) -> Result<(), BootError> {
     let plan = NodePlan::new(Path::new(STATE), number);
     let config = plan.init(&plant.authority, &layers_directory(&plant.begin), &cgroups(&plant.begin)).step("prepare a node")?;
-    let socket = plant.machine(&plan.name, plan.address, &config).await?;
+    let (socket, network) = plant.machine(&plan.name, plan.address, &config).await?;
     let (init, events) = Client::from_socket(socket).map_err(|source| BootError::io("speak to a node", source))?;
-    let handle = NodeHandle { init, events: Arc::new(Mutex::new(Some(events))), shell: None };
+    let handle = NodeHandle { init, network, events: Arc::new(Mutex::new(Some(events))), shell: None };
     plant.lock_nodes().insert(plan.name, handle);
     Ok(())
 }
@@ -338,8 +356,8 @@ fn cgroups(begin: &Begin) -> Vec<(String, PathBuf)> {
     begin.cgroups.iter().map(|(controller, _)| (controller.clone(), Path::new("/cgroup").join(controller))).collect()
 }
 
-async fn start_workstation(plant: &Arc<Plant>, names: &BTreeMap<String, Ipv4Addr>) -> Result<(), BootError> {
-    let begin = &plant.begin;
+async fn start_workstation(plant: &Arc<Plant>) -> Result<(), BootError> {
+    let (begin, names) = (&plant.begin, plant.internet.resolved());
     let image_layers = {
         let begin = begin.clone();
         let unpack = tokio::task::spawn_blocking(move || images(&begin).and_then(|store| layers(&store, "drydock/workstation")));
@@ -361,11 +379,12 @@ async fn start_workstation(plant: &Arc<Plant>, names: &BTreeMap<String, Ipv4Addr
         cgroups: cgroups(begin),
     };
     setup.prepare().map_err(|source| BootError::io("prepare the workstation", source))?;
-    let socket = plant.machine("workstation", WORKSTATION, &setup.init()).await?;
+    let (socket, network) = plant.machine("workstation", WORKSTATION, &setup.init()).await?;
     let client = Client::from_socket(socket).map_err(|source| BootError::io("speak to the workstation", source))?;
     let user = setup.has_ids.then_some("learner");
-    let seat = Seat::start(client, setup.container(), user, names.clone(), plant.evidence.clone()).await;
+    let seat = Seat::start(client, setup.container(), user, names, plant.evidence.clone()).await;
     let seat = seat.step("start the workstation")?;
+    tokio::spawn(balancer::run(Arc::clone(plant), network, plant.begin.settings.balancers));
     match plant.workstation.set((seat, setup)) {
         Ok(()) => Ok(()),
         Err(_) => Err(BootError { step: "start the workstation".into(), reason: "it runs already".into() }),

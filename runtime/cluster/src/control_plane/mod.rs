@@ -6,10 +6,12 @@
 //! It ends with cluster-init: nothing here has to be cleaned up.
 
 mod audit;
+mod balancer;
 mod boot;
 mod bootstrap;
 mod containers;
 mod dial;
+mod disks;
 mod nodes;
 mod snapshots;
 mod zone;
@@ -23,11 +25,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use drydock_apiserver::{ApiServer, Identity};
 use drydock_container::{ContainerSpec, Mount, PidMode, ProcessSpec, RootFs};
 use drydock_network::Netns;
-use drydock_network::fabric::Fabric;
+use drydock_network::fabric::{self, Fabric, LAN};
 use drydock_node::init::{Client, Events};
 use drydock_store::{Revision, Store};
 
 use crate::evidence::Evidence;
+use crate::internet::Internet;
 use crate::pki::Authority;
 use crate::spawn::init::inherited;
 use crate::spawn::machines::Machines;
@@ -46,6 +49,7 @@ pub(crate) struct Plant {
     authority: Authority,
     machines: Machines,
     fabric: Fabric,
+    internet: Internet,
     nodes: Mutex<BTreeMap<String, NodeHandle>>,
     workstation: OnceLock<(Seat, Setup)>,
 }
@@ -54,6 +58,7 @@ pub(crate) struct Plant {
 #[derive(Clone)]
 struct NodeHandle {
     init: Client,
+    network: Netns,
     /// Taken by the node's shell when there is one.
     events: Arc<Mutex<Option<Events>>>,
     shell: Option<Seat>,
@@ -145,14 +150,16 @@ impl Plant {
     }
 
     /// Make a machine, give it its place on the LAN and let it run.
-    async fn machine(&self, name: &str, address: std::net::Ipv4Addr, config: &drydock_node::init::InitConfig) -> Result<OwnedFd, BootError> {
+    async fn machine(&self, name: &str, address: std::net::Ipv4Addr, config: &drydock_node::init::InitConfig) -> Result<(OwnedFd, Netns), BootError> {
         let step = |what: &str| format!("{what} {name}");
         let created = self.machines.create(name).await.map_err(|source| BootError::io(step("make the machine"), source))?;
         let network = Netns::from(created.network);
         self.fabric.attach(name, &network, address).map_err(|error| BootError::other(step("plug in the machine"), &error))?;
+        let beyond: Vec<_> = self.internet.places().into_iter().filter(|place| !LAN.contains(*place)).collect();
+        fabric::set_internet_routes(&network, &beyond).map_err(|error| BootError::other(step("connect to the lab's Internet"), &error))?;
         let config = serde_json::to_string(config).map_err(|error| BootError::other(step("configure the machine"), &error))?;
         self.machines.start(name, config).await.map_err(|source| BootError::io(step("start the machine"), source))?;
-        Ok(created.init)
+        Ok((created.init, network))
     }
 
     /// Switch a node on.
@@ -220,6 +227,24 @@ impl Plant {
             Ok((0, _, _)) => Ok(()),
             Ok((_, _, said)) => Err(format!("/tmp of the workstation: {}", String::from_utf8_lossy(&said).trim())),
             Err(error) => Err(format!("/tmp of the workstation: {error}")),
+        }
+    }
+
+    /// The LAN addresses of the nodes that are on.
+    fn node_addresses(&self) -> Vec<std::net::Ipv4Addr> {
+        let numbers = self.lock_nodes().keys().filter_map(|name| name.strip_prefix("node-")?.parse().ok()).collect::<Vec<u32>>();
+        numbers.into_iter().map(fabric::node_address).collect()
+    }
+
+    /// Let the first node that is on answer for an address, or no node any more.
+    fn hold_address(&self, address: std::net::Ipv4Addr, held: bool) {
+        let networks: Vec<Netns> = self.lock_nodes().values().map(|node| node.network.clone()).collect();
+        let result = match held {
+            true => networks.first().map_or(Ok(()), |network| self.fabric.add_address(network, address)),
+            false => networks.iter().try_for_each(|network| self.fabric.remove_address(network, address)),
+        };
+        if let Err(error) = result {
+            tracing::warn!(%address, %error, "the address of a load balancer");
         }
     }
 

@@ -22,8 +22,8 @@ pub(super) struct NodePlan {
     pub(super) name: String,
     /// Its address on the LAN.
     pub(super) address: Ipv4Addr,
-    /// Its directory in the cluster's state.
-    directory: PathBuf,
+    /// The root of its disk in the cluster's state.
+    root: PathBuf,
     /// Directory other machines see: sockets of its engine.
     pub(super) shared: PathBuf,
     number: u32,
@@ -35,16 +35,21 @@ impl NodePlan {
         let name = format!("node-{number}");
         NodePlan {
             address: node_address(number),
-            directory: state.join("nodes").join(&name),
+            root: NodePlan::disk(state, &name),
             shared: state.join("shared").join(&name),
             name,
             number,
         }
     }
 
+    /// The root of a node's own disk, as the control plane sees it.
+    pub(super) fn disk(state: &Path, name: &str) -> PathBuf {
+        state.join("nodes").join(name).join("root")
+    }
+
     /// Make its directories and say how its node-init is run.
     pub(super) fn init(&self, authority: &Authority, layers: &Path, cgroups: &[(String, PathBuf)]) -> Result<InitConfig, NodeError> {
-        let root = self.directory.join("root");
+        let root = self.root.clone();
         for directory in [&root, &self.shared] {
             std::fs::create_dir_all(directory).map_err(|source| NodeError::Directory { path: directory.clone(), source })?;
         }

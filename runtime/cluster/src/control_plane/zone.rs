@@ -1,6 +1,6 @@
 //! What the cluster's DNS answers from: Services and their endpoints, watched, as one snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -36,8 +36,9 @@ impl ClusterZone {
 }
 
 /// Watch the cluster and keep the zone up to date.
-pub(super) fn watch_zone(client: kube::Client, hosts: BTreeMap<String, Vec<Ipv4Addr>>) -> ClusterZone {
-    let (sender, receiver) = watch::channel(Arc::new(Records { hosts: hosts.clone(), ..Records::default() }));
+/// `outside` holds the names beyond the cluster; its Services are filled in.
+pub(super) fn watch_zone(client: kube::Client, outside: Records) -> ClusterZone {
+    let (sender, receiver) = watch::channel(Arc::new(outside.clone()));
     tokio::spawn(async move {
         let (namespaces, mut namespace_events) = follow::<Namespace>(client.clone());
         let (services, mut service_events) = follow::<Service>(client.clone());
@@ -57,7 +58,7 @@ pub(super) fn watch_zone(client: kube::Client, hosts: BTreeMap<String, Vec<Ipv4A
                 serial,
                 namespaces: namespaces.state().iter().filter_map(|n| n.metadata.name.clone()).collect(),
                 services: services.state().iter().filter_map(|service| record(service, &slices.state())).collect(),
-                hosts: hosts.clone(),
+                ..outside.clone()
             };
             sender.send_if_modified(|old| {
                 let changed = old.services != records.services || old.namespaces != records.namespaces;

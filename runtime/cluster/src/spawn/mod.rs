@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::{Uid, getgid, getuid};
 
-pub use protocol::{Begin, ClusterMessage, HostMessage, Identity, Settings};
+pub use protocol::{Balancers, Begin, ClusterMessage, HostMessage, Identity, Settings};
 
 /// First host id of a cluster started as root; far above what distributions hand out.
 const DELEGATED_BASE: u32 = 20_000 * 65_536;

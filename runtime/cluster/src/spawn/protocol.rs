@@ -96,8 +96,24 @@ pub struct Settings {
     pub asked_at_ms: i64,
     /// Directory below the workstation's home and the files put there (`path`, `contents`).
     pub home_files: Vec<(String, String)>,
-    /// HTTPS names the lab answers for: (`host`, `path`, `contents`).
+    /// What the lab's Internet answers: (`host`, `path`, `contents`), and where its hosts are: (empty, `names.yaml`, `contents`).
     pub internet: Vec<(String, String, String)>,
+    /// Who serves Services of type LoadBalancer.
+    #[serde(default)]
+    pub balancers: Balancers,
+}
+
+/// Who serves Services of type LoadBalancer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Balancers {
+    /// The workstation's own `localhost`, as Docker Desktop does it.
+    #[default]
+    Desktop,
+    /// An address of its own for each, after a moment.
+    Cloud,
+    /// Nobody.
+    Bare,
 }
 
 /// What cluster-init and the control plane tell the host process.

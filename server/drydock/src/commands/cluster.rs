@@ -51,7 +51,7 @@ pub(crate) fn wait_for<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 
 /// What a cluster is started with when no course says otherwise.
 pub(crate) fn settings(nodes: u32) -> Settings {
-    Settings { nodes, api_port: 0, asked_at_ms: now_ms(), home_files: Vec::new(), internet: Vec::new() }
+    Settings { nodes, api_port: 0, asked_at_ms: now_ms(), home_files: Vec::new(), internet: Vec::new(), balancers: spawn::Balancers::default() }
 }
 
 /// Milliseconds since the epoch.

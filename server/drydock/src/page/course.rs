@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use drydock_checks::plan::Plan;
 use drydock_course::chapter::{self, Ask, BlockKind, Exit};
 use drydock_course::course::{Course, Entry};
@@ -36,8 +36,9 @@ impl Content {
         let mut internet = Vec::new();
         let root = format!("chapters/{TRACK}/internet/");
         for path in source.list(root.trim_end_matches('/'))? {
-            let Some((host, below)) = path.trim_start_matches(&root).split_once('/') else {
-                bail!("{path}: a file of the lab's Internet stands below a directory with its host's name");
+            let (host, below) = match path.trim_start_matches(&root) {
+                "names.yaml" => ("", "names.yaml"),
+                below => below.split_once('/').with_context(|| format!("{path}: a file of the lab's Internet stands below a directory with its host's name"))?,
             };
             internet.push((host.to_owned(), format!("/{below}"), String::from_utf8_lossy(&source.read(&path)?).into_owned()));
         }
