@@ -1,12 +1,10 @@
-//! Load balancers: who answers for Services of type LoadBalancer outside of the cluster, and what their status says.
+//! Load balancers: who answers for Services of type LoadBalancer outside of the cluster. Their status is the controllers' business.
 //!
 //! * `desktop`: the workstation's `localhost` does, on the Service's own port, as Docker Desktop has it. One listener per port moves bytes
 //!   to the node port; a port that somebody else holds (a port-forward) is taken as soon as it is free. Node ports are there as well.
-//! * `cloud`: each Service gets an address on the LAN after a moment; a node holds it and its proxy translates.
+//! * `cloud`: a node holds the address the status says, and its proxy translates.
 //!
 //! [`plan`] decides and is pure; [`run`] follows the Services and makes it so.
-
-// upstream: staging/src/k8s.io/cloud-provider/controllers/service/controller.go
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -16,21 +14,17 @@ use std::time::Duration;
 use drydock_network::Netns;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Event, Service, ServicePort};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, PostParams};
 use kube::runtime::reflector;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Plant;
 use crate::spawn::Balancers;
 
-/// Addresses of load balancers in the cloud: 172.30.200.1 and up.
-const CLOUD: Ipv4Addr = Ipv4Addr::new(172, 30, 200, 0);
-/// A cloud needs a moment.
-const CLOUD_DELAY: Duration = Duration::from_secs(2);
 /// How long a node may take to answer before the next one is tried.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a port somebody else holds is looked at.
@@ -52,20 +46,10 @@ enum Transport {
 struct Plan {
     /// Port of the workstation's localhost to node port.
     relays: BTreeMap<(Transport, u16), u16>,
-    /// Services to what `status.loadBalancer.ingress` should say: a host name, an address, or nothing.
-    ingress: BTreeMap<Key, Option<Ingress>>,
     /// Services that cannot be served, and who holds the port they want.
     refused: BTreeMap<Key, (u16, Key)>,
-    /// Services that get an address in a moment.
-    waiting: BTreeSet<Key>,
     /// Addresses nodes have to hold.
     addresses: BTreeSet<Ipv4Addr>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Ingress {
-    Host(&'static str),
-    Address(Ipv4Addr),
 }
 
 fn key(service: &Service) -> Key {
@@ -89,12 +73,6 @@ fn place(port: &ServicePort) -> Option<(Transport, u16, u16)> {
     Some((transport, number(port.port)?, number(port.node_port?)?))
 }
 
-/// Whether the status carries an ingress of ours already.
-fn has_ingress(service: &Service) -> bool {
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    balancer.and_then(|balancer| balancer.ingress.as_ref()).is_some_and(|ingress| !ingress.is_empty())
-}
-
 fn address(service: &Service) -> Option<Ipv4Addr> {
     let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
     balancer.ingress.as_ref()?.first()?.ip.as_ref()?.parse().ok()
@@ -108,13 +86,8 @@ fn plan(services: &[Arc<Service>], balancers: Balancers) -> Plan {
     services.sort_by_key(|service| (service.metadata.creation_timestamp.as_ref().map(|time| time.0), key(service)));
     match balancers {
         Balancers::Desktop => plan_desktop(&services, &mut plan),
-        Balancers::Cloud => plan_cloud(&services, &mut plan),
+        Balancers::Cloud => plan.addresses = services.iter().filter(|service| is_balanced(service)).filter_map(|service| address(service)).collect(),
         Balancers::Bare => {}
-    }
-    for service in services {
-        if !is_balanced(service) && service.spec.as_ref().is_none_or(|spec| spec.load_balancer_class.is_none()) && has_ingress(service) {
-            plan.ingress.insert(key(service), None);
-        }
     }
     plan
 }
@@ -126,33 +99,17 @@ fn plan_desktop(services: &[&Service], plan: &mut Plan) {
         let places: Vec<_> = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()).filter_map(place).collect();
         let taken = places.iter().find_map(|(transport, port, _)| Some((*port, holders.get(&(*transport, *port))?.clone())));
         if let Some(taken) = taken {
-            plan.refused.insert(own.clone(), taken);
-            plan.ingress.insert(own, None);
+            plan.refused.insert(own, taken);
             continue;
         }
         for (transport, port, node_port) in places {
             holders.insert((transport, port), own.clone());
             plan.relays.insert((transport, port), node_port);
         }
-        plan.ingress.insert(own, Some(Ingress::Host("localhost")));
     }
     for service in services {
         for (transport, _, node_port) in service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()).filter_map(place) {
             plan.relays.entry((transport, node_port)).or_insert(node_port);
-        }
-    }
-}
-
-fn plan_cloud(services: &[&Service], plan: &mut Plan) {
-    for service in services.iter().filter(|service| is_balanced(service)) {
-        match address(service) {
-            Some(address) => {
-                plan.addresses.insert(address);
-                plan.ingress.insert(key(service), Some(Ingress::Address(address)));
-            }
-            None => {
-                plan.waiting.insert(key(service));
-            }
         }
     }
 }
@@ -163,21 +120,15 @@ pub(super) async fn run(plant: Arc<Plant>, workstation: Netns, balancers: Balanc
     let (store, writer) = reflector::store::<Service>();
     let events = watcher(Api::<Service>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(writer);
     let mut events = std::pin::pin!(events);
-    let (nudge, mut nudged) = mpsc::unbounded_channel();
-    let mut balancer =
-        Balancer { plant, client, workstation, nudge, relays: HashMap::new(), refused: BTreeMap::new(), allocating: BTreeSet::new(), held: BTreeSet::new() };
-    loop {
-        tokio::select! {
-            event = events.next() => match event {
-                Some(Ok(watcher::Event::Init | watcher::Event::InitApply(_))) => continue,
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    tracing::warn!(%error, "cannot follow Services");
-                    continue;
-                }
-                None => return,
-            },
-            Some(key) = nudged.recv() => balancer.allocate(&key, &store.state()).await,
+    let mut balancer = Balancer { plant, client, workstation, relays: HashMap::new(), refused: BTreeMap::new(), held: BTreeSet::new() };
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
+            Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot follow Services");
+                continue;
+            }
         }
         let services = store.state();
         let plan = plan(&services, balancers);
@@ -189,10 +140,8 @@ struct Balancer {
     plant: Arc<Plant>,
     client: kube::Client,
     workstation: Netns,
-    nudge: mpsc::UnboundedSender<Key>,
     relays: HashMap<(Transport, u16), Relay>,
     refused: BTreeMap<Key, (u16, Key)>,
-    allocating: BTreeSet<Key>,
     held: BTreeSet<Ipv4Addr>,
 }
 
@@ -218,48 +167,12 @@ impl Balancer {
             self.relays.insert(*place, Relay { target, _task: AbortOnDropHandle::new(task) });
         }
         self.hold(&plan.addresses);
-        for key in &plan.waiting {
-            if self.allocating.insert(key.clone()) {
-                let (nudge, key) = (self.nudge.clone(), key.clone());
-                tokio::spawn(async move {
-                    tokio::time::sleep(CLOUD_DELAY).await;
-                    if nudge.send(key).is_err() {
-                        tracing::trace!("the balancer is gone");
-                    }
-                });
-            }
-        }
-        for (key, ingress) in &plan.ingress {
-            let service = services.iter().find(|service| self::key(service) == *key);
-            if let Some(service) = service.filter(|service| differs(service, ingress.as_ref())) {
-                self.write(service, ingress.as_ref()).await;
-            }
-        }
         for (key, (port, holder)) in plan.refused.iter().filter(|(key, why)| self.refused.get(*key) != Some(*why)) {
             if let Some(service) = services.iter().find(|service| self::key(service) == *key) {
                 self.tell(service, *port, holder).await;
             }
         }
         self.refused = plan.refused;
-    }
-
-    /// Give the first free address of the cloud to a Service that waits for one.
-    async fn allocate(&mut self, wanted: &Key, services: &[Arc<Service>]) {
-        self.allocating.remove(wanted);
-        let Some(service) = services.iter().find(|service| key(service) == *wanted && is_balanced(service) && !has_ingress(service)) else { return };
-        let taken: BTreeSet<Ipv4Addr> = services.iter().filter_map(|service| address(service)).chain(self.held.iter().copied()).collect();
-        let asked = service.spec.as_ref().and_then(|spec| spec.load_balancer_ip.as_ref()?.parse::<Ipv4Addr>().ok());
-        let in_cloud = |address: &Ipv4Addr| address.octets()[..3] == CLOUD.octets()[..3];
-        let free = (1..=254).map(|last| Ipv4Addr::from_bits(CLOUD.to_bits() + last));
-        let address = asked.filter(in_cloud).into_iter().chain(free).find(|address| !taken.contains(address));
-        match address {
-            Some(address) => {
-                self.held.insert(address);
-                self.plant.hold_address(address, true);
-                self.write(service, Some(&Ingress::Address(address))).await;
-            }
-            None => tracing::warn!(service = wanted.1, "no address of the cloud is free"),
-        }
     }
 
     /// Nodes answer for these addresses, and for no others any more.
@@ -271,23 +184,6 @@ impl Balancer {
             self.plant.hold_address(*address, true);
         }
         self.held.clone_from(wanted);
-    }
-
-    async fn write(&self, service: &Service, ingress: Option<&Ingress>) {
-        let (namespace, name) = key(service);
-        let ingress = match ingress {
-            Some(Ingress::Host(host)) => json!([{"hostname": host}]),
-            Some(Ingress::Address(address)) => json!([{"ip": address}]),
-            None => json!(null),
-        };
-        let patch = Patch::Merge(json!({"metadata": {"uid": service.metadata.uid}, "status": {"loadBalancer": {"ingress": ingress}}}));
-        let api: Api<Service> = Api::namespaced(self.client.clone(), &namespace);
-        match api.patch_status(&name, &PatchParams::default(), &patch).await {
-            Ok(_) => {}
-            // It is gone, or another one has its name now; its own event follows.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-            Err(error) => tracing::warn!(service = name, %error, "cannot write the status of a load balancer"),
-        }
     }
 
     async fn tell(&self, service: &Service, port: u16, (namespace, holder): &Key) {
@@ -310,17 +206,6 @@ impl Balancer {
             }
             Err(error) => tracing::error!(%error, "an event of ours"),
         }
-    }
-}
-
-fn differs(service: &Service, wanted: Option<&Ingress>) -> bool {
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let present = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
-    match (present, wanted) {
-        ([], None) => false,
-        ([one], Some(Ingress::Host(host))) => one.hostname.as_deref() != Some(host) || one.ip.is_some(),
-        ([one], Some(Ingress::Address(address))) => one.ip.as_deref() != Some(address.to_string().as_str()),
-        _ => true,
     }
 }
 
@@ -459,37 +344,18 @@ mod tests {
         let udp = |port| (Transport::Udp, port);
         let relays = [(tcp(8080), 30001), (tcp(30001), 30001), (tcp(30002), 30002), (tcp(30080), 30080), (udp(53), 30003), (udp(30003), 30003)];
         assert_eq!(plan.relays, relays.into());
-        let host = Some(Ingress::Host("localhost"));
-        assert_eq!(plan.ingress, [(named("first"), host.clone()), (named("late"), None), (named("was"), None), (named("web"), host)].into());
         assert_eq!(plan.refused, [(named("late"), (8080, named("first")))].into());
     }
 
     #[test]
-    fn in_a_cloud_each_has_an_address_of_its_own_after_a_moment() {
+    fn in_a_cloud_nodes_hold_the_addresses_of_the_status() {
         let services = [
             service("new", 1, balanced(80, 30001), json!([])),
             service("old", 2, balanced(80, 30002), json!([{"ip": "172.30.200.1"}])),
+            service("was", 3, json!({"type": "ClusterIP", "ports": [{"port": 80}]}), json!([{"ip": "172.30.200.2"}])),
         ];
         let plan = plan(&services, Balancers::Cloud);
-        assert_eq!(plan.waiting, [named("new")].into());
-        assert_eq!(plan.addresses, [Ipv4Addr::new(172, 30, 200, 1)].into());
-        assert_eq!(plan.relays, BTreeMap::new());
-        assert_eq!(super::plan(&services[..1], Balancers::Bare), Plan::default());
-    }
-
-    #[test]
-    fn the_status_is_written_when_it_says_something_else() {
-        let host = Ingress::Host("localhost");
-        let at = Ingress::Address(Ipv4Addr::new(172, 30, 200, 1));
-        for (ingress, wanted, expected) in [
-            (json!([]), Some(&host), true),
-            (json!([{"hostname": "localhost"}]), Some(&host), false),
-            (json!([{"ip": "172.30.200.1"}]), Some(&host), true),
-            (json!([{"ip": "172.30.200.1", "ipMode": "VIP"}]), Some(&at), false),
-            (json!([{"hostname": "localhost"}]), None, true),
-            (json!([]), None, false),
-        ] {
-            assert_eq!(differs(&service("web", 1, balanced(80, 30001), ingress.clone()), wanted), expected, "{ingress} {wanted:?}");
-        }
+        assert_eq!(plan, Plan { addresses: [Ipv4Addr::new(172, 30, 200, 1)].into(), ..Plan::default() });
+        assert_eq!(super::plan(&services, Balancers::Bare), Plan::default());
     }
 }

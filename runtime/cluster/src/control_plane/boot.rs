@@ -43,13 +43,15 @@ use crate::internet::{self, Internet};
 use crate::lab::Lab;
 use crate::pki::{Authority, Credential, Subject, kubeconfig, write_private};
 use crate::spawn::machines::Machines;
-use crate::spawn::protocol::{Begin, ClusterMessage};
+use crate::spawn::protocol::{Balancers, Begin, ClusterMessage};
 use crate::workstation::{Seat, Setup};
 
 /// The cluster's directory as the control plane sees it.
 const STATE: &str = "/state";
 /// The address of the lab's Internet on the LAN.
 const INTERNET: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 3);
+/// The first address of load balancers where each has one of its own.
+const CLOUD: Ipv4Addr = Ipv4Addr::new(172, 30, 200, 1);
 /// Port of the API server on the LAN.
 const API_PORT: u16 = 6443;
 /// User of the page: what it does is never evidence.
@@ -287,8 +289,14 @@ fn start_components(plant: &Arc<Plant>) {
         let plant = Arc::clone(plant);
         move |user: &str| plant.client(&format!("system:{user}"))
     };
-    let settings = drydock_controllers::Settings { disks: Arc::new(NodeDisks::new(Path::new(STATE))), ..drydock_controllers::Settings::default() };
+    let load_balancer = match plant.begin.settings.balancers {
+        Balancers::Desktop => drydock_controllers::LoadBalancer::Localhost,
+        Balancers::Cloud => drydock_controllers::LoadBalancer::Addresses { first: CLOUD, count: 254 },
+        Balancers::Bare => drydock_controllers::LoadBalancer::None,
+    };
+    let settings = drydock_controllers::Settings { load_balancer, disks: Arc::new(NodeDisks::new(Path::new(STATE))) };
     tokio::spawn(drydock_controllers::run(clients, SystemClock::shared(), settings, cancel.clone()));
+    tokio::spawn(bootstrap::heal(plant.client("system:apiserver")));
     tokio::spawn(drydock_scheduler::run(plant.client("system:kube-scheduler"), SystemClock::shared(), cancel));
 }
 

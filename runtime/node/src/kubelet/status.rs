@@ -125,6 +125,10 @@ fn container_states(slot: &Slot, idle: &str) -> (ContainerState, Option<Containe
             let running = Some(ContainerStateRunning { started_at });
             (ContainerState { running, ..ContainerState::default() }, previous)
         }
+        // Power came back, and it is about to go on.
+        (Some(ended), None) if current.exit.as_ref().is_some_and(|ended| ended.lost) => {
+            (waiting_state(Waiting { reason: idle.to_owned(), message: None }), Some(ended))
+        }
         // It ended and should run again but cannot yet: why not is the state, how it ended the last one.
         (Some(ended), Some(waiting)) => (waiting_state(waiting.clone()), Some(ended)),
         (Some(ended), None) => (ended, previous),
