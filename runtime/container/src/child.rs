@@ -81,8 +81,13 @@ pub(crate) fn become_exec(birth: Birth<'_>, container: BorrowedFd<'_>, reporter:
     prepare(&birth, reporter)?;
     // The pid namespace was joined by the parent (it takes effect on fork); these take effect at once. The mount namespace
     // brings its root directory along.
-    let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
-    setns(container, namespaces).context(Step::Namespaces, || "join the container")?;
+    let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    let joined = match setns(container, namespaces | CloneFlags::CLONE_NEWCGROUP) {
+        // A privileged container has no view of control groups of its own: it shares the machine's, which nobody here may join again.
+        Err(Errno::EPERM) => setns(container, namespaces),
+        other => other,
+    };
+    joined.context(Step::Namespaces, || "join the container")?;
     become_program(birth, RootAccess::AsIs, reporter)
 }
 

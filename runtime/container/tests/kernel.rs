@@ -465,6 +465,10 @@ fn the_kernel_is_hidden_unless_privileged(fence: &Fence) {
     spec.process.seccomp = Seccomp::Unconfined;
     let done = bench.run(&spec);
     assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("mounted\n", ""));
+    spec.process.args = ["sleep", "1000"].map(str::to_owned).into();
+    let container = bench.start(&spec).unwrap();
+    assert_eq!(finish(bench.exec(&container, &process(&["hostname"])).unwrap()).ended.code, 0, "it can be entered");
+    kill(&container);
 }
 
 fn volumes_are_mounted_inside_only(fence: &Fence) {
