@@ -105,14 +105,22 @@ impl Expression {
         names
     }
 
-    /// Evaluate over named values.
-    pub fn evaluate(&self, bindings: &Bindings) -> Evaluation {
-        let outcome = match run(&self.program, bindings) {
+    /// What it comes to over named values, without a trace.
+    ///
+    /// # Errors
+    /// When a function is misused (wrong types, unknown name).
+    pub fn outcome(&self, bindings: &Bindings) -> Result<Value, String> {
+        match run(&self.program, bindings) {
             Ok(value) => Ok(value),
             // An absent field is "not so (yet)"; only a boolean expression can be false, and that is what checks are.
             Err(Trouble::Absent) => Ok(Value::Bool(false)),
             Err(Trouble::Wrong(problem)) => Err(problem),
-        };
+        }
+    }
+
+    /// Evaluate over named values.
+    pub fn evaluate(&self, bindings: &Bindings) -> Evaluation {
+        let outcome = self.outcome(bindings);
         let clauses = self.clauses.iter().map(|clause| clause.trace(bindings)).collect();
         Evaluation { outcome, clauses }
     }

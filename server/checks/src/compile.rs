@@ -63,24 +63,26 @@ impl Library {
     }
 
     fn source(&mut self, source: &Source) -> Result<(), String> {
+        self.expression(source.filter())?;
         match source {
-            Source::History(history) => {
-                self.expression(Some(&history.filter))?;
-                match &history.count {
-                    Some(count) => crate::eval::count(count, 0).map(drop).ok_or_else(|| format!("count: {count:?}; write `>= 1` or `== 0`")),
-                    None => Ok(()),
-                }
-            }
+            Source::History(history) => match &history.count {
+                Some(count) => crate::eval::count(count, 0).map(drop).ok_or_else(|| format!("count: {count:?}; write `>= 1` or `== 0`")),
+                None => Ok(()),
+            },
             Source::Saw(saw) => {
                 pattern(&saw.matches)?;
                 saw.output.as_deref().map_or(Ok(()), pattern)
             }
-            Source::Stream(stream) => self.expression(stream.filter.as_deref()),
-            Source::Http(http) => self.expression(http.filter.as_deref()),
-            Source::Exec(exec) => self.expression(exec.filter.as_deref()),
             Source::Log(log) => pattern(&log.matches),
             Source::File(file) => file.matches.as_deref().map_or(Ok(()), pattern),
-            Source::Object(_) | Source::List(_) | Source::Gone(_) | Source::Container(_) | Source::Answer(_) => Ok(()),
+            Source::Answer(answer) => answer.matches.as_deref().map_or(Ok(()), pattern),
+            Source::Traffic(traffic) => {
+                let times = [("every", &traffic.every), ("for", &traffic.window)];
+                let wrong = times.into_iter().find_map(|(key, text)| text.as_ref().filter(|text| duration(text).is_none()).map(|text| (key, text)));
+                wrong.map_or(Ok(()), |(key, text)| Err(format!("{key}: {text:?} is no duration; write 500ms or 30s")))
+            }
+            Source::Http(http) if !(1..=50).contains(&http.times) => Err(format!("times: {} requests; 1 to 50 can be made", http.times)),
+            _ => Ok(()),
         }
     }
 

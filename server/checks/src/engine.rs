@@ -5,8 +5,12 @@
 //! 2. A typed command opens the first exercise, not done yet, that has it among its blocks: a learner who runs ahead is never told no. One
 //!    that could belong to another exercise just as well opens nothing.
 //! 3. A [`Progress`] is everything that must survive a restart; the rest follows from the evidence.
+//! 4. A check is judged again when something it reads has changed ([`Reads`]). One that has passed for good is left alone; one that may
+//!    be lost again is looked at when there is time ([`REVIEW`]), so that the open ones never wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use drydock_cel::Bindings;
 use drydock_course::check::{Check, Mode, Scope};
@@ -14,12 +18,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::{CompileError, Library, duration};
-use crate::eval::{self, Facts, Judgement};
+use crate::eval::{self, Facts, Judgement, Memo};
 use crate::explain::explain;
 use crate::plan::{Plan, Unit, UnitKind};
 use crate::probe::{Probe, Probes};
+use crate::reads::{EXPLAINED, Reads};
 use crate::verdict::{Outcome, Reason, Verdict};
 use crate::world::{Point, World, point_of};
+
+/// How long the news about a passed check may wait.
+pub const REVIEW: Duration = Duration::from_millis(500);
 
 /// What survives a restart.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -58,8 +66,8 @@ pub struct Standing {
 pub struct Round {
     /// Verdicts that differ from the ones before.
     pub changed: Vec<Verdict>,
-    /// Probes that checks not passed yet would like to have.
-    pub probes: BTreeSet<Probe>,
+    /// Probes that checks not passed yet would like to have, with the kinds their checks name as triggers.
+    pub probes: BTreeMap<Probe, BTreeSet<String>>,
     /// When to judge again even if nothing happens.
     pub deadline: Option<Timestamp>,
     /// [`Engine::progress`] differs from before.
@@ -75,6 +83,37 @@ pub struct Engine {
     verdicts: BTreeMap<String, Verdict>,
     /// Since when a check that must be stable has been true.
     true_since: BTreeMap<String, Timestamp>,
+    /// What each check reads.
+    reads: BTreeMap<String, Reads>,
+    explained: BTreeSet<String>,
+    /// How each check was judged last.
+    seen: BTreeMap<String, Seen>,
+    memos: BTreeMap<String, Memo>,
+    /// All names that are bound, and how often that changed.
+    names: Bindings,
+    names_version: u64,
+}
+
+/// How a check was judged last, and on what.
+#[derive(Debug)]
+struct Seen {
+    judgement: Judgement,
+    /// Of the world, when it was judged and when it was explained.
+    serial: u64,
+    explained: u64,
+    baseline: Point,
+    names: u64,
+    answers: u64,
+    at: Timestamp,
+}
+
+/// The results of these probes, in short.
+fn digest(asked: &[Probe], probes: &Probes) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for probe in asked {
+        probes.get(probe).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl Engine {
@@ -84,7 +123,34 @@ impl Engine {
     /// When an expression or pattern of a check does not parse.
     pub fn new(plan: Plan, progress: Progress) -> Result<Engine, CompileError> {
         let library = Library::of(plan.checks().map(|(_, check)| check))?;
-        Ok(Engine { plan, library, progress, verdicts: BTreeMap::new(), true_since: BTreeMap::new() })
+        let mut reads = BTreeMap::new();
+        for (place, check) in plan.checks() {
+            let mut own = Reads::of(check);
+            own.lasting &= mode_of(&plan.units[place], check) != Mode::Level;
+            reads.insert(check.id.clone(), own);
+        }
+        let mut engine = Engine {
+            plan,
+            library,
+            progress,
+            verdicts: BTreeMap::new(),
+            true_since: BTreeMap::new(),
+            reads,
+            explained: EXPLAINED.map(str::to_owned).into_iter().chain(["streams".to_owned()]).collect(),
+            seen: BTreeMap::new(),
+            memos: BTreeMap::new(),
+            names: Bindings::new(),
+            names_version: 0,
+        };
+        engine.rename();
+        Ok(engine)
+    }
+
+    /// The names that are bound have changed.
+    fn rename(&mut self) {
+        self.names = self.plan.names.clone();
+        self.names.extend(self.progress.names.clone());
+        self.names_version += 1;
     }
 
     /// What is judged.
@@ -117,6 +183,9 @@ impl Engine {
         self.progress = Progress { opened: Some(now), heard: Some(now), ..Progress::default() };
         self.verdicts.clear();
         self.true_since.clear();
+        self.seen.clear();
+        self.memos.clear();
+        self.rename();
     }
 
     /// A run block, or a lab, was started from the page. Returns false when the chapter has none of this id.
@@ -133,8 +202,11 @@ impl Engine {
         self.progress.answers.insert(ask.to_owned(), text.to_owned());
     }
 
-    /// The learner looked at a hint.
+    /// The learner looked at a hint; of a check that is passed there is none to look at.
     pub fn hint_used(&mut self, check: &str, number: usize) {
+        if self.verdicts.get(check).is_some_and(|verdict| verdict.verdict == Outcome::Pass) {
+            return;
+        }
         let used = self.progress.hints.entry(check.to_owned()).or_default();
         *used = (*used).max(number);
     }
@@ -162,7 +234,9 @@ impl Engine {
                 continue;
             }
             let typed = command["spec"]["line"].as_str().unwrap_or_default();
-            if let Some(unit) = self.begins(typed) {
+            let directory = command["spec"]["cwd"].as_str().unwrap_or_default();
+            let lab = |unit: &&Unit| unit.kind == UnitKind::Lab && directory.split('/').any(|name| name == unit.id);
+            if let Some(unit) = self.plan.units.iter().find(lab).map(|lab| lab.id.clone()).or_else(|| self.begins(typed)) {
                 let first = self.progress.runs.entry(unit).or_insert(point);
                 *first = (*first).min(point);
             }
@@ -225,24 +299,86 @@ impl Engine {
             let say = plan.checks().find(|(_, other)| other.id == *need).map_or(need.as_str(), |(_, other)| other.say.as_str());
             return self.publish(waiting(check, format!("First: {say}.")), view, round);
         }
-        let mut names = plan.names.clone();
-        names.extend(self.progress.names.clone());
-        let facts = Facts { world: view.world, probes: view.probes, baseline, names: &names, library: &self.library };
-        let judgement = eval::check(check, &facts);
-        let mode = check.mode.unwrap_or(if unit.kind == UnitKind::Lab { Mode::Level } else { Mode::Latch });
-        let holds = self.holds(check, &judgement, view.now, round);
-        let verdict = self.stand(check, mode, holds, &judgement, view);
-        if verdict.verdict != Outcome::Pass || mode == Mode::Level {
-            round.probes.extend(judgement.probes.iter().cloned());
+        let mode = mode_of(unit, check);
+        if latched && mode != Mode::Level && !self.is_worth_a_look(check, mode, baseline, view, round) {
+            return;
         }
-        if verdict.verdict == Outcome::Pass && !verdict.lost {
-            for (name, value) in &judgement.names {
-                if check.bindings.get(name).is_some_and(|binding| binding.scope != Scope::Block) {
-                    self.progress.names.insert(name.clone(), value.clone());
-                }
+        let mut seen = match self.seen.remove(&check.id) {
+            Some(seen) if !self.is_stale(check, &seen, baseline, view) => seen,
+            _ => self.look(check, baseline, view),
+        };
+        let news = view.world.touched(&self.explained).max(seen.serial) > seen.explained || self.true_since.contains_key(&check.id) || !self.verdicts.contains_key(&check.id);
+        if news {
+            seen.explained = view.world.serial();
+            let holds = self.holds(check, &seen.judgement, view.now, round);
+            let verdict = self.stand(check, mode, holds, &seen, view);
+            if verdict.verdict == Outcome::Pass && !verdict.lost {
+                self.bind(check, &seen.judgement);
+            }
+            self.publish(verdict, view, round);
+        }
+        let passed = self.verdicts.get(&check.id).is_some_and(|verdict| verdict.verdict == Outcome::Pass);
+        if (!passed || mode == Mode::Level) && self.is_begun(plan, unit) {
+            for probe in &seen.judgement.probes {
+                round.probes.entry(probe.clone()).or_default().extend(check.triggers.iter().cloned());
             }
         }
-        self.publish(verdict, view, round);
+        self.seen.insert(check.id.clone(), seen);
+    }
+
+    /// Whether requests are made for a unit: a lab is left alone until it was started or the lesson is done.
+    fn is_begun(&self, plan: &Plan, unit: &Unit) -> bool {
+        let done = |unit: &Unit| self.progress.done.contains_key(&unit.id);
+        let mut lesson = plan.units.iter().filter(|unit| unit.kind == UnitKind::Exercise && !unit.checks.is_empty());
+        unit.kind != UnitKind::Lab || self.progress.runs.contains_key(&unit.id) || lesson.all(done)
+    }
+
+    /// Whether anything a check reads has changed since it was judged.
+    fn is_stale(&self, check: &Check, seen: &Seen, baseline: Point, view: &View<'_>) -> bool {
+        let touched = self.reads.get(&check.id).map_or(u64::MAX, |reads| view.world.touched(&reads.names));
+        touched > seen.serial || seen.baseline != baseline || seen.names != self.names_version || seen.answers != digest(&seen.judgement.probes, view.probes)
+    }
+
+    /// Whether a check that has passed must be looked at: never when it passed for good, and not now when there is no time.
+    fn is_worth_a_look(&self, check: &Check, mode: Mode, baseline: Point, view: &View<'_>, round: &mut Round) -> bool {
+        if !self.verdicts.contains_key(&check.id) {
+            return true;
+        }
+        if mode == Mode::Never || self.reads.get(&check.id).is_some_and(|reads| reads.lasting) {
+            return false;
+        }
+        let Some(seen) = self.seen.get(&check.id) else { return true };
+        if !self.is_stale(check, seen, baseline, view) {
+            return false;
+        }
+        let due = seen.at.checked_add(SignedDuration::try_from(REVIEW).unwrap_or_default()).unwrap_or(Timestamp::MAX);
+        if view.now >= due {
+            return true;
+        }
+        round.deadline = Some(round.deadline.map_or(due, |other| other.min(due)));
+        false
+    }
+
+    fn look(&mut self, check: &Check, baseline: Point, view: &View<'_>) -> Seen {
+        let facts = Facts { world: view.world, probes: view.probes, baseline, names: &self.names, library: &self.library };
+        let judgement = eval::check(check, &facts, self.memos.entry(check.id.clone()).or_default());
+        let answers = digest(&judgement.probes, view.probes);
+        Seen { judgement, serial: view.world.serial(), explained: 0, baseline, names: self.names_version, answers, at: view.now }
+    }
+
+    /// Keep what a passed check binds for later ones.
+    fn bind(&mut self, check: &Check, judgement: &Judgement) {
+        let mut changed = false;
+        for (name, value) in &judgement.names {
+            let kept = check.bindings.get(name).is_some_and(|binding| binding.scope != Scope::Block);
+            if kept && self.progress.names.get(name) != Some(value) {
+                self.progress.names.insert(name.clone(), value.clone());
+                changed = true;
+            }
+        }
+        if changed {
+            self.rename();
+        }
     }
 
     /// The outcome, once it has been so for as long as the check wants.
@@ -263,7 +399,8 @@ impl Engine {
     }
 
     /// What an outcome means for a check of this mode and past.
-    fn stand(&mut self, check: &Check, mode: Mode, holds: Outcome, judgement: &Judgement, view: &View<'_>) -> Verdict {
+    fn stand(&mut self, check: &Check, mode: Mode, holds: Outcome, seen: &Seen, view: &View<'_>) -> Verdict {
+        let judgement = &seen.judgement;
         let here = Point { revision: view.world.revision(), time: view.now };
         let standing = self.progress.standings.entry(check.id.clone()).or_default();
         standing.seen_false |= holds == Outcome::Fail;
@@ -286,7 +423,12 @@ impl Engine {
         }
         let latches = mode != Mode::Level;
         match holds {
-            _ if latches && standing.passed.is_some() => Verdict { lost: holds == Outcome::Fail, ..blank(check, Outcome::Pass) },
+            _ if latches && standing.passed.is_some() => {
+                let lost = holds == Outcome::Fail;
+                // What has become of it is told in one sentence; nothing has to be done about it.
+                let why = if lost { explain(check, judgement, view.world, seen.baseline).sentences.first().map(|why| why.replace(" yet", "")).into_iter().collect() } else { Vec::new() };
+                Verdict { lost, why, ..blank(check, Outcome::Pass) }
+            }
             Outcome::Pass if early => {
                 let why = vec!["It is so already; it has to stop being so first.".to_owned()];
                 Verdict { reason: Some(Reason::NotYet), why, ..blank(check, Outcome::Fail) }
@@ -297,7 +439,7 @@ impl Engine {
                 waiting(check, format!("It is so; it counts when it stays so for {}.", check.stable.as_deref().unwrap_or("a moment")))
             }
             outcome => {
-                let why = explain(check, judgement, view.world);
+                let why = explain(check, judgement, view.world, seen.baseline);
                 Verdict { reason: Some(why.reason), evidence: why.evidence, why: why.sentences, look_at: why.look_at, ..blank(check, outcome) }
             }
         }
@@ -319,6 +461,11 @@ impl Engine {
             round.changed.push(verdict);
         }
     }
+}
+
+/// When a check counts: exercises latch, labs do not.
+fn mode_of(unit: &Unit, check: &Check) -> Mode {
+    check.mode.unwrap_or(if unit.kind == UnitKind::Lab { Mode::Level } else { Mode::Latch })
 }
 
 /// Whether a command changes nothing, so that it may be typed at any time.

@@ -52,11 +52,15 @@ impl Play {
     }
 
     fn command(&mut self, line: &str) {
+        self.command_in(line, "/home/learner");
+    }
+
+    fn command_in(&mut self, line: &str, cwd: &str) {
         self.pass_time(1000);
         let name = format!("command-{}", self.now);
         let record = json!({
             "metadata": {"name": name, "resourceVersion": self.revision.to_string(), "creationTimestamp": self.now.to_string()},
-            "spec": {"line": line}, "status": {"exitCode": 0},
+            "spec": {"line": line, "cwd": cwd}, "status": {"exitCode": 0},
         });
         self.world.put_record("commands", record);
     }
@@ -140,7 +144,12 @@ fn a_latched_check_stays_green_and_says_what_was_lost() {
     let since = play.engine.verdict("made").unwrap().since_revision;
     play.delete("a");
     assert_eq!(play.of("made"), Pass);
-    assert!(play.engine.verdict("made").unwrap().lost);
+    assert!(!play.engine.verdict("made").unwrap().lost, "there is no hurry");
+    play.pass_time(500);
+    assert_eq!(play.of("made"), Pass);
+    let verdict = play.engine.verdict("made").unwrap();
+    assert!(verdict.lost);
+    assert_eq!(verdict.why, ["There is no Pod `a`."]);
     assert_eq!(since, 2);
 }
 
@@ -220,4 +229,37 @@ fn a_reset_forgets() {
     let now = Point { revision: play.revision, time: play.now };
     play.engine.reset(now);
     assert_eq!(play.judge(), [("listed".into(), Waiting), ("made".into(), Fail)]);
+}
+
+#[test]
+fn a_lab_is_asked_about_once_it_was_begun() {
+    let lab = "{id: page, say: s, expect: {http: {url: 'http://localhost:8080/'}}}";
+    let mut play = Play::new(vec![unit("one", UnitKind::Exercise, "kubectl run a", &[MAKE]), unit("ch02-lab", UnitKind::Lab, "", &[lab])]);
+    let asks = |play: &mut Play| {
+        play.pass_time(10);
+        !play.engine.judge(&play.world, &Probes::new(), play.now).probes.is_empty()
+    };
+    assert!(!asks(&mut play));
+    play.command_in("cat lab.txt", "/home/learner/lunches/ch02-lab");
+    assert!(asks(&mut play), "it was begun in its directory");
+}
+
+#[test]
+fn only_what_has_news_is_judged_again() {
+    let other = "{id: other, say: s, expect: {all: [{object: {kind: Node, name: n}}, {saw: {matches: x}}]}}";
+    let seen = "{id: seen, say: s, expect: {saw: {matches: get nodes}}}";
+    let mut play = Play::new(vec![unit("one", UnitKind::Exercise, "x", &[MAKE, other, seen])]);
+    play.command("kubectl get nodes");
+    play.judge();
+    let judged = |play: &Play, id: &str| play.engine.seen.get(id).map(|seen| seen.serial);
+    let before = [judged(&play, "made"), judged(&play, "other"), judged(&play, "seen")];
+    play.pod("a", json!({}));
+    play.judge();
+    assert_ne!(judged(&play, "made"), before[0], "a Pod is what it reads");
+    assert_eq!(judged(&play, "other"), before[1], "a Pod is nothing to it");
+    play.command("kubectl get nodes");
+    play.pass_time(1000);
+    play.judge();
+    assert_eq!(judged(&play, "seen"), before[2], "it has passed for good");
+    assert_ne!(judged(&play, "other"), before[1]);
 }

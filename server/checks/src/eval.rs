@@ -2,22 +2,24 @@
 //!
 //! Probes are facts like others: what is not known yet is returned as wanted, and the answer is "waiting".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use drydock_cel::{Bindings, ClauseTrace, Evaluation};
 use drydock_course::check::{
-    Answer, At, Check, Container, Exec, Expect, File, From, History, Http, Let, Log, ObjectRef, Saw, Source, Stream,
+    Answer, At, Check, Container, Dns, Env, Exec, Expect, File, From, History, Http, Inside, Let, Log, ObjectRef, Read, Saw, Since, Source, Stream, Tcp,
+    Traffic,
 };
+use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::compile::Library;
+use crate::compile::{Library, duration};
 use crate::interpolate;
-use crate::probe::{Probe, Probes, Target};
+use crate::probe::{Probe, Probes, Request, Target};
 use crate::select::{self, Moment};
 use crate::verdict::Outcome;
-use crate::world::{Point, World};
+use crate::world::{Change, Point, World};
 
 /// Everything a check is judged by.
 #[derive(Clone, Copy)]
@@ -64,9 +66,22 @@ pub struct Judgement {
     pub names: Bindings,
 }
 
-/// Judge one check.
-pub fn check(check: &Check, facts: &Facts<'_>) -> Judgement {
-    let mut evaluator = Evaluator { facts, names: facts.names.clone(), leaves: Vec::new(), probes: Vec::new() };
+/// What was found out about changes that are long past, so that they are not gone through again.
+#[derive(Debug, Clone, Default)]
+pub struct Memo(HashMap<String, Scan>);
+
+/// How far the changes of a kind have been looked at for one `history`.
+#[derive(Debug, Clone, Default)]
+struct Scan {
+    epoch: u64,
+    looked_at: usize,
+    fitting: Vec<Arc<Value>>,
+    near: Vec<ClauseTrace>,
+}
+
+/// Judge one check. `memo` is this check's own and makes the next time cheaper; it changes no answer.
+pub fn check(check: &Check, facts: &Facts<'_>, memo: &mut Memo) -> Judgement {
+    let mut evaluator = Evaluator { facts, names: facts.names.clone(), leaves: Vec::new(), probes: Vec::new(), memo, wanted: true };
     let mut bound = Bindings::new();
     for (name, binding) in ordered(&check.bindings) {
         match evaluator.bind(binding) {
@@ -116,6 +131,9 @@ struct Evaluator<'a> {
     names: Bindings,
     leaves: Vec<Leaf>,
     probes: Vec<Probe>,
+    memo: &'a mut Memo,
+    /// Whether the source that is looked at should hold.
+    wanted: bool,
 }
 
 impl Evaluator<'_> {
@@ -143,6 +161,7 @@ impl Evaluator<'_> {
                     }
                     Err(error) => return self.leaf(source, Outcome::Error, wanted, Found::note(error.to_string())),
                 };
+                self.wanted = wanted;
                 let (outcome, found) = self.look(&source, filter.as_deref());
                 self.leaf(&source, outcome, wanted, found)
             }
@@ -163,60 +182,76 @@ impl Evaluator<'_> {
             Source::History(history) => self.history(history),
             Source::Saw(saw) => self.saw(saw),
             Source::Stream(stream) => self.stream(stream, filter),
+            Source::Read(read) => self.read(read, filter),
             Source::Container(container) => self.container(container, filter),
             Source::Log(log) => self.log(log),
             Source::Http(http) => self.http(http, filter),
+            Source::Dns(dns) => self.dns(dns, filter),
+            Source::Tcp(tcp) => self.tcp(tcp, filter),
             Source::Exec(exec) => self.exec(exec, filter),
-            Source::File(file) => self.file(file),
+            Source::Env(env) => self.env(env, filter),
+            Source::File(file) => self.file(file, filter),
+            Source::Traffic(traffic) => self.traffic(traffic),
             Source::Answer(answer) => self.answer(answer),
         }
     }
 
-    /// Evaluate a condition with some more names.
-    fn condition(&self, filter: &str, more: Bindings) -> Result<Evaluation, String> {
-        let mut names = self.names.clone();
-        names.extend(more);
+    /// Evaluate a condition over an object's fields. Only the names it uses are made, and its clauses are told only where they explain
+    /// something.
+    fn condition(&self, filter: &str, own: &dyn Fn(&str) -> Option<Value>) -> Result<Evaluation, String> {
         let mut spare = None;
         let expression = self.facts.library.get(filter, &mut spare).map_err(|error| error.to_string())?;
+        let name = |name: String| Some((own(&name).or_else(|| self.names.get(&name).cloned())?, name));
+        let names: Bindings = expression.variables().into_iter().filter_map(name).map(|(value, name)| (name, value)).collect();
+        let outcome = expression.outcome(&names);
+        if self.wanted && outcome == Ok(Value::Bool(true)) {
+            return Ok(Evaluation { outcome, clauses: Vec::new() });
+        }
         Ok(expression.evaluate(&names))
     }
 
-    /// Whether a candidate exists of which a condition is true; the closest comes first in what was found.
-    fn some(&self, candidates: Vec<(Arc<Value>, Bindings)>, filter: Option<&str>) -> Looked {
-        let Some(filter) = filter else {
-            let outcome = if candidates.is_empty() { Outcome::Fail } else { Outcome::Pass };
-            return (outcome, Found { candidates: candidates.into_iter().map(|(object, _)| object).collect(), ..Found::default() });
-        };
+    /// Whether a candidate exists of which every one of these conditions is true; the closest comes first in what was found.
+    fn some(&self, mut candidates: Vec<Arc<Value>>, filters: &[Option<&str>]) -> Looked {
+        let filters: Vec<&str> = filters.iter().flatten().copied().collect();
+        if candidates.is_empty() {
+            return (Outcome::Fail, Found::default());
+        }
+        if filters.is_empty() {
+            return (Outcome::Pass, Found { candidates, ..Found::default() });
+        }
         let mut best: Option<(usize, usize, Vec<ClauseTrace>)> = None;
-        let mut objects = Vec::new();
-        for (index, (object, names)) in candidates.into_iter().enumerate() {
-            objects.push(object);
-            let evaluation = match self.condition(filter, names) {
-                Ok(evaluation) => evaluation,
-                Err(problem) => return (Outcome::Error, Found::note(problem)),
-            };
-            if let Err(problem) = &evaluation.outcome {
-                return (Outcome::Error, Found { candidates: objects, clauses: evaluation.clauses, note: Some(problem.clone()) });
+        for index in 0..candidates.len() {
+            let (mut holding, mut clauses, mut all) = (0, Vec::new(), true);
+            for filter in &filters {
+                let evaluation = match self.condition(filter, &|name| field(&candidates[index], name)) {
+                    Ok(evaluation) => evaluation,
+                    Err(problem) => return (Outcome::Error, Found::note(problem)),
+                };
+                if let Err(problem) = &evaluation.outcome {
+                    return (Outcome::Error, Found { candidates, clauses: evaluation.clauses, note: Some(problem.clone()) });
+                }
+                all &= evaluation.is_true();
+                holding += evaluation.clauses.iter().filter(|clause| clause.holds).count();
+                clauses.extend(evaluation.clauses);
             }
-            let holding = evaluation.clauses.iter().filter(|clause| clause.holds).count();
-            if evaluation.is_true() {
-                objects.swap(0, index);
-                return (Outcome::Pass, Found { candidates: objects, clauses: evaluation.clauses, note: None });
+            if all {
+                candidates.swap(0, index);
+                return (Outcome::Pass, Found { candidates, clauses, note: None });
             }
             if best.as_ref().is_none_or(|(most, _, _)| holding > *most) {
-                best = Some((holding, index, evaluation.clauses));
+                best = Some((holding, index, clauses));
             }
         }
         let (index, clauses) = best.map_or((0, Vec::new()), |(_, index, clauses)| (index, clauses));
-        if !objects.is_empty() {
-            objects.swap(0, index);
-        }
-        (Outcome::Fail, Found { candidates: objects, clauses, note: None })
+        candidates.swap(0, index);
+        (Outcome::Fail, Found { candidates, clauses, note: None })
     }
 
     fn object(&self, wanted: &ObjectRef, filter: Option<&str>) -> Looked {
-        let candidates = select::objects(self.facts.world, wanted, Moment::Now);
-        self.some(candidates.into_iter().map(|object| (object.clone(), fields(&object))).collect(), filter)
+        // What is new comes first: of candidates that are equally close it is the one the learner works at.
+        let mut candidates = select::objects(self.facts.world, wanted, Moment::Now);
+        candidates.sort_by_key(|object| crate::world::revision_of(object) <= self.facts.baseline.revision);
+        self.some(candidates, &[filter])
     }
 
     fn list(&self, wanted: &ObjectRef, filter: Option<&str>) -> Looked {
@@ -225,8 +260,8 @@ impl Evaluator<'_> {
             let outcome = if items.is_empty() { Outcome::Fail } else { Outcome::Pass };
             return (outcome, Found { candidates: items, ..Found::default() });
         };
-        let list = json!(items.iter().map(|item| (**item).clone()).collect::<Vec<Value>>());
-        match self.condition(filter, [("items".to_owned(), list)].into()) {
+        let list = |name: &str| (name == "items").then(|| json!(items.iter().map(|item| (**item).clone()).collect::<Vec<Value>>()));
+        match self.condition(filter, &list) {
             Ok(evaluation) => self.evaluated(evaluation, items),
             Err(problem) => (Outcome::Error, Found::note(problem)),
         }
@@ -250,7 +285,7 @@ impl Evaluator<'_> {
         let before = select::objects(world, wanted, Moment::At(self.facts.baseline.revision));
         let since = || {
             let changes = world.changes_since(&wanted.kind, self.facts.baseline.revision);
-            changes.filter_map(|change| change.old.clone()).any(|old| select::fits(world, wanted, &old))
+            changes.iter().filter_map(|change| change.old.clone()).any(|old| select::fits(world, wanted, &old))
         };
         if !before.is_empty() || since() {
             (Outcome::Pass, Found { candidates: before, ..Found::default() })
@@ -259,48 +294,70 @@ impl Evaluator<'_> {
         }
     }
 
-    fn history(&self, history: &History) -> Looked {
-        let namespace = history.of.namespace.as_deref().unwrap_or("default");
-        let mut fitting = Vec::new();
-        let mut last = Vec::new();
-        for change in self.facts.world.changes_since(&history.of.kind, self.facts.baseline.revision) {
-            let (in_namespace, name) = (&change.key.0, &change.key.1);
-            let there = in_namespace.is_empty() || namespace == "*" || in_namespace == namespace;
-            if !there || history.of.name.as_ref().is_some_and(|wanted| wanted != name) {
-                continue;
+    fn history(&mut self, history: &History) -> Looked {
+        let world = self.facts.world;
+        let changes = world.changes_since(&history.of.kind, self.facts.baseline.revision);
+        let key = match self.memo_key(history) {
+            Ok(key) => key,
+            Err(problem) => return (Outcome::Error, Found::note(problem)),
+        };
+        let epoch = world.epoch(&history.of.kind);
+        let known = self.memo.0.remove(&key).filter(|scan| scan.epoch == epoch && scan.looked_at <= changes.len());
+        let mut scan = known.unwrap_or_else(|| Scan { epoch, ..Scan::default() });
+        for change in &changes[scan.looked_at..] {
+            if let Err(problem) = self.scan(history, change, &mut scan) {
+                return (Outcome::Error, Found::note(problem));
             }
-            let version = |version: &Option<Arc<Value>>| version.as_ref().map_or(Value::Null, |object| (**object).clone());
-            let kind = match (&change.old, &change.new) {
+        }
+        scan.looked_at = changes.len();
+        let wanted = history.count.as_deref().unwrap_or(">= 1");
+        let looked = match count(wanted, scan.fitting.len()) {
+            Some(true) => (Outcome::Pass, Found { candidates: scan.fitting.clone(), ..Found::default() }),
+            Some(false) => {
+                let found = Found { candidates: scan.fitting.clone(), clauses: scan.near.clone(), note: Some(format!("{} {wanted}", scan.fitting.len())) };
+                (Outcome::Fail, found)
+            }
+            None => (Outcome::Error, Found::note(format!("count: {wanted:?}; write `>= 1` or `== 0`"))),
+        };
+        self.memo.0.insert(key, scan);
+        looked
+    }
+
+    /// What decides the answer besides the changes themselves.
+    fn memo_key(&self, history: &History) -> Result<String, String> {
+        let mut spare = None;
+        let expression = self.facts.library.get(&history.filter, &mut spare).map_err(|error| error.to_string())?;
+        let names: Vec<_> = expression.variables().into_iter().filter_map(|name| Some((self.names.get(&name)?, name))).collect();
+        let key = json!([self.facts.baseline.revision, history, names.iter().map(|(value, name)| json!([name, value])).collect::<Vec<_>>()]);
+        Ok(key.to_string())
+    }
+
+    fn scan(&self, history: &History, change: &Change, scan: &mut Scan) -> Result<(), String> {
+        let namespace = history.of.namespace.as_deref().unwrap_or("default");
+        let (in_namespace, name) = (&change.key.0, &change.key.1);
+        let there = in_namespace.is_empty() || namespace == "*" || in_namespace == namespace;
+        if !there || history.of.name.as_ref().is_some_and(|wanted| wanted != name) {
+            return Ok(());
+        }
+        let version = |version: &Option<Arc<Value>>| version.as_ref().map_or(Value::Null, |object| (**object).clone());
+        let own = |name: &str| match name {
+            "old" => Some(version(&change.old)),
+            "new" => Some(version(&change.new)),
+            "actor" => Some(json!(change.actor)),
+            "type" => Some(json!(match (&change.old, &change.new) {
                 (None, _) => "ADDED",
                 (_, None) => "DELETED",
                 _ => "MODIFIED",
-            };
-            let names: Bindings = [
-                ("old".to_owned(), version(&change.old)),
-                ("new".to_owned(), version(&change.new)),
-                ("type".to_owned(), json!(kind)),
-                ("actor".to_owned(), json!(change.actor)),
-            ]
-            .into();
-            match self.condition(&history.filter, names) {
-                Ok(evaluation) if evaluation.is_true() => fitting.extend(change.new.clone().or_else(|| change.old.clone())),
-                Ok(evaluation) => {
-                    if evaluation.clauses.iter().any(|clause| clause.holds) {
-                        last = evaluation.clauses;
-                    }
-                }
-                Err(problem) => return (Outcome::Error, Found::note(problem)),
-            }
+            })),
+            _ => None,
+        };
+        let evaluation = self.condition(&history.filter, &own)?;
+        if evaluation.is_true() {
+            scan.fitting.extend(change.new.clone().or_else(|| change.old.clone()));
+        } else if evaluation.clauses.iter().any(|clause| clause.holds) {
+            scan.near = evaluation.clauses;
         }
-        let wanted = history.count.as_deref().unwrap_or(">= 1");
-        match count(wanted, fitting.len()) {
-            Some(true) => (Outcome::Pass, Found { candidates: fitting, ..Found::default() }),
-            Some(false) => {
-                let note = format!("{} changes of that kind since the exercise began, wanted {wanted}", fitting.len());
-                (Outcome::Fail, Found { candidates: fitting, clauses: last, note: Some(note) })
-            }
-            None => (Outcome::Error, Found::note(format!("count: {wanted:?}; write `>= 1` or `== 0`"))),
-        }
+        Ok(())
     }
 
     fn saw(&self, saw: &Saw) -> Looked {
@@ -322,17 +379,26 @@ impl Evaluator<'_> {
             if exit_fits && output_fits {
                 return (Outcome::Pass, Found { candidates: vec![Arc::new(command.clone())], ..Found::default() });
             }
-            let note = match exit {
-                None => format!("`{typed}` still runs"),
-                Some(code) if !exit_fits => format!("`{typed}` ended with exit code {code}"),
-                Some(_) => format!("`{typed}` printed something else"),
-            };
-            near = Some((Arc::new(command.clone()), note));
+            near = Some(Arc::new(command.clone()));
         }
         match near {
-            Some((command, note)) => (Outcome::Fail, Found { candidates: vec![command], clauses: Vec::new(), note: Some(note) }),
+            // What still runs may come out right.
+            Some(command) if command["status"]["exitCode"].is_null() => (Outcome::Waiting, Found { candidates: vec![command], ..Found::default() }),
+            Some(command) => (Outcome::Fail, Found { candidates: vec![command], ..Found::default() }),
             None => (Outcome::Fail, Found::default()),
         }
+    }
+
+    fn read(&self, read: &Read, filter: Option<&str>) -> Looked {
+        let fits = |wanted: &Option<String>, got: &Value| wanted.as_ref().is_none_or(|wanted| *got == **wanted);
+        // What is asked again and again is one record, which tells when it was asked last.
+        let last = |record: &Value| record["status"]["received"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        let records = self.facts.world.records("reads").filter(|record| {
+            let spec = &record["spec"];
+            let in_time = last(record).map_or_else(|| crate::world::point_of(record) >= self.facts.baseline, |last| last >= self.facts.baseline.time);
+            in_time && spec["resource"] == *read.resource && fits(&read.name, &spec["name"]) && fits(&read.namespace, &spec["namespace"])
+        });
+        self.some(records.map(|record| Arc::new(record.clone())).collect(), &[read.filter.as_deref(), filter])
     }
 
     fn stream(&self, stream: &Stream, filter: Option<&str>) -> Looked {
@@ -342,15 +408,7 @@ impl Evaluator<'_> {
             let to_pod = pods.as_ref().is_none_or(|pods| pods.iter().any(|(ns, name)| spec["namespace"] == **ns && spec["pod"] == **name));
             spec["verb"] == *stream.verb && to_pod
         });
-        let candidates = records.map(|record| (Arc::new(record.clone()), fields(record))).collect();
-        let (outcome, found) = self.some(candidates, stream.filter.as_deref());
-        match (outcome, filter) {
-            (Outcome::Pass, Some(filter)) => {
-                let candidates = found.candidates.into_iter().map(|record| (record.clone(), fields(&record))).collect();
-                self.some(candidates, Some(filter))
-            }
-            _ => (outcome, found),
-        }
+        self.some(records.map(|record| Arc::new(record.clone())).collect(), &[stream.filter.as_deref(), filter])
     }
 
     /// Namespace and name of Pods that fit now or did since the baseline: a stream outlives the Pod it went to.
@@ -359,7 +417,7 @@ impl Evaluator<'_> {
         let key = |object: &Value| crate::world::key_of(object);
         let mut pods: Vec<_> = select::objects(world, wanted, Moment::Now).iter().map(|pod| key(pod)).collect();
         let changes = world.changes_since(&wanted.kind, self.facts.baseline.revision);
-        pods.extend(changes.filter_map(|change| change.old.as_ref()).filter(|old| select::fits(world, wanted, old)).map(|old| key(old)));
+        pods.extend(changes.iter().filter_map(|change| change.old.as_ref()).filter(|old| select::fits(world, wanted, old)).map(|old| key(old)));
         if let (Some(name), true) = (&wanted.name, wanted.labels.is_empty()) {
             pods.push((wanted.namespace.clone().unwrap_or_else(|| "default".into()), name.clone()));
         }
@@ -381,7 +439,7 @@ impl Evaluator<'_> {
             .map(|record| Arc::new(record.clone()))
             .collect();
         if !container.gone {
-            return self.some(here.into_iter().map(|record| (record.clone(), fields(&record))).collect(), filter);
+            return self.some(here, &[filter]);
         }
         let seen = id.as_ref().is_none_or(|id| self.facts.world.record_was_seen("nodecontainers", id));
         match (here.is_empty(), seen) {
@@ -404,90 +462,180 @@ impl Evaluator<'_> {
         pods.iter().find(alive).or_else(|| pods.first()).cloned()
     }
 
-    fn log(&mut self, log: &Log) -> Looked {
-        let Some(pod) = self.first_pod(&log.pod) else { return (Outcome::Fail, Found::note("there is no such Pod")) };
+    /// The Pod a probe goes to.
+    fn target(&self, wanted: &ObjectRef, container: Option<&String>) -> Result<(Target, Arc<Value>), Looked> {
+        let pod = self.first_pod(wanted).ok_or_else(|| (Outcome::Fail, Found::default()))?;
         let (namespace, name) = crate::world::key_of(&pod);
-        let probe = Probe::Log { namespace, pod: name, container: log.container.clone(), previous: log.previous, tail: log.tail };
+        Ok((Target::Pod { namespace, pod: name, container: container.cloned() }, pod))
+    }
+
+    fn from(&self, from: &From) -> Result<Target, Looked> {
+        match from {
+            From::Workstation => Ok(Target::Workstation),
+            From::Node(name) => Ok(Target::Node { name: name.clone() }),
+            From::Pod(wanted) => self.target(wanted, None).map(|(target, _)| target),
+        }
+    }
+
+    fn inside(&self, inside: &Inside) -> Result<(Target, Option<Arc<Value>>), Looked> {
+        match (&inside.pod, &inside.node) {
+            (Some(wanted), _) => self.target(wanted, inside.container.as_ref()).map(|(target, pod)| (target, Some(pod))),
+            (None, Some(name)) => Ok((Target::Node { name: name.clone() }, None)),
+            (None, None) => Ok((Target::Workstation, None)),
+        }
+    }
+
+    /// Ask a probe, and judge its answer by its condition and the one beside the source; by `otherwise` when there is none.
+    fn answered(&mut self, probe: Probe, about: Option<Arc<Value>>, filters: [Option<&str>; 2], otherwise: &str) -> Looked {
+        let about: Vec<Arc<Value>> = about.into_iter().collect();
+        let Some(result) = self.ask(probe) else { return (Outcome::Waiting, Found { candidates: about, ..Found::default() }) };
+        if let Some(error) = result["error"].as_str() {
+            return (Outcome::Fail, Found { candidates: about, clauses: Vec::new(), note: Some(error.to_owned()) });
+        }
+        let filters = if filters == [None, None] { [Some(otherwise), None] } else { filters };
+        let (outcome, found) = self.some(vec![Arc::new(result)], &filters);
+        let candidates = about.into_iter().chain(found.candidates).collect();
+        (outcome, Found { candidates, ..found })
+    }
+
+    fn log(&mut self, log: &Log) -> Looked {
+        let Some(pod) = self.first_pod(&log.pod) else { return (Outcome::Fail, Found::default()) };
+        let (namespace, name) = crate::world::key_of(&pod);
+        let since = log.since.map(|Since::Baseline| self.facts.baseline.time.to_string());
+        let probe = Probe::Log { namespace, pod: name, container: log.container.clone(), previous: log.previous, tail: log.tail, since };
         let Some(result) = self.ask(probe) else { return (Outcome::Waiting, Found { candidates: vec![pod], ..Found::default() }) };
         match Regex::new(&log.matches) {
             Ok(pattern) if pattern.is_match(result["text"].as_str().unwrap_or_default()) => {
                 (Outcome::Pass, Found { candidates: vec![pod], ..Found::default() })
             }
-            Ok(_) => (Outcome::Fail, Found { candidates: vec![pod], clauses: Vec::new(), note: Some(format!("its log has no line like {}", log.matches)) }),
+            Ok(_) => {
+                let note = result["error"].as_str().map(str::to_owned);
+                (Outcome::Fail, Found { candidates: vec![pod, Arc::new(result)], clauses: Vec::new(), note })
+            }
             Err(error) => (Outcome::Error, Found::note(error.to_string())),
         }
     }
 
     fn http(&mut self, http: &Http, outer: Option<&str>) -> Looked {
-        let from = match &http.from {
-            From::Workstation => Target::Workstation,
-            From::Pod(wanted) => match self.first_pod(wanted) {
-                Some(pod) => {
-                    let (namespace, pod) = crate::world::key_of(&pod);
-                    Target::Pod { namespace, pod }
-                }
-                None => return (Outcome::Fail, Found::note("there is no such Pod")),
-            },
+        let from = match self.from(&http.from) {
+            Ok(from) => from,
+            Err(looked) => return looked,
         };
-        let Some(result) = self.ask(Probe::Http { from, url: http.url.clone() }) else { return (Outcome::Waiting, Found::default()) };
-        if let Some(error) = result["error"].as_str() {
-            return (Outcome::Fail, Found::note(format!("{}: {error}", http.url)));
+        let request = Request {
+            url: http.url.clone(),
+            method: http.method.clone().unwrap_or_default(),
+            headers: http.headers.clone(),
+            body: http.body.clone(),
+            times: http.times,
+        };
+        self.answered(Probe::Http { from, request }, None, [http.filter.as_deref(), outer], "status >= 200 && status < 400")
+    }
+
+    fn dns(&mut self, dns: &Dns, outer: Option<&str>) -> Looked {
+        match self.from(&dns.from) {
+            Ok(from) => self.answered(Probe::Dns { from, name: dns.name.clone() }, None, [dns.filter.as_deref(), outer], "found"),
+            Err(looked) => looked,
         }
-        let filter = http.filter.as_deref().or(outer).unwrap_or("status >= 200 && status < 400");
-        self.some(vec![(Arc::new(result.clone()), fields(&result))], Some(filter))
+    }
+
+    fn tcp(&mut self, tcp: &Tcp, outer: Option<&str>) -> Looked {
+        match self.from(&tcp.from) {
+            Ok(from) => {
+                let probe = Probe::Tcp { from, host: tcp.host.clone(), port: tcp.port.clone() };
+                self.answered(probe, None, [tcp.filter.as_deref(), outer], "open")
+            }
+            Err(looked) => looked,
+        }
     }
 
     fn exec(&mut self, exec: &Exec, outer: Option<&str>) -> Looked {
-        let Some(pod) = self.first_pod(&exec.pod) else { return (Outcome::Fail, Found::note("there is no such Pod")) };
-        let (namespace, name) = crate::world::key_of(&pod);
-        let target = Target::Pod { namespace, pod: name };
-        let probe = Probe::Exec { target, container: exec.container.clone(), command: exec.command.clone() };
-        let Some(result) = self.ask(probe) else { return (Outcome::Waiting, Found { candidates: vec![pod], ..Found::default() }) };
-        if let Some(error) = result["error"].as_str() {
-            return (Outcome::Fail, Found { candidates: vec![pod], clauses: Vec::new(), note: Some(error.to_owned()) });
+        match self.inside(&exec.inside) {
+            Ok((target, pod)) => self.answered(Probe::Exec { target, command: exec.command.clone() }, pod, [exec.filter.as_deref(), outer], "exit == 0"),
+            Err(looked) => looked,
         }
-        let filter = exec.filter.as_deref().or(outer).unwrap_or("exit == 0");
-        self.some(vec![(pod, fields(&result))], Some(filter))
     }
 
-    fn file(&mut self, file: &File) -> Looked {
-        let path = if file.path.starts_with('/') { file.path.clone() } else { format!("/home/learner/{}", file.path.trim_start_matches("~/")) };
-        let Some(result) = self.ask(Probe::File { path: path.clone() }) else { return (Outcome::Waiting, Found::default()) };
-        let text = result["text"].as_str();
-        if file.gone {
-            return if text.is_none() { (Outcome::Pass, Found::default()) } else { (Outcome::Fail, Found::note(format!("{path} is still there"))) };
+    fn env(&mut self, env: &Env, outer: Option<&str>) -> Looked {
+        match self.target(&env.pod, env.container.as_ref()) {
+            Ok((target, pod)) => self.answered(Probe::Env { target }, Some(pod), [Some(&env.filter), outer], "true"),
+            Err(looked) => looked,
         }
-        let Some(text) = text else { return (Outcome::Fail, Found::note(format!("there is no file {path}"))) };
+    }
+
+    fn traffic(&mut self, traffic: &Traffic) -> Looked {
+        let millis = |text: &Option<String>, otherwise: u64| text.as_deref().and_then(duration).map_or(otherwise, |wanted| wanted.as_millis() as u64);
+        let from = match self.from(&traffic.from) {
+            Ok(from) => from,
+            Err(looked) => return looked,
+        };
+        let probe = Probe::Traffic { from, url: traffic.url.clone(), every: millis(&traffic.every, 500), window: millis(&traffic.window, 60_000) };
+        let Some(result) = self.ask(probe) else { return (Outcome::Waiting, Found::default()) };
+        let (answers, failures) = (result["answers"].as_u64().unwrap_or(0), result["failures"].as_u64().unwrap_or(0));
+        let outcome = match (failures > u64::from(traffic.max_failures), answers < u64::from(traffic.min_answers)) {
+            (true, _) => Outcome::Fail,
+            (false, true) => Outcome::Waiting,
+            (false, false) => Outcome::Pass,
+        };
+        (outcome, Found { candidates: vec![Arc::new(result)], ..Found::default() })
+    }
+
+    fn file(&mut self, file: &File, outer: Option<&str>) -> Looked {
+        let (target, pod) = match self.inside(&file.inside) {
+            Ok(inside) => inside,
+            Err(looked) => return looked,
+        };
+        let path = if file.path.starts_with('/') { file.path.clone() } else { format!("/home/learner/{}", file.path.trim_start_matches("~/")) };
+        let about: Vec<Arc<Value>> = pod.into_iter().collect();
+        let Some(result) = self.ask(Probe::File { target, path }) else { return (Outcome::Waiting, Found { candidates: about, ..Found::default() }) };
+        let result = Arc::new(result);
+        let found = |note: Option<&str>| Found { candidates: about.iter().chain([&result]).cloned().collect(), clauses: Vec::new(), note: note.map(str::to_owned) };
+        if let Some(error) = result["error"].as_str() {
+            return (Outcome::Fail, found(Some(error)));
+        }
+        let there = !result["kind"].is_null();
+        if file.gone {
+            return (if there { Outcome::Fail } else { Outcome::Pass }, found(None));
+        }
+        if !there {
+            return (Outcome::Fail, found(None));
+        }
+        let text = result["text"].as_str();
         if let Some(pattern) = &file.matches {
             match Regex::new(pattern) {
-                Ok(pattern) if !pattern.is_match(text) => return (Outcome::Fail, Found::note(format!("{path} holds nothing like {pattern}"))),
+                Ok(pattern) if !text.is_some_and(|text| pattern.is_match(text)) => return (Outcome::Fail, found(None)),
                 Ok(_) => {}
                 Err(error) => return (Outcome::Error, Found::note(error.to_string())),
             }
         }
-        let Some(same) = &file.same_as else { return (Outcome::Pass, Found::default()) };
-        let Some(pod) = self.first_pod(&same.pod) else { return (Outcome::Fail, Found::note("there is no such Pod to compare with")) };
-        let (namespace, name) = crate::world::key_of(&pod);
-        let command = vec!["cat".to_owned(), same.path.clone()];
-        let Some(other) = self.ask(Probe::Exec { target: Target::Pod { namespace, pod: name.clone() }, container: None, command }) else {
-            return (Outcome::Waiting, Found { candidates: vec![pod], ..Found::default() });
-        };
-        if other["stdout"].as_str() == Some(text) {
-            (Outcome::Pass, Found { candidates: vec![pod], ..Found::default() })
-        } else {
-            let note = format!("{path} and {} in Pod {name} differ", same.path);
-            (Outcome::Fail, Found { candidates: vec![pod], clauses: Vec::new(), note: Some(note) })
+        if let Some(same) = &file.same_as {
+            let (target, pod) = match self.target(&same.pod, None) {
+                Ok(target) => target,
+                Err(looked) => return looked,
+            };
+            let Some(other) = self.ask(Probe::File { target, path: same.path.clone() }) else {
+                return (Outcome::Waiting, Found { candidates: vec![pod], ..Found::default() });
+            };
+            if text.is_none() || other["text"].as_str() != text {
+                return (Outcome::Fail, Found { candidates: vec![result, pod, Arc::new(other)], ..Found::default() });
+            }
         }
+        if file.filter.is_none() && outer.is_none() {
+            return (Outcome::Pass, found(None));
+        }
+        let (outcome, judged) = self.some(vec![Arc::clone(&result)], &[file.filter.as_deref(), outer]);
+        (outcome, Found { clauses: judged.clauses, note: judged.note, ..found(None) })
     }
 
     fn answer(&self, answer: &Answer) -> Looked {
-        let given = self.facts.world.answer_to(&answer.ask).map(str::trim).filter(|text| !text.is_empty());
-        match (given, &answer.equals) {
-            (None, _) => (Outcome::Waiting, Found::note("waits for your answer")),
-            (Some(_), None) => (Outcome::Pass, Found::default()),
-            (Some(given), Some(wanted)) if given.eq_ignore_ascii_case(wanted.trim()) => (Outcome::Pass, Found::default()),
-            (Some(given), Some(_)) => (Outcome::Fail, Found::note(format!("the answer is not `{given}`"))),
-        }
+        let Some(given) = self.facts.world.answer_to(&answer.ask).map(str::trim).filter(|text| !text.is_empty()) else {
+            return (Outcome::Waiting, Found::default());
+        };
+        let fits = match answer.matches.as_deref().map(Regex::new).transpose() {
+            Ok(pattern) => pattern.is_none_or(|pattern| pattern.is_match(given)),
+            Err(error) => return (Outcome::Error, Found::note(error.to_string())),
+        };
+        let equal = answer.equals.as_ref().is_none_or(|wanted| given.eq_ignore_ascii_case(wanted.trim()));
+        if fits && equal { (Outcome::Pass, Found::default()) } else { (Outcome::Fail, Found::note(given)) }
     }
 
     /// The value of a name.
@@ -497,28 +645,55 @@ impl Evaluator<'_> {
             At::Baseline => Moment::At(self.facts.baseline.revision),
             At::Now => Moment::Now,
         };
-        let (whole, names) = match &source {
+        match &source {
             Source::Object(wanted) => {
-                let object = select::objects(self.facts.world, wanted, moment).into_iter().next().ok_or("it is not there")?;
-                ((*object).clone(), fields(&object))
+                let there = select::objects(self.facts.world, wanted, moment);
+                let found = there.first().map(|object| self.value_of(binding, Arc::clone(object)));
+                match (found, binding.at) {
+                    (Some(Ok(value)), _) => Ok(value),
+                    (Some(Err(problem)), At::Now) => Err(problem),
+                    (None, At::Now) => Err("it is not there".to_owned()),
+                    // What was not there when the exercise began counts as it first came to be: the check can still be passed.
+                    (_, At::Baseline) => self.first_since(binding, wanted),
+                }
             }
             Source::List(wanted) => {
                 let items = select::objects(self.facts.world, wanted, moment);
                 let items = json!(items.iter().map(|item| (**item).clone()).collect::<Vec<Value>>());
-                (items.clone(), [("items".to_owned(), items)].into())
+                match &binding.value {
+                    None => Ok(items),
+                    Some(value) => self.computed(value, &|name| (name == "items").then(|| items.clone())),
+                }
             }
             other => {
                 let (outcome, found) = self.look(other, None);
-                let record = found.candidates.first().filter(|_| outcome == Outcome::Pass).ok_or("it is not there")?;
-                ((**record).clone(), fields(record))
+                let record = found.candidates.into_iter().next_back().filter(|_| outcome == Outcome::Pass).ok_or("it is not there")?;
+                self.value_of(binding, record)
             }
-        };
-        let Some(value) = &binding.value else { return Ok(whole) };
-        let mut all = self.names.clone();
-        all.extend(names);
+        }
+    }
+
+    /// The value in the first version since the baseline that has one.
+    fn first_since(&self, binding: &Let, wanted: &ObjectRef) -> Result<Value, String> {
+        let world = self.facts.world;
+        let versions = world.changes_since(&wanted.kind, self.facts.baseline.revision).iter().filter_map(|change| change.new.clone());
+        let mut values = versions.filter(|object| select::fits(world, wanted, object)).map(|object| self.value_of(binding, object));
+        values.find_map(Result::ok).ok_or_else(|| "it is not there".to_owned())
+    }
+
+    fn value_of(&self, binding: &Let, object: Arc<Value>) -> Result<Value, String> {
+        match &binding.value {
+            None => Ok((*object).clone()),
+            Some(value) => self.computed(value, &|name| field(&object, name)),
+        }
+    }
+
+    fn computed(&self, value: &str, own: &dyn Fn(&str) -> Option<Value>) -> Result<Value, String> {
         let mut spare = None;
         let expression = self.facts.library.get(value, &mut spare).map_err(|error| error.to_string())?;
-        match expression.value(&all)? {
+        let name = |name: String| Some((own(&name).or_else(|| self.names.get(&name).cloned())?, name));
+        let names: Bindings = expression.variables().into_iter().filter_map(name).map(|(value, name)| (name, value)).collect();
+        match expression.value(&names)? {
             Value::Null => Err(format!("{value} is not there")),
             value => Ok(value),
         }
@@ -530,14 +705,14 @@ fn strongest(outcomes: &[Outcome], order: &[Outcome], otherwise: Outcome) -> Out
     order.iter().copied().find(|outcome| outcomes.contains(outcome)).unwrap_or(otherwise)
 }
 
-/// An object's fields as names, and the object itself.
-fn fields(object: &Value) -> Bindings {
-    let mut names: Bindings = object.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    for always in ["metadata", "spec", "status"] {
-        names.entry(always.to_owned()).or_insert_with(|| json!({}));
+/// What a name means for an object: one of its fields, or `object`, all of it.
+fn field(object: &Value, name: &str) -> Option<Value> {
+    match object.get(name) {
+        Some(value) => Some(value.clone()),
+        None if name == "object" => Some(object.clone()),
+        None if ["metadata", "spec", "status"].contains(&name) => Some(json!({})),
+        None => None,
     }
-    names.insert("object".to_owned(), object.clone());
-    names
 }
 
 /// `>= 1` against a number; `None` when it is no comparison.

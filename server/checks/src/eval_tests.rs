@@ -6,9 +6,9 @@ use drydock_cel::Bindings;
 use drydock_course::check::Check;
 use serde_json::{Value, json};
 
-use super::{Facts, Judgement, check, count};
+use super::{Facts, Judgement, Memo, check, count};
 use crate::compile::Library;
-use crate::probe::{Probe, Probes, Target};
+use crate::probe::{Probe, Probes, Request, Target};
 use crate::verdict::Outcome::{self, Error, Fail, Pass, Waiting};
 use crate::world::{Point, World};
 
@@ -45,6 +45,8 @@ fn world() -> World {
     world.put("Pod", pod("hello", 15, "u1", json!({"app": "b"})));
     world.put_record("commands", record("command-1", 9, json!({"line": "kubectl get nodes"}), json!({"exitCode": 0, "output": "node-1"})));
     world.put_record("commands", record("command-2", 12, json!({"line": "kubectl get pods -o wide | cat"}), json!({"exitCode": 0, "output": "hello Running"})));
+    world.put_record("commands", record("command-4", 14, json!({"line": "kubectl wait pod x"}), json!({"exitCode": null})));
+    world.put_record("reads", record("read-1", 14, json!({"verb": "get", "resource": "endpoints", "namespace": "default", "name": "web"}), json!({"code": 200})));
     world.put_record("commands", record("command-3", 13, json!({"line": "kubectl logs nope"}), json!({"exitCode": 1, "output": "not found"})));
     let forward = json!({"verb": "portforward", "namespace": "default", "pod": "hello", "ports": [80]});
     world.put_record("streams", record("stream-1", 12, forward, json!({"connections": 1})));
@@ -56,16 +58,22 @@ fn world() -> World {
 }
 
 fn probes() -> Probes {
-    let url = |url: &str| Probe::Http { from: Target::Workstation, url: url.to_owned() };
-    let hello = || Target::Pod { namespace: "default".into(), pod: "hello".into() };
+    let url = |url: &str| Probe::Http { from: Target::Workstation, request: Request { url: url.to_owned(), times: 1, ..Request::default() } };
+    let hello = || Target::Pod { namespace: "default".into(), pod: "hello".into(), container: None };
+    let file = |target: Target, path: &str, text: &str| (Probe::File { target, path: path.into() }, json!({"kind": "file", "mode": "0400", "text": text, "link": "..data/a"}));
     BTreeMap::from([
         (url("http://localhost:8080/"), json!({"status": 200, "headers": {}, "body": "<h1>Hello</h1>"})),
         (url("http://localhost:9/"), json!({"error": "Connection refused"})),
-        (Probe::Exec { target: hello(), container: None, command: vec!["hostname".into()] }, json!({"exit": 0, "stdout": "hello\n", "stderr": ""})),
-        (Probe::Exec { target: hello(), container: None, command: vec!["cat".into(), "/a".into()] }, json!({"exit": 0, "stdout": "same", "stderr": ""})),
-        (Probe::Log { namespace: "default".into(), pod: "hello".into(), container: None, previous: false, tail: Some(1) }, json!({"text": "GET / Wget"})),
-        (Probe::File { path: "/home/learner/a".into() }, json!({"text": "same"})),
-        (Probe::File { path: "/home/learner/none".into() }, json!({"text": null})),
+        (Probe::Exec { target: hello(), command: vec!["hostname".into()] }, json!({"exit": 0, "stdout": "hello\n", "text": "hello", "lines": ["hello"], "stderr": ""})),
+        (Probe::Exec { target: Target::Node { name: "node-1".into() }, command: vec!["ls".into()] }, json!({"exit": 1, "stdout": "", "text": ""})),
+        file(hello(), "/a", "same"),
+        file(Target::Workstation, "/home/learner/a", "same"),
+        (Probe::File { target: Target::Workstation, path: "/home/learner/none".into() }, json!({"kind": null, "text": null, "entries": []})),
+        (Probe::Log { namespace: "default".into(), pod: "hello".into(), container: None, previous: false, tail: Some(1), since: None }, json!({"text": "GET / Wget"})),
+        (Probe::Dns { from: hello(), name: "web".into() }, json!({"found": true, "addresses": ["10.96.0.7"], "cnames": []})),
+        (Probe::Tcp { from: Target::Workstation, host: "web".into(), port: "80".into() }, json!({"open": false, "problem": "refused"})),
+        (Probe::Env { target: hello() }, json!({"env": {"KIAMOL_CHAPTER": "04"}})),
+        (Probe::Traffic { from: Target::Workstation, url: "http://a/".into(), every: 500, window: 60_000 }, json!({"answers": 40, "failures": 1, "last": "refused"})),
     ])
 }
 
@@ -74,7 +82,7 @@ fn judge(yaml: &str) -> Judgement {
     let library = Library::of([&wanted]).unwrap();
     let names: Bindings = [("port".to_owned(), json!(8080))].into();
     let baseline = Point { revision: BASELINE, ..Point::START };
-    check(&wanted, &Facts { world: &world(), probes: &probes(), baseline, names: &names, library: &library })
+    check(&wanted, &Facts { world: &world(), probes: &probes(), baseline, names: &names, library: &library }, &mut Memo::default())
 }
 
 #[test]
@@ -129,7 +137,25 @@ fn sources() {
         ("expect: {file: {path: '~/a', same_as: {pod: {kind: Pod, name: hello}, path: /a}}}", Pass),
         ("expect: {file: {path: none}}", Fail),
         ("expect: {file: {path: none, gone: true}}", Pass),
+        ("expect: {file: {path: a, where: 'mode == \"0400\" && link.startsWith(\"..data\")'}}", Pass),
+        ("expect: {file: {pod: {name: hello}, path: /a, where: 'mode == \"0644\"'}}", Fail),
+        ("expect: {exec: {pod: {name: hello}, command: [hostname]}, where: 'text == \"hello\"'}", Pass),
+        ("expect: {exec: {node: node-1, command: [ls]}}", Fail),
+        ("expect: {dns: {from: {pod: {name: hello}}, name: web}}", Pass),
+        ("expect: {dns: {from: {pod: {name: hello}}, name: web, where: 'addresses == [\"10.96.0.7\"]'}}", Pass),
+        ("expect: {dns: {from: {pod: {name: nobody}}, name: web}}", Fail),
+        ("expect: {tcp: {host: web, port: 80}}", Fail),
+        ("expect: {tcp: {host: web, port: 80, where: '!open'}}", Pass),
+        ("expect: {env: {pod: {name: hello}, where: 'env.KIAMOL_CHAPTER == \"04\" && !has(env.KIAMOL_SECTION)'}}", Pass),
+        ("expect: {traffic: {url: 'http://a/'}}", Fail),
+        ("expect: {traffic: {url: 'http://a/', max_failures: 1}}", Pass),
+        ("expect: {traffic: {url: 'http://a/', max_failures: 1, min_answers: 50}}", Waiting),
+        ("expect: {read: {resource: endpoints, name: web}}", Pass),
+        ("expect: {read: {resource: endpoints, name: api}}", Fail),
+        ("expect: {saw: {matches: 'wait', exit: 0}}", Waiting),
         // answer
+        ("expect: {answer: {ask: ask-ip, matches: '^10\\.'}}", Pass),
+        ("expect: {answer: {ask: ask-ip, matches: '^192\\.'}}", Fail),
         ("let: {p: {object: {kind: Pod, name: hello}}}\nexpect: {answer: {ask: ask-ip, equals: '${p.status.podIP}'}}", Pass),
         ("expect: {answer: {ask: ask-ip, equals: '10.0.0.1'}}", Fail),
         ("expect: {answer: {ask: ask-other}}", Waiting),
@@ -141,7 +167,10 @@ fn sources() {
         // names
         ("let: {was: {object: {kind: Pod, name: hello}, at: baseline, value: metadata.labels.app}}\nexpect: {object: {kind: Pod, name: hello}, where: 'metadata.labels.app != was'}", Pass),
         ("let: {was: {object: {kind: Pod, name: old}, at: baseline}}\nexpect: {container: {id: '${was.metadata.uid}', gone: true}}", Pass),
-        ("let: {was: {object: {kind: Pod, name: made}, at: baseline}}\nexpect: {object: {kind: Pod, name: '${was.metadata.name}'}}", Waiting),
+        // What was not there at the baseline counts as it first was.
+        ("let: {was: {object: {kind: Pod, name: made}, at: baseline}}\nexpect: {object: {kind: Pod, name: '${was.metadata.name}'}}", Pass),
+        ("let: {was: {object: {kind: Pod, name: hello}, at: baseline, value: metadata.labels.new}}\nexpect: {object: {kind: Pod}, where: 'was == 1'}", Fail),
+        ("let: {was: {object: {kind: Pod, name: nobody}, at: baseline}}\nexpect: {object: {kind: Pod, name: '${was.metadata.name}'}}", Waiting),
     ];
     let wrong: Vec<String> = cases
         .iter()
@@ -166,5 +195,26 @@ fn a_broken_check_is_an_error_and_not_a_fail() {
 #[test]
 fn probes_that_are_wanted_are_named() {
     let judgement = judge("expect: {http: {url: 'http://localhost:7/'}}");
-    assert_eq!(judgement.probes, [Probe::Http { from: Target::Workstation, url: "http://localhost:7/".into() }]);
+    let request = Request { url: "http://localhost:7/".into(), times: 1, ..Request::default() };
+    assert_eq!(judgement.probes, [Probe::Http { from: Target::Workstation, request }]);
+}
+
+#[test]
+fn changes_that_were_looked_at_are_not_looked_at_again() {
+    let wanted: Check = serde_yaml::from_str("{id: a, say: b, expect: {history: {kind: Pod, where: 'old.metadata.labels.app != new.metadata.labels.app', count: '== 2'}}}").unwrap();
+    let library = Library::of([&wanted]).unwrap();
+    let (mut world, names, mut memo) = (world(), Bindings::new(), Memo::default());
+    let baseline = Point { revision: BASELINE, ..Point::START };
+    let mut judge = |world: &World| {
+        let judgement = check(&wanted, &Facts { world, probes: &Probes::new(), baseline, names: &names, library: &library }, &mut memo);
+        (judgement.outcome, memo.0.values().map(|scan| (scan.looked_at, scan.fitting.len())).collect::<Vec<_>>())
+    };
+    let changes = world.changes_since("Pod", BASELINE).len();
+    assert_eq!(judge(&world), (Fail, vec![(changes, 1)]));
+    world.put("Pod", pod("hello", 16, "u1", json!({"app": "c"})));
+    assert_eq!(judge(&world), (Pass, vec![(changes + 1, 2)]));
+    // A new list, with less history than before: everything is looked at anew.
+    world.clear_kind("Pod");
+    world.put("Pod", pod("hello", 17, "u1", json!({"app": "d"})));
+    assert_eq!(judge(&world), (Fail, vec![(1, 0)]));
 }

@@ -2,7 +2,8 @@
 //!
 //! * One chapter is judged at a time, the one that is open; verdicts of the others are the ones it had when it was closed.
 //! * Progress is written before it is told: what was shown as green is green after kill -9.
-//! * A probe is asked again only when something changed, at most [`TRIES`] times for one change.
+//! * A probe is asked again only when something that concerns it changed, at most [`TRIES`] times for one change. Logs of running
+//!   containers and traffic go on for as long as an open check wants them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
@@ -14,20 +15,24 @@ use drydock_course::check::{Expect, Source};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{broadcast, mpsc, oneshot, watch as state};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::compile::CompileError;
 use crate::engine::{Engine, Progress};
 use crate::plan::Plan;
 use crate::probe::{Probe, Prober, Probes};
+use crate::reads::COLLECTIONS;
+use crate::trigger::News;
 use crate::verdict::{Outcome, Verdict};
-use crate::watch::{self, COLLECTIONS, Update};
+use crate::watch::{self, Update};
 use crate::world::{Point, World};
 
 /// Pauses before each try of a probe, from the change that triggered it: 5 tries in 5 seconds.
 pub const TRIES: [Duration; 5] = [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1200), Duration::from_millis(2500)];
+/// How soon a probe may be asked again, however much happens.
+const REST: Duration = Duration::from_millis(200);
 /// Verdicts a slow listener may lag behind.
 const BACKLOG: usize = 1024;
 
@@ -72,6 +77,7 @@ pub struct Grader {
 struct Shared {
     current: Mutex<BTreeMap<String, Verdict>>,
     news: broadcast::Sender<Verdict>,
+    trouble: state::Sender<Option<String>>,
 }
 
 enum Order {
@@ -108,7 +114,7 @@ impl Grader {
             current.extend(kept.verdicts.into_iter().filter(|v| known.contains(v.check.as_str())).map(|v| (v.check.clone(), v)));
         }
         let (orders, taken) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { current: Mutex::new(current), news: broadcast::channel(BACKLOG).0 });
+        let shared = Arc::new(Shared { current: Mutex::new(current), news: broadcast::channel(BACKLOG).0, trouble: state::Sender::new(None) });
         let plans = plans.into_iter().map(|plan| (plan.chapter.clone(), plan)).collect();
         let task = Task { prober: Prober::new(client.clone()), client, plans, keeper, shared: Arc::clone(&shared), open: None };
         tokio::spawn(task.run(taken));
@@ -123,6 +129,12 @@ impl Grader {
     /// Verdicts as they change.
     pub fn subscribe(&self) -> broadcast::Receiver<Verdict> {
         self.shared.news.subscribe()
+    }
+
+    /// What is wrong with keeping progress, in a sentence; `None` while it is kept. For a banner: what is green now may not be after a
+    /// restart.
+    pub fn trouble(&self) -> state::Receiver<Option<String>> {
+        self.shared.trouble.subscribe()
     }
 
     /// The learner opened a chapter: judge it.
@@ -244,23 +256,51 @@ struct Open {
     news: mpsc::UnboundedReceiver<Update>,
     probes: Probes,
     tries: BTreeMap<Probe, Tries>,
-    asking: JoinSet<(Probe, Value)>,
+    asking: JoinSet<Asked>,
+    /// Probes that go on tell here.
+    tell: mpsc::UnboundedSender<(Probe, Value)>,
+    told: mpsc::UnboundedReceiver<(Probe, Value)>,
     deadline: Option<Timestamp>,
     replies: Vec<(String, oneshot::Sender<Option<Verdict>>)>,
     _watches: JoinSet<()>,
 }
 
+/// What a task that asks ends with.
+enum Asked {
+    Once(Probe, Value),
+    /// One that went on has nothing more to tell.
+    WentOn(Probe),
+}
+
 /// How often a probe has been asked for the newest trigger.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Tries {
     done: usize,
     next: Instant,
     running: bool,
+    /// Kinds that trigger it, beyond those it depends on by itself.
+    triggers: BTreeSet<String>,
+    /// Ends the task of one that goes on.
+    going: Option<AbortHandle>,
 }
 
 impl Tries {
-    fn fresh() -> Tries {
-        Tries { done: 0, next: Instant::now(), running: false }
+    fn fresh(triggers: BTreeSet<String>) -> Tries {
+        Tries { done: 0, next: Instant::now(), running: false, triggers, going: None }
+    }
+
+    fn again(&mut self) {
+        let rested = if self.done == 0 { Instant::now() } else { Instant::now() + REST };
+        self.done = 0;
+        self.next = rested;
+    }
+}
+
+impl Drop for Tries {
+    fn drop(&mut self) {
+        if let Some(going) = &self.going {
+            going.abort();
+        }
     }
 }
 
@@ -268,7 +308,8 @@ impl Tries {
 enum Wake {
     Order(Option<Order>),
     News(Option<Update>),
-    Answer(Probe, Value),
+    Asked(Asked),
+    Told(Probe, Value),
     Time,
 }
 
@@ -283,7 +324,8 @@ impl Task {
                 Wake::Order(None) => return,
                 Wake::Order(Some(order)) => self.obey(order).await,
                 Wake::News(update) => self.hear(update),
-                Wake::Answer(probe, result) => self.probed(probe, result),
+                Wake::Asked(asked) => self.asked(asked),
+                Wake::Told(probe, result) => self.told(probe, result),
                 Wake::Time => {}
             }
             self.judge();
@@ -314,7 +356,7 @@ impl Task {
             }
             Order::CheckNow(check, reply) => match &mut self.open {
                 Some(open) => {
-                    open.trigger();
+                    open.trigger(&[News::All]);
                     open.replies.push((check, reply));
                 }
                 None => drop(reply.send(None)),
@@ -339,7 +381,9 @@ impl Task {
         let plan = self.plans.get(chapter).ok_or_else(|| GraderError::Unknown(format!("chapter {chapter}")))?;
         let checks: Vec<String> = plan.checks().map(|(_, check)| check.id.clone()).collect();
         self.shared.lock().retain(|check, _| !checks.contains(check));
-        self.keeper.write(chapter, &Kept::default())?;
+        let written = self.keeper.write(chapter, &Kept::default());
+        self.report(&written);
+        written?;
         self.begin(chapter, Some(())).await
     }
 
@@ -360,6 +404,7 @@ impl Task {
         }
         let missing = kinds.iter().cloned().chain(COLLECTIONS.map(str::to_owned)).collect();
         let (sender, news) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::unbounded_channel();
         let watches = watch::follow(&self.client, kinds, true, since, sender);
         self.open = Some(Open {
             engine,
@@ -369,6 +414,8 @@ impl Task {
             probes: Probes::new(),
             tries: BTreeMap::new(),
             asking: JoinSet::new(),
+            tell,
+            told,
             deadline: None,
             replies: Vec::new(),
             _watches: watches,
@@ -390,19 +437,39 @@ impl Task {
 
     fn hear(&mut self, update: Option<Update>) {
         let (Some(open), Some(update)) = (&mut self.open, update) else { return };
-        open.take(update);
-        while let Ok(update) = open.news.try_recv() {
+        let mut news: Vec<News> = Vec::new();
+        let mut next = Some(update);
+        while let Some(update) = next {
+            if let Some(happened) = News::of(&update).filter(|happened| !news.contains(happened)) {
+                news.push(happened);
+            }
             open.take(update);
+            next = open.news.try_recv().ok();
         }
-        open.trigger();
+        open.trigger(&news);
     }
 
-    fn probed(&mut self, probe: Probe, result: Value) {
+    fn asked(&mut self, asked: Asked) {
         let Some(open) = &mut self.open else { return };
-        if let Some(tries) = open.tries.get_mut(&probe) {
+        let (Asked::Once(probe, _) | Asked::WentOn(probe)) = &asked;
+        if let Some(tries) = open.tries.get_mut(probe) {
             tries.running = false;
+            tries.going = None;
+            if matches!(probe, Probe::Traffic { .. }) {
+                tries.done = TRIES.len();
+            }
         }
+        if let Asked::Once(probe, result) = asked {
+            open.probes.insert(probe, result);
+        }
+    }
+
+    fn told(&mut self, probe: Probe, result: Value) {
+        let Some(open) = &mut self.open else { return };
         open.probes.insert(probe, result);
+        while let Ok((probe, result)) = open.told.try_recv() {
+            open.probes.insert(probe, result);
+        }
     }
 
     fn answer(&mut self, ask: &str, text: &str) -> Answered {
@@ -447,9 +514,23 @@ impl Task {
     fn keep(&self) {
         let Some(open) = &self.open else { return };
         let kept = Kept { progress: open.engine.progress().clone(), verdicts: open.engine.verdicts().cloned().collect() };
-        if let Err(error) = self.keeper.write(&open.engine.plan().chapter, &kept) {
+        self.report(&self.keeper.write(&open.engine.plan().chapter, &kept));
+    }
+
+    /// Say whether progress is kept, when that has changed.
+    fn report(&self, written: &Result<(), GraderError>) {
+        let trouble = written.as_ref().err().map(|error| {
             tracing::error!(%error, "progress is not kept");
-        }
+            match error {
+                GraderError::Progress { source, .. } => format!("Your progress cannot be saved: {source}. What is green now may not be after a restart."),
+                other => format!("Your progress cannot be saved: {other}."),
+            }
+        });
+        self.shared.trouble.send_if_modified(|known| {
+            let news = *known != trouble;
+            *known = trouble;
+            news
+        });
     }
 }
 
@@ -461,9 +542,10 @@ impl Open {
             order = orders.recv() => Wake::Order(order),
             update = self.news.recv(), if !self.news.is_closed() => Wake::News(update),
             Some(answer) = self.asking.join_next() => match answer {
-                Ok((probe, result)) => Wake::Answer(probe, result),
+                Ok(asked) => Wake::Asked(asked),
                 Err(_) => Wake::Time,
             },
+            Some((probe, result)) = self.told.recv() => Wake::Told(probe, result),
             () = sleep_until(time) => Wake::Time,
         }
     }
@@ -479,10 +561,12 @@ impl Open {
         update.apply(&mut self.world);
     }
 
-    /// Something changed: every probe may be asked again.
-    fn trigger(&mut self) {
-        for tries in self.tries.values_mut() {
-            *tries = Tries { running: tries.running, ..Tries::fresh() };
+    /// Something changed: the probes it concerns may be asked again.
+    fn trigger(&mut self, news: &[News]) {
+        for (probe, tries) in &mut self.tries {
+            if news.iter().any(|happened| happened.concerns(probe, &tries.triggers)) {
+                tries.again();
+            }
         }
     }
 
@@ -497,10 +581,10 @@ impl Open {
     }
 
     /// Ask the probes that are due; forget the ones nobody wants.
-    fn ask(&mut self, prober: &Prober, wanted: &BTreeSet<Probe>) {
-        self.tries.retain(|probe, tries| wanted.contains(probe) || tries.running);
-        for probe in wanted {
-            let tries = self.tries.entry(probe.clone()).or_insert_with(Tries::fresh);
+    fn ask(&mut self, prober: &Prober, wanted: &BTreeMap<Probe, BTreeSet<String>>) {
+        self.tries.retain(|probe, tries| wanted.contains_key(probe) || (tries.running && !probe.goes_on()));
+        for (probe, triggers) in wanted {
+            let tries = self.tries.entry(probe.clone()).or_insert_with(|| Tries::fresh(triggers.clone()));
             if tries.running || tries.done >= TRIES.len() || tries.next > Instant::now() {
                 continue;
             }
@@ -508,16 +592,26 @@ impl Open {
             tries.done += 1;
             tries.next = Instant::now() + TRIES.get(tries.done).copied().unwrap_or_default();
             let (prober, probe) = (prober.clone(), probe.clone());
-            self.asking.spawn(async move {
-                let result = prober.ask(&probe).await;
-                (probe, result)
-            });
+            if probe.goes_on() {
+                let tell = self.tell.clone();
+                tries.going = Some(self.asking.spawn(async move {
+                    prober.follow(&probe, &tell).await;
+                    Asked::WentOn(probe)
+                }));
+            } else {
+                self.asking.spawn(async move {
+                    let result = prober.ask(&probe).await;
+                    Asked::Once(probe, result)
+                });
+            }
         }
     }
 
     /// Answer "check now" once no probe is being asked.
     fn reply(&mut self) {
-        if self.tries.values().any(|tries| tries.running) {
+        // A probe that goes on counts as answered with the first thing it tells.
+        let waits = |(probe, tries): (&Probe, &Tries)| tries.running && !(probe.goes_on() && self.probes.contains_key(probe));
+        if self.tries.iter().any(waits) {
             return;
         }
         for (check, reply) in self.replies.drain(..) {
@@ -556,5 +650,14 @@ mod tests {
         assert!(keeper.read("ch02").unwrap().verdicts.is_empty());
         assert_eq!(std::fs::read_to_string(directory.path().join("ch02.json.unreadable")).unwrap(), "{\"progress\": 7");
         assert!(!keeper.path("ch02").exists());
+    }
+
+    #[test]
+    fn a_probe_rests_between_triggers_and_one_that_goes_on_ends_when_nobody_wants_it() {
+        let mut tries = Tries::fresh(BTreeSet::new());
+        assert!(tries.next <= Instant::now());
+        tries.done = 3;
+        tries.again();
+        assert!(tries.done == 0 && tries.next > Instant::now(), "not more often than {REST:?}");
     }
 }

@@ -10,6 +10,7 @@
 //! * Nothing polls. A check is judged again when something it reads has changed; probes make at most five tries a trigger.
 //! * The page's own requests are never evidence.
 
+mod answer;
 pub mod compile;
 pub mod engine;
 pub mod eval;
@@ -18,7 +19,9 @@ pub mod grader;
 pub mod interpolate;
 pub mod plan;
 pub mod probe;
+pub mod reads;
 pub mod select;
+pub mod trigger;
 pub mod verdict;
 pub mod watch;
 pub mod world;

@@ -43,12 +43,36 @@ pub enum Reason {
     ImageTypo,
     /// The container starts and ends again and again.
     CrashLoop,
+    /// A ConfigMap or Secret that is named does not exist.
+    ConfigMissing,
+    /// It exists, without the key that is named.
+    KeyMissing,
+    /// A volume hides what the image has in that place.
+    MountHidden,
+    /// A claim has no volume.
+    ClaimPending,
+    /// What asks whether a container is well says no.
+    ProbeFailing,
+    /// A container used more memory than its limit.
+    OomKilled,
+    /// The namespace's quota has no room.
+    Quota,
+    /// The API server does not allow it.
+    Forbidden,
     /// It is not owned by what it should be owned by.
     NotOwned,
     /// It has lost its owner.
     Orphaned,
     /// It is there, but from before.
     StalePod,
+    /// A rollout is paused.
+    PausedRollout,
+    /// A name is not known.
+    DnsMissing,
+    /// A network policy is in the way.
+    PolicyBlocked,
+    /// It runs on another node.
+    WrongNode,
     /// It is on its way.
     NotYet,
     /// The learner has not done it yet.

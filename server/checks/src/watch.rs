@@ -7,18 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use drydock_course::check::{Expect, From, ObjectRef, Source};
 use futures::{AsyncBufReadExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::plan::Plan;
+use crate::reads::{COLLECTIONS, EXPLAINED, Reads};
 use crate::world::{Change, World, key_of};
 
 const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
-/// Collections of records that checks can ask for.
-pub const COLLECTIONS: [&str; 3] = ["commands", "streams", "nodecontainers"];
 /// How long to wait before a watch that ended is started again.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -106,45 +104,8 @@ impl Update {
 
 /// Kinds that the checks of a plan read, and those an explanation looks at.
 pub fn kinds(plan: &Plan) -> BTreeSet<String> {
-    let mut kinds: BTreeSet<String> = ["Pod", "ReplicaSet", "Deployment", "Service"].map(str::to_owned).into();
-    for (_, check) in plan.checks() {
-        for binding in check.bindings.values() {
-            of_source(&binding.source, &mut kinds);
-        }
-        of_expect(&check.expect, &mut kinds);
-    }
-    kinds
-}
-
-fn of_expect(expect: &Expect, kinds: &mut BTreeSet<String>) {
-    match expect {
-        Expect::All(branches) | Expect::Any(branches) => branches.iter().for_each(|branch| of_expect(branch, kinds)),
-        Expect::Not(branch) => of_expect(branch, kinds),
-        Expect::One { source, .. } => of_source(source, kinds),
-    }
-}
-
-fn of_source(source: &Source, kinds: &mut BTreeSet<String>) {
-    let mut add = |wanted: &ObjectRef| {
-        kinds.insert(if wanted.kind.is_empty() { "Pod".to_owned() } else { wanted.kind.clone() });
-        kinds.extend(wanted.owned_by.iter().map(|owner| owner.kind.clone()));
-    };
-    match source {
-        Source::Object(wanted) | Source::List(wanted) | Source::Gone(wanted) => add(wanted),
-        Source::Stream(stream) => stream.pod.iter().for_each(add),
-        Source::Log(log) => add(&log.pod),
-        Source::Exec(exec) => add(&exec.pod),
-        Source::Http(http) => {
-            if let From::Pod(pod) = &http.from {
-                add(pod);
-            }
-        }
-        Source::File(file) => file.same_as.iter().for_each(|same| add(&same.pod)),
-        Source::History(history) => {
-            kinds.insert(history.of.kind.clone());
-        }
-        Source::Saw(_) | Source::Container(_) | Source::Answer(_) => {}
-    }
+    let reads: Vec<Reads> = plan.checks().map(|(_, check)| Reads::of(check)).collect();
+    reads.iter().flat_map(Reads::kinds).cloned().chain(EXPLAINED.map(str::to_owned)).collect()
 }
 
 /// Follow kinds and, if wanted, the records; changes of kinds are told from revision `since` on. Ends when the set is dropped.

@@ -54,12 +54,28 @@ type Records = BTreeMap<String, BTreeMap<String, Value>>;
 #[derive(Debug, Clone, Default)]
 pub struct World {
     kinds: BTreeMap<String, Objects>,
-    changes: Vec<Change>,
+    changes: BTreeMap<String, Changes>,
     records: Records,
     seen_records: BTreeSet<String>,
     answers: BTreeMap<String, String>,
     revision: u64,
+    /// Counts what happened here.
+    serial: u64,
+    /// The serial of the last news of a kind, a collection or [`ANSWERS`].
+    touched: BTreeMap<String, u64>,
 }
+
+/// Changes of one kind.
+#[derive(Debug, Clone, Default)]
+struct Changes {
+    /// By revision.
+    list: Vec<Change>,
+    /// Moves when the list did not only grow at its end.
+    epoch: u64,
+}
+
+/// The name of the learner's answers among kinds and collections.
+pub const ANSWERS: &str = "answers";
 
 /// The revision an object carries; 0 when it carries none.
 pub fn revision_of(object: &Value) -> u64 {
@@ -121,13 +137,37 @@ impl World {
 
     fn record(&mut self, change: Change) {
         self.revision = self.revision.max(change.revision);
-        self.changes.push(change);
+        self.touch(&change.kind);
+        let changes = self.changes.entry(change.kind.clone()).or_default();
+        if changes.list.last().is_some_and(|last| last.revision > change.revision) {
+            changes.insert(change);
+        } else {
+            changes.list.push(change);
+        }
+    }
+
+    fn touch(&mut self, name: &str) {
+        self.serial += 1;
+        match self.touched.get_mut(name) {
+            Some(serial) => *serial = self.serial,
+            None => drop(self.touched.insert(name.to_owned(), self.serial)),
+        }
+    }
+
+    /// How much has happened here.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The serial of the last news of any of these kinds, collections and [`ANSWERS`].
+    pub fn touched<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> u64 {
+        names.into_iter().filter_map(|name| self.touched.get(name)).copied().max().unwrap_or(0)
     }
 
     /// Add a change that is older than the objects known now.
     pub fn backfill(&mut self, change: Change) {
-        let at = self.changes.partition_point(|known| known.revision <= change.revision);
-        self.changes.insert(at, change);
+        self.touch(&change.kind);
+        self.changes.entry(change.kind.clone()).or_default().insert(change);
     }
 
     /// Apply a change.
@@ -142,18 +182,22 @@ impl World {
 
     /// Put an object that was there before the changes known; no change is noted.
     pub fn found(&mut self, kind: &str, object: Value) {
+        self.touch(kind);
         self.revision = self.revision.max(revision_of(&object));
         self.kinds.entry(kind.to_owned()).or_default().insert(key_of(&object), Arc::new(object));
     }
 
     /// Forget the objects and changes of a kind, before a new list.
     pub fn clear_kind(&mut self, kind: &str) {
+        self.touch(kind);
         self.kinds.remove(kind);
-        self.changes.retain(|change| change.kind != kind);
+        let changes = self.changes.entry(kind.to_owned()).or_default();
+        *changes = Changes { list: Vec::new(), epoch: changes.epoch + 1 };
     }
 
     /// Forget the records of a collection that are not in a new list.
     pub fn keep_records(&mut self, collection: &str, names: &BTreeSet<String>) {
+        self.touch(collection);
         if let Some(records) = self.records.get_mut(collection) {
             records.retain(|name, _| names.contains(name));
         }
@@ -161,6 +205,7 @@ impl World {
 
     /// Put a record of the lab API.
     pub fn put_record(&mut self, collection: &str, record: Value) {
+        self.touch(collection);
         let name = key_of(&record).1;
         self.revision = self.revision.max(revision_of(&record));
         self.seen_records.insert(format!("{collection}/{name}"));
@@ -169,6 +214,7 @@ impl World {
 
     /// Remove a record of the lab API; that it was there is remembered.
     pub fn remove_record(&mut self, collection: &str, name: &str) {
+        self.touch(collection);
         if let Some(records) = self.records.get_mut(collection) {
             records.remove(name);
         }
@@ -176,6 +222,7 @@ impl World {
 
     /// Remember an answer of the learner.
     pub fn answer(&mut self, ask: &str, text: &str) {
+        self.touch(ANSWERS);
         self.answers.insert(ask.to_owned(), text.to_owned());
     }
 
@@ -193,7 +240,7 @@ impl World {
     /// Objects of a kind as they were at a revision, by undoing later changes.
     pub fn objects_at(&self, kind: &str, revision: u64) -> Objects {
         let mut objects = self.objects(kind).clone();
-        for change in self.changes.iter().rev().filter(|c| c.kind == kind && c.revision > revision) {
+        for change in self.changes_since(kind, revision).iter().rev() {
             match &change.old {
                 Some(old) => objects.insert(change.key.clone(), old.clone()),
                 None => objects.remove(&change.key),
@@ -202,9 +249,15 @@ impl World {
         objects
     }
 
-    /// Changes of a kind after a revision.
-    pub fn changes_since<'a>(&'a self, kind: &'a str, revision: u64) -> impl Iterator<Item = &'a Change> {
-        self.changes.iter().filter(move |c| c.kind == kind && c.revision > revision)
+    /// Changes of a kind after a revision, oldest first.
+    pub fn changes_since(&self, kind: &str, revision: u64) -> &[Change] {
+        let Some(changes) = self.changes.get(kind) else { return &[] };
+        &changes.list[changes.list.partition_point(|change| change.revision <= revision)..]
+    }
+
+    /// Moves when what [`World::changes_since`] told before is not the beginning of what it tells now.
+    pub fn epoch(&self, kind: &str) -> u64 {
+        self.changes.get(kind).map_or(0, |changes| changes.epoch)
     }
 
     /// Records of a collection.
@@ -232,7 +285,20 @@ impl World {
 
     /// Forget what was, for those who only want what is.
     pub fn forget_changes(&mut self) {
-        self.changes.clear();
+        for changes in self.changes.values_mut() {
+            *changes = Changes { list: Vec::new(), epoch: changes.epoch + 1 };
+        }
+    }
+}
+
+impl Changes {
+    /// Put a change where its revision belongs.
+    fn insert(&mut self, change: Change) {
+        let at = self.list.partition_point(|known| known.revision <= change.revision);
+        if at < self.list.len() {
+            self.epoch += 1;
+        }
+        self.list.insert(at, change);
     }
 }
 
@@ -257,7 +323,25 @@ mod tests {
         assert_eq!(names(6), ["a \"Pending\""]);
         assert_eq!(names(10), ["a \"Running\"", "b \"Running\""]);
         assert_eq!(names(11), ["b \"Running\""]);
-        assert_eq!(world.changes_since("Pod", 7).count(), 2);
+        assert_eq!(world.changes_since("Pod", 7).len(), 2);
+    }
+
+    #[test]
+    fn news_is_known_by_kind_and_old_news_starts_a_new_count() {
+        let mut world = World::default();
+        let names = |name: &str| [name.to_owned()];
+        world.put("Pod", pod("a", 5, "Running"));
+        let before = world.serial();
+        world.put("Node", pod("n", 6, "Running"));
+        world.answer("q", "1");
+        assert!(world.touched(&names("Pod")) <= before && world.touched(&names("Node")) > before && world.touched(&names(ANSWERS)) > before);
+        let epoch = world.epoch("Pod");
+        world.put("Pod", pod("b", 7, "Running"));
+        assert_eq!(world.epoch("Pod"), epoch, "it grew at its end");
+        let change = Change { revision: 3, kind: "Pod".into(), key: ("default".into(), "c".into()), old: None, new: None, actor: String::new() };
+        world.backfill(change);
+        assert_ne!(world.epoch("Pod"), epoch);
+        assert_eq!(world.changes_since("Pod", 0)[0].revision, 3);
     }
 
     #[test]
@@ -266,6 +350,6 @@ mod tests {
         world.put("Pod", pod("a", 5, "Running"));
         world.replace("Pod", vec![pod("b", 8, "Running")]);
         assert_eq!(world.objects("Pod").len(), 1);
-        assert!(world.changes_since("Pod", 0).any(|c| c.key.1 == "a" && c.new.is_none()));
+        assert!(world.changes_since("Pod", 0).iter().any(|c| c.key.1 == "a" && c.new.is_none()));
     }
 }

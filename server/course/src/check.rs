@@ -49,6 +49,9 @@ pub struct Check {
     /// How long it must stay true, as `1s` or `500ms`.
     #[serde(default)]
     pub stable: Option<String>,
+    /// Kinds whose changes make its probes ask again, beyond those their addresses and Pods tell.
+    #[serde(default)]
+    pub triggers: Vec<String>,
     /// Names usable in `where` and `${...}`.
     #[serde(default, rename = "let")]
     pub bindings: BTreeMap<String, Let>,
@@ -259,8 +262,19 @@ pub struct Log {
     /// Only the last lines.
     #[serde(default)]
     pub tail: Option<u32>,
+    /// Only lines since the exercise began (`baseline`).
+    #[serde(default)]
+    pub since: Option<Since>,
     /// Regular expression over the text.
     pub matches: String,
+}
+
+/// Since when text of a log counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Since {
+    /// Since the check's baseline.
+    Baseline,
 }
 
 /// From where a probe is made.
@@ -272,6 +286,33 @@ pub enum From {
     Workstation,
     /// Inside a Pod's network: `localhost` is the Pod.
     Pod(#[serde(deserialize_with = "pod_ref")] ObjectRef),
+    /// A node, by name.
+    Node(String),
+}
+
+/// A container, a node, or the workstation when neither is named.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Inside {
+    /// In this Pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<ObjectRef>,
+    /// In this container of it; the first when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// On this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+impl Inside {
+    /// From the keys an author wrote.
+    fn of(pod: Option<ObjectRef>, container: Option<String>, node: Option<String>) -> Result<Inside, String> {
+        match (&pod, &node) {
+            (Some(_), Some(_)) => Err("pod and node: only one of them".to_owned()),
+            (None, _) if container.is_some() => Err("container: say in which Pod, with `pod: {...}`".to_owned()),
+            _ => Ok(Inside { pod, container, node }),
+        }
+    }
 }
 
 /// An HTTP request the grader makes.
@@ -283,43 +324,213 @@ pub struct Http {
     pub from: From,
     /// What to get; `${...}` is filled in.
     pub url: String,
-    /// CEL over `status`, `headers` and `body`.
+    /// `GET` when absent, `POST` when there is a body.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// What is sent.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Headers that are sent.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// How often, one after the other: 1 when absent, 50 at most.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// CEL over `status`, `headers` and `body` of the last answer, and over `answers`, all of them.
     #[serde(default, rename = "where")]
     pub filter: Option<String>,
 }
 
-/// A command the grader runs in a Pod.
+fn once() -> u32 {
+    1
+}
+
+/// A name the grader looks up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// From where: a Pod has its namespace's search domains.
+    #[serde(default)]
+    pub from: From,
+    /// The name.
+    pub name: String,
+    /// CEL over `found`, `addresses`, `cnames`, `text`.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
+}
+
+/// A TCP connection the grader tries to make.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tcp {
+    /// From where.
+    #[serde(default)]
+    pub from: From,
+    /// To which name or address.
+    pub host: String,
+    /// To which port, a number or `${...}`.
+    #[serde(deserialize_with = "text_or_number")]
+    pub port: String,
+    /// CEL over `open` and `error`.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(D::Error::custom(format!("a number is wanted, not {other}"))),
+    }
+}
+
+/// Requests that go on while the check is open: the one loop there is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// From where.
+    #[serde(default)]
+    pub from: From,
+    /// What is asked for.
+    pub url: String,
+    /// Pause between requests, `500ms` when absent.
+    #[serde(default)]
+    pub every: Option<String>,
+    /// How far back failures count, `60s` when absent.
+    #[serde(default, rename = "for")]
+    pub window: Option<String>,
+    /// Failures allowed in that time.
+    #[serde(default)]
+    pub max_failures: u32,
+    /// Answers there must have been in that time, 10 when absent.
+    #[serde(default = "ten")]
+    pub min_answers: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+/// A command the grader runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "ExecKeys")]
 pub struct Exec {
+    /// Where.
+    #[serde(flatten)]
+    pub inside: Inside,
+    /// What to run.
+    pub command: Vec<String>,
+    /// CEL over `exit`, `stdout`, `stderr`, `text` (output without spaces around it) and `lines`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExecKeys {
+    #[serde(default, deserialize_with = "some_pod_ref")]
+    pod: Option<ObjectRef>,
+    container: Option<String>,
+    node: Option<String>,
+    command: Vec<String>,
+    #[serde(rename = "where")]
+    filter: Option<String>,
+}
+
+impl TryFrom<ExecKeys> for Exec {
+    type Error = String;
+
+    fn try_from(keys: ExecKeys) -> Result<Exec, String> {
+        let ExecKeys { pod, container, node, command, filter } = keys;
+        if command.is_empty() {
+            return Err("command: nothing to run; write a list, as [cat, /data/a.txt]".to_owned());
+        }
+        Ok(Exec { inside: Inside::of(pod, container, node)?, command, filter })
+    }
+}
+
+/// The environment of a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Env {
     /// In which Pod.
     #[serde(deserialize_with = "pod_ref")]
     pub pod: ObjectRef,
-    /// In which container; the only one when absent.
+    /// In which container; the first when absent.
     #[serde(default)]
     pub container: Option<String>,
-    /// What to run.
-    pub command: Vec<String>,
-    /// CEL over `exit` and `stdout`.
-    #[serde(default, rename = "where")]
-    pub filter: Option<String>,
+    /// CEL over `env`, a map.
+    #[serde(rename = "where")]
+    pub filter: String,
 }
 
-/// A file of the learner's home.
+/// A file or directory: of the workstation, of a container, of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "FileKeys")]
 pub struct File {
-    /// Absolute, or relative to the learner's home.
+    /// Where.
+    #[serde(flatten)]
+    pub inside: Inside,
+    /// Absolute, or, on the workstation, relative to the learner's home.
     pub path: String,
     /// It must not be there.
     #[serde(default)]
     pub gone: bool,
     /// Regular expression over its text.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matches: Option<String>,
     /// It must equal this file of a Pod.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<PodFile>,
+    /// CEL over `kind` (`file`, `directory`, `other`), `mode` (`"0400"`), `uid`, `gid`, `size`, `link`, `text`, `entries`.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileKeys {
+    #[serde(default, deserialize_with = "some_pod_ref")]
+    pod: Option<ObjectRef>,
+    container: Option<String>,
+    node: Option<String>,
+    path: String,
+    #[serde(default)]
+    gone: bool,
+    matches: Option<String>,
+    same_as: Option<PodFile>,
+    #[serde(rename = "where")]
+    filter: Option<String>,
+}
+
+impl TryFrom<FileKeys> for File {
+    type Error = String;
+
+    fn try_from(keys: FileKeys) -> Result<File, String> {
+        let FileKeys { pod, container, node, path, gone, matches, same_as, filter } = keys;
+        let inside = Inside::of(pod, container, node)?;
+        if (inside.pod.is_some() || inside.node.is_some()) && !path.starts_with('/') && !path.starts_with("${") {
+            return Err(format!("path: {path:?} is not absolute; only paths of the workstation may begin at its home"));
+        }
+        Ok(File { inside, path, gone, matches, same_as, filter })
+    }
+}
+
+/// Something the learner looked at through the API, with any program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Read {
+    /// Plural, as `endpoints`.
+    pub resource: String,
+    /// Name; any, or a list of them, when absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Namespace; any when absent.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// CEL over `spec` and `status` of the record.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
 }
 
 /// A file inside a Pod.
@@ -342,6 +553,9 @@ pub struct Answer {
     /// What it must be; `${...}` is filled in. Any answer when absent.
     #[serde(default)]
     pub equals: Option<String>,
+    /// Regular expression it must fit, for answers that may be written in several ways.
+    #[serde(default)]
+    pub matches: Option<String>,
 }
 
 /// One kind of evidence.
@@ -366,16 +580,101 @@ pub enum Source {
     Log(Log),
     /// An HTTP probe.
     Http(Http),
-    /// A command in a Pod.
+    /// A command in a container, on a node, on the workstation.
     Exec(Exec),
     /// A file.
     File(File),
     /// An answer.
     Answer(Answer),
+    /// A name looked up.
+    Dns(Dns),
+    /// A connection.
+    Tcp(Tcp),
+    /// Environment of a container.
+    Env(Env),
+    /// Something looked at.
+    Read(Read),
+    /// Requests that go on.
+    Traffic(Traffic),
+}
+
+impl Source {
+    /// The name authors write.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Source::Object(_) => "object",
+            Source::List(_) => "list",
+            Source::Gone(_) => "gone",
+            Source::History(_) => "history",
+            Source::Saw(_) => "saw",
+            Source::Stream(_) => "stream",
+            Source::Container(_) => "container",
+            Source::Log(_) => "log",
+            Source::Http(_) => "http",
+            Source::Exec(_) => "exec",
+            Source::File(_) => "file",
+            Source::Answer(_) => "answer",
+            Source::Dns(_) => "dns",
+            Source::Tcp(_) => "tcp",
+            Source::Env(_) => "env",
+            Source::Read(_) => "read",
+            Source::Traffic(_) => "traffic",
+        }
+    }
+
+    /// The Pods it names.
+    pub fn pods(&self) -> Vec<&ObjectRef> {
+        let mut pods: Vec<&ObjectRef> = Vec::new();
+        match self {
+            Source::Stream(stream) => pods.extend(&stream.pod),
+            Source::Log(log) => pods.push(&log.pod),
+            Source::Exec(exec) => pods.extend(&exec.inside.pod),
+            Source::Env(env) => pods.push(&env.pod),
+            Source::File(file) => {
+                pods.extend(&file.inside.pod);
+                pods.extend(file.same_as.iter().map(|same| &same.pod));
+            }
+            Source::Http(Http { from: From::Pod(pod), .. })
+            | Source::Dns(Dns { from: From::Pod(pod), .. })
+            | Source::Tcp(Tcp { from: From::Pod(pod), .. })
+            | Source::Traffic(Traffic { from: From::Pod(pod), .. }) => pods.push(pod),
+            _ => {}
+        }
+        pods
+    }
+
+    /// The condition written inside of the source.
+    pub fn filter(&self) -> Option<&str> {
+        match self {
+            Source::History(history) => Some(&history.filter),
+            Source::Stream(stream) => stream.filter.as_deref(),
+            Source::Http(http) => http.filter.as_deref(),
+            Source::Exec(exec) => exec.filter.as_deref(),
+            Source::File(file) => file.filter.as_deref(),
+            Source::Dns(dns) => dns.filter.as_deref(),
+            Source::Tcp(tcp) => tcp.filter.as_deref(),
+            Source::Env(env) => Some(&env.filter),
+            Source::Read(read) => read.filter.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl Expect {
+    /// Every source with the condition beside it, in the order written.
+    pub fn sources(&self) -> Vec<(&Source, Option<&str>)> {
+        match self {
+            Expect::All(branches) | Expect::Any(branches) => branches.iter().flat_map(Expect::sources).collect(),
+            Expect::Not(branch) => branch.sources(),
+            Expect::One { source, filter } => vec![(source, filter.as_deref())],
+        }
+    }
 }
 
 /// Names of the sources, as an author writes them.
-const SOURCES: [&str; 12] = ["object", "list", "gone", "history", "saw", "stream", "container", "log", "http", "exec", "file", "answer"];
+const SOURCES: [&str; 17] = [
+    "object", "list", "gone", "history", "saw", "stream", "read", "container", "log", "http", "dns", "tcp", "exec", "env", "file", "traffic", "answer",
+];
 
 fn source_from(map: &mut serde_json::Map<String, Value>) -> Result<Option<Source>, String> {
     let names: Vec<&str> = SOURCES.iter().copied().filter(|name| map.contains_key(*name)).collect();
@@ -478,15 +777,30 @@ expect:
     - history: {kind: Pod, where: 'old.metadata.labels.app == "a"', count: ">= 1"}
     - log: {pod: {newest: true, labels: {app: todo-web}}, previous: true, matches: SDK}
     - http: {from: workstation, url: "http://localhost:8080/", where: 'status == 200'}
+    - http: {from: {pod: {labels: {app: sleep}}}, url: "http://whoami-web/", method: POST, body: a=1, times: 20, where: 'answers.all(a, a.status == 200)'}
+    - dns: {from: {pod: {name: sleep}}, name: numbers-api, where: 'cnames.exists(c, c == "raw.githubusercontent.com")'}
+    - tcp: {from: {node: node-1}, host: localhost, port: 30080}
+    - exec: {node: node-1, command: [ls, /volumes]}
+    - env: {pod: {labels: {app: sleep}}, where: 'env.KIAMOL_CHAPTER == "04"'}
+    - file: {pod: {name: a}, path: /app/config/config.json, where: 'link.contains("..data") && mode == "0644"'}
+    - read: {resource: endpoints, name: sleep-2}
+    - traffic: {url: "http://localhost:8080/", every: 200ms, for: 30s, max_failures: 1}
+    - log: {pod: {name: a}, since: baseline, matches: x}
+    - answer: {ask: q, matches: '(?i)^node'}
     - not:
         saw: {tool: kubectl, matches: '\bget\b'}
+triggers: [ConfigMap]
 hints: [one]
 "#,
         )
         .unwrap();
         assert_eq!(check.mode, Some(Mode::Latch));
         let Expect::All(branches) = &check.expect else { panic!("{check:?}") };
-        assert_eq!(branches.len(), 7);
+        assert_eq!(branches.len(), 17);
+        for (source, _) in check.expect.sources() {
+            let again: Source = serde_json::from_value(serde_json::to_value(source).unwrap()).unwrap();
+            assert_eq!(again, *source);
+        }
         assert_eq!(check.bindings["node"].scope, Scope::Chapter);
     }
 
@@ -498,6 +812,12 @@ hints: [one]
             ("{id: a, say: b, expect: {object: {kind: Pod}, list: {kind: Pod}}}", "one source at a time"),
             ("{id: a, say: b, expekt: {}}", "expekt"),
             ("{id: a, say: b, expect: {}}", "no source"),
+            ("{id: a, say: b, expect: {exec: {pod: {name: a}, node: n, command: [ls]}}}", "only one"),
+            ("{id: a, say: b, expect: {exec: {container: c, command: [ls]}}}", "in which Pod"),
+            ("{id: a, say: b, expect: {exec: {pod: {name: a}, comand: [ls]}}}", "comand"),
+            ("{id: a, say: b, expect: {file: {node: n, path: a}}}", "not absolute"),
+            ("{id: a, say: b, expect: {file: {path: a, mode: x}}}", "mode"),
+            ("{id: a, say: b, expect: {http: {url: 'http://a', verb: POST}}}", "verb"),
         ];
         for (yaml, expected) in cases {
             let error = parse(yaml).unwrap_err();

@@ -223,7 +223,7 @@ fn ask(fence: &Fence<'_>, info: &mut Info, report: &mut Report<'_>) -> Option<Bl
     Some(BlockKind::Ask(Ask { id, say, options, answer, because, prediction, solve }))
 }
 
-const CHECK_KEYS: [&str; 10] = ["id", "say", "needs", "mode", "holds", "optional", "stable", "let", "expect", "hints"];
+const CHECK_KEYS: [&str; 11] = ["id", "say", "needs", "mode", "holds", "optional", "stable", "triggers", "let", "expect", "hints"];
 
 fn check(fence: &Fence<'_>, info: &mut Info, report: &mut Report<'_>) -> Option<BlockKind> {
     let mut check: Check = typed_body(fence, info, &CHECK_KEYS, report)?;

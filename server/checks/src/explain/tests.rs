@@ -1,0 +1,252 @@
+//! Every sentence a red check can say, as a reader of a first Kubernetes book gets it.
+
+use std::collections::BTreeMap;
+
+use drydock_cel::Bindings;
+use drydock_course::check::Check;
+use serde_json::{Value, json};
+
+use super::explain;
+use crate::compile::Library;
+use crate::eval::{self, Facts, Memo};
+use crate::probe::{Probe, Probes, Request, Target};
+use crate::verdict::{Outcome, Reason};
+use crate::world::{Point, World};
+
+/// The exercise began at revision 10.
+const BASELINE: u64 = 10;
+
+fn object(kind: &str, name: &str, revision: u64, more: Value) -> Value {
+    let mut object = json!({
+        "kind": kind, "apiVersion": "v1",
+        "metadata": {"namespace": "default", "name": name, "uid": format!("{kind}-{name}"), "resourceVersion": revision.to_string(), "creationTimestamp": "2026-01-01T00:00:00Z"},
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        match object.get_mut(key).and_then(Value::as_object_mut) {
+            Some(fields) => fields.extend(value.as_object().cloned().unwrap_or_default()),
+            None => object[key] = value.clone(),
+        }
+    }
+    object
+}
+
+fn owned_by(kind: &str, name: &str) -> Value {
+    json!([{"kind": kind, "name": name, "uid": format!("{kind}-{name}"), "controller": true}])
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({"phase": "Pending", "containerStatuses": [{"name": "c", "image": "kiamol/ch02-hello-kiamo", "ready": false, "state": {"waiting": {"reason": reason, "message": message}},
+        "lastState": {"terminated": {"exitCode": 3, "reason": if message == "oom" { "OOMKilled" } else { "Error" }}}}]})
+}
+
+/// `old-web` and Deployment `before` are older than the exercise, the rest is new.
+fn world() -> World {
+    let mut world = World::default();
+    world.put("Pod", object("Pod", "old-web", 5, json!({"metadata": {"labels": {"app": "old"}}})));
+    world.put("Deployment", object("Deployment", "before", 6, json!({"spec": {"replicas": 1}})));
+    world.put("Pod", object("Pod", "standing", 7, json!({"status": {"phase": "Running", "podIP": "10.244.0.9"}})));
+    let ready = json!({"phase": "Running", "podIP": "10.244.0.5", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"restartCount": 1}]});
+    world.put("Pod", object("Pod", "web", 11, json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx", "ports": [{"containerPort": 80}]}]}, "status": ready})));
+    world.put("Deployment", object("Deployment", "web", 12, json!({"spec": {"replicas": 2}, "status": {"availableReplicas": 1}})));
+    world.put("ReplicaSet", object("ReplicaSet", "web-1", 12, json!({"metadata": {"ownerReferences": owned_by("Deployment", "web")}})));
+    world.put("Pod", object("Pod", "web-1-a", 13, json!({"metadata": {"labels": {"app": "api"}, "ownerReferences": owned_by("ReplicaSet", "web-1")}, "status": {"phase": "Running"}})));
+    let mut elsewhere = object("Pod", "far", 14, json!({}));
+    elsewhere["metadata"]["namespace"] = json!("other");
+    world.put("Pod", elsewhere);
+    let spec = json!({"containers": [{"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/app"}]}], "volumes": [{"name": "v", "configMap": {"name": "x"}}]});
+    let broken = [
+        ("typo", json!({}), waiting("ImagePullBackOff", "no such image; did you mean \"kiamol/ch02-hello-kiamol\"?")),
+        ("crash", json!({}), waiting("CrashLoopBackOff", "")),
+        ("hidden", spec, waiting("CrashLoopBackOff", "")),
+        ("oom", json!({}), waiting("CrashLoopBackOff", "oom")),
+        ("no-config", json!({}), waiting("CreateContainerConfigError", "configmap \"settings\" not found")),
+        ("no-key", json!({}), waiting("CreateContainerConfigError", "couldn't find key section in ConfigMap default/settings")),
+        ("no-node", json!({}), json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."}]})),
+        ("no-volume", json!({"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}), json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "pod has unbound immediate PersistentVolumeClaims"}]})),
+    ];
+    for (name, spec, status) in broken {
+        world.put("Pod", object("Pod", name, 15, json!({"spec": spec, "status": status})));
+    }
+    world.put("PersistentVolumeClaim", object("PersistentVolumeClaim", "data", 15, json!({"status": {"phase": "Pending"}})));
+    let service = |name: &str, selector: Value, target: u16, kind: &str| object("Service", name, 16, json!({"spec": {"type": kind, "selector": selector, "ports": [{"port": 8080, "targetPort": target}]}}));
+    world.put("Service", service("lost", json!({"app": "webb"}), 80, "ClusterIP"));
+    world.put("Service", service("deaf", json!({"app": "web"}), 81, "ClusterIP"));
+    world.put("Service", service("empty", json!({"app": "api"}), 80, "LoadBalancer"));
+    world.put("ReplicaSet", object("ReplicaSet", "alone", 16, json!({})));
+    let at = |name: &str, spec: Value, status: Value| json!({"metadata": {"name": name, "resourceVersion": "16", "creationTimestamp": "2026-01-01T00:00:10Z"}, "spec": spec, "status": status});
+    world.put_record("commands", at("c1", json!({"line": "kubectl get pod nope"}), json!({"exitCode": 1})));
+    world.put_record("commands", at("c2", json!({"line": "kubectl describe pod web"}), json!({"exitCode": 0, "output": "Name: web"})));
+    world.put_record("commands", at("c3", json!({"line": "kubectl wait pod web"}), json!({})));
+    let stream = |verb: &str| json!({"verb": verb, "namespace": "default", "pod": "web", "tty": false, "stdin": true});
+    world.put_record("streams", at("s1", stream("portforward"), json!({"connections": 0, "ports": []})));
+    world.put_record("streams", at("s2", stream("exec"), json!({})));
+    world.remove("Pod", &object("Pod", "gone", 16, json!({})));
+    world.answer("given", "blue");
+    world
+}
+
+fn probes() -> Probes {
+    let url = |url: &str| Probe::Http { from: Target::Workstation, request: Request { url: url.to_owned(), times: 1, ..Request::default() } };
+    let web = || Target::Pod { namespace: "default".into(), pod: "web".into(), container: None };
+    BTreeMap::from([
+        (url("http://localhost:8088/"), json!({"error": "curl: (7) Failed to connect"})),
+        (url("http://localhost:8080/"), json!({"error": "curl: (7) Failed to connect"})),
+        (url("http://lost:8080/"), json!({"error": "curl: (28) timed out"})),
+        (url("http://deaf:8080/"), json!({"error": "curl: (7) refused"})),
+        (url("http://nobody/"), json!({"error": "curl: (6) Could not resolve host: nobody"})),
+        (url("http://page/"), json!({"status": 404, "headers": {"x-cache": "MISS"}, "body": "Not here", "answers": []})),
+        (Probe::Exec { target: web(), command: vec!["ls".into()] }, json!({"exit": 2, "stdout": "", "text": ""})),
+        (Probe::Env { target: web() }, json!({"env": {"A": "1"}})),
+        (Probe::File { target: web(), path: "/etc/a".into() }, json!({"kind": "file", "mode": "0644", "text": "x", "entries": [], "link": ""})),
+        (Probe::File { target: Target::Workstation, path: "/home/learner/b".into() }, json!({"kind": null, "text": null, "entries": []})),
+        (Probe::Log { namespace: "default".into(), pod: "web".into(), container: None, previous: false, tail: None, since: None }, json!({"text": "a\n"})),
+        (Probe::Dns { from: Target::Workstation, name: "numbers-api".into() }, json!({"found": false, "addresses": [], "cnames": []})),
+        (Probe::Tcp { from: Target::Workstation, host: "web".into(), port: "90".into() }, json!({"open": false})),
+        (Probe::Traffic { from: Target::Workstation, url: "http://t/".into(), every: 500, window: 60_000 }, json!({"answers": 38, "failures": 2, "last": "refused"})),
+    ])
+}
+
+#[test]
+fn what_a_red_check_says() {
+    use Reason::{
+        Absent, ClaimPending, ConfigMissing, CrashLoop, DnsMissing, ImageTypo, KeyMissing, Misnamed, MountHidden, NoEndpoints, NotOwned, NotScheduled, NotTried, NotYet, OomKilled,
+        Orphaned, PortMismatch, SelectorMismatch, StalePod, WrongNamespace, WrongValue,
+    };
+    let cases: &[(&str, Reason, &str)] = &[
+        // Missing, with and without something close.
+        ("{object: {kind: Secret, name: token}}", Absent, "There is no Secret `token` yet."),
+        ("{object: {kind: Pod, name: wep}}", Misnamed, "There is Pod `web`, but the name should be `wep`."),
+        ("{object: {kind: Pod, name: old-wep}}", Absent, "There is no Pod `old-wep` yet. Pod `old-web` has a similar name; it is from before this exercise."),
+        ("{object: {kind: Pod, name: far}}", WrongNamespace, "Pod `far` is in namespace `other`; it should be in `default`."),
+        ("{object: {kind: Pod, labels: {app: front}, name: web}}", SelectorMismatch, "No Pod has the label `app=front`; Pod `web` has `app=web`."),
+        ("{object: {kind: Pod, name: web, ownedBy: {kind: Deployment, name: before}}}", Orphaned, "Pod `web` belongs to nobody; it should belong to Deployment `before`."),
+        ("{object: {kind: Pod, name: web-1-a, ownedBy: {kind: DaemonSet}}}", NotOwned, "Pod `web-1-a` belongs to ReplicaSet `web-1`; it should belong to a DaemonSet."),
+        // What is from before is no near miss.
+        ("{object: {kind: StatefulSet}, where: spec.replicas == 2}", Absent, "There is no StatefulSet yet."),
+        // There, but not as it should be.
+        ("{object: {kind: Deployment, name: web}, where: status.availableReplicas == 2}", NotYet, "Deployment `web` is there, but 1 of its Pods is available; it should be 2."),
+        ("{object: {kind: Deployment, name: before}, where: status.readyReplicas >= 1}", NotYet, "Deployment `before` is there, but none of its Pods is ready; it should be at least 1."),
+        ("{object: {kind: Deployment, name: web}, where: spec.replicas == 3}", WrongValue, "Deployment `web` is there, but it asks for 2 Pods; it should be 3."),
+        ("{object: {kind: Pod, name: standing}, where: 'status.conditions.exists(c, c.type == \"Ready\" && c.status == \"True\")'}", NotYet, "Pod `standing` is there, but it is not ready yet."),
+        ("{object: {kind: Pod, name: web}, where: '!has(metadata.uid)'}", WrongValue, "Pod `web` is there, but `metadata.uid` is set, and it should not be."),
+        ("{object: {kind: Pod, name: web-1-a}, where: '!has(metadata.ownerReferences)'}", NotOwned, "Pod `web-1-a` is there, but it belongs to ReplicaSet `web-1`, and nobody should own it."),
+        ("{object: {kind: Pod, name: web}, where: 'has(metadata.ownerReferences)'}", NotOwned, "Pod `web` is there, but nobody owns it."),
+        ("{object: {kind: Pod, name: web}, where: 'metadata.labels.app == \"api\"'}", WrongValue, "Pod `web` is there, but its label `app` is `web`; it should be `api`."),
+        ("{object: {kind: Pod, name: web}, where: 'metadata.labels.tier == \"api\"'}", WrongValue, "Pod `web` is there, but it has no label `tier`; it should be `api`."),
+        ("{object: {kind: Pod, name: web}, where: 'status.containerStatuses[0].restartCount >= 3'}", NotYet, "Pod `web` is there, but its container was started anew once; it should be at least 3 times."),
+        ("{object: {kind: Pod, name: web}, where: 'spec.containers.exists(c, c.image.startsWith(\"kiamol/\"))'}", WrongValue, "Pod `web` is there, but there is no container whose `image` begins with `kiamol/`."),
+        ("{object: {kind: Pod, name: web}, where: 'spec.nodeSelector != null'}", WrongValue, "Pod `web` is there, but `spec.nodeSelector` is not set yet."),
+        ("{object: {kind: Pod, name: standing}, where: 'metadata.uid != was.metadata.uid'}", StalePod, "Pod `standing` is there, but it is still the Pod that was there before; a new one is wanted."),
+        ("{object: {kind: Pod, name: standing}, where: 'status.podIP != was.status.podIP'}", NotYet, "Pod `standing` is there, but it still has the address `10.244.0.9`; a new one is wanted."),
+        ("{object: {kind: Service, name: empty}, where: 'spec.type == \"NodePort\"'}", NoEndpoints, "None of the Pods behind Service `empty` is ready, so it has nowhere to send a request."),
+        ("{list: {kind: ReplicaSet}, where: items.size() == 3}", WrongValue, "There are 2 ReplicaSets; it should be 3."),
+        ("{list: {kind: ReplicaSet}, where: items.size() == 0}", WrongValue, "There are 2 ReplicaSets; none should be left."),
+        ("{list: {kind: Pod, labels: {app: web}}, where: items.size() == 2}", WrongValue, "Of Pods with the label `app=web`, there is 1 Pod; it should be 2."),
+        ("{list: {kind: Deployment}, where: 'items.exists(d, d.metadata.name == \"api\")'}", WrongValue, "There is no Deployment called `api`."),
+        // Troubles.
+        ("{object: {kind: Pod, name: typo}, where: 'status.phase == \"Running\"'}", ImageTypo, "Pod `typo` cannot start: there is no image `kiamol/ch02-hello-kiamo`."),
+        ("{object: {kind: Pod, name: crash}, where: 'status.phase == \"Running\"'}", CrashLoop, "Pod `crash` starts and ends again and again; its container last ended with exit code 3."),
+        ("{object: {kind: Pod, name: hidden}, where: 'status.phase == \"Running\"'}", MountHidden, "Pod `hidden` starts and ends again and again: its volume at `/app` hides what the image has there."),
+        ("{object: {kind: Pod, name: oom}, where: 'status.phase == \"Running\"'}", OomKilled, "A container of Pod `oom` was killed because it used more memory than its limit."),
+        ("{object: {kind: Pod, name: no-config}, where: 'status.phase == \"Running\"'}", ConfigMissing, "Pod `no-config` cannot start: there is no ConfigMap `settings`."),
+        ("{object: {kind: Pod, name: no-key}, where: 'status.phase == \"Running\"'}", KeyMissing, "Pod `no-key` cannot start: the ConfigMap it names has no key `section`."),
+        ("{object: {kind: Pod, name: no-node}, where: 'status.phase == \"Running\"'}", NotScheduled, "No node takes Pod `no-node`: 0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
+        ("{object: {kind: Pod, name: no-volume}, where: 'status.phase == \"Running\"'}", ClaimPending, "Claim `data` has no volume yet."),
+        // What must be gone.
+        ("{gone: {kind: Pod, name: web}}", NotTried, "Pod `web` is still there."),
+        ("{gone: {kind: Pod, name: never}}", NotTried, "There was no Pod `never` to delete since this exercise began."),
+        ("{not: {object: {kind: Pod, name: web}}}", NotYet, "Pod `web` is still there, and it should not be."),
+        // What happened.
+        ("{history: {kind: Pod, where: 'type == \"DELETED\"'}}", NotTried, "No Pod has been deleted since this exercise began."),
+        ("{history: {kind: Pod, name: web, where: 'old.status.phase == \"Pending\"'}}", NotTried, "Pod `web` has not changed that way since this exercise began."),
+        ("{history: {kind: Deployment, where: 'type == \"ADDED\"', count: '>= 2'}}", NotYet, "This has happened once since the exercise began; it should happen at least 2 times."),
+        ("{saw: {tool: kubectl, matches: scale}}", NotTried, "No `kubectl` command of yours has done this yet."),
+        ("{saw: {matches: get pod, exit: 0}}", WrongValue, "You ran `kubectl get pod nope`, but it failed (exit code 1)."),
+        ("{saw: {matches: describe, output: Ready}}", WrongValue, "You ran `kubectl describe pod web`, but it did not print what is looked for."),
+        ("{saw: {matches: wait, exit: 0}}", NotYet, "`kubectl wait pod web` is still running."),
+        ("{read: {resource: endpoints}}", NotTried, "You have not looked at `endpoints` yet."),
+        ("{stream: {verb: log, pod: {name: web}}}", NotTried, "You have not read the log of Pod `web` yet."),
+        ("{stream: {verb: portforward, pod: {name: web}, where: status.connections > 0}}", NotYet, "You forwarded a port (Pod `web`), but nothing has gone through it yet."),
+        ("{stream: {verb: exec, pod: {name: web}, where: spec.tty}}", NotYet, "You ran a command (Pod `web`), but it was opened without a terminal (the `t` of `-it`)."),
+        ("{stream: {verb: exec, pod: {name: web}, where: has(status.closed)}}", NotYet, "You ran a command (Pod `web`), but it is still open."),
+        ("{stream: {verb: exec, pod: {name: web}, where: status.closed != null}}", NotYet, "You ran a command (Pod `web`), but it is still open."),
+        ("{container: {id: nine}}", Absent, "There is no such container on a node."),
+        // Probes.
+        ("{http: {url: 'http://localhost:8088/'}}", PortMismatch, "Nothing answers at `http://localhost:8088/`."),
+        ("{http: {url: 'http://localhost:8080/'}}", NoEndpoints, "None of the Pods behind Service `empty` is ready, so it has nowhere to send a request."),
+        ("{http: {url: 'http://lost:8080/'}}", SelectorMismatch, "Service `lost` looks for Pods with `app=webb`, and no Pod has that."),
+        ("{http: {url: 'http://deaf:8080/'}}", PortMismatch, "Service `deaf` sends requests to port `81` of its Pods; their containers listen on 80."),
+        ("{http: {url: 'http://nobody/'}}", DnsMissing, "Nobody is called `nobody`: the name is not known."),
+        ("{http: {url: 'http://page/', where: status == 200}}", WrongValue, "`http://page/` answers, but it answered with status 404; it should be 200."),
+        ("{http: {url: 'http://page/', where: 'body.contains(\"Hello\")'}}", WrongValue, "`http://page/` answers, but the page does not contain `Hello`."),
+        ("{http: {url: 'http://page/', where: 'headers[\"x-cache\"] == \"HIT\"'}}", WrongValue, "`http://page/` answers, but the header `x-cache` is `MISS`; it should be `HIT`."),
+        ("{http: {url: 'http://unasked/'}}", NotYet, "`http://unasked/` has not been tried yet."),
+        ("{tcp: {host: web, port: 90}}", PortMismatch, "Nothing answers at `web:90`."),
+        ("{dns: {name: numbers-api}}", DnsMissing, "No Service and no host is called `numbers-api`: the cluster's DNS does not know it."),
+        ("{exec: {pod: {name: web}, command: [ls]}}", WrongValue, "`ls` was tried in Pod `web`, but the command ended with exit code 2; it should be 0."),
+        ("{env: {pod: {name: web}, where: 'env.A == \"2\"'}}", WrongValue, "In the container of Pod `web`, the variable `A` is `1`; it should be `2`."),
+        ("{env: {pod: {name: web}, where: 'env.B == \"2\"'}}", WrongValue, "In the container of Pod `web`, the variable `B` is not set; it should be `2`."),
+        ("{file: {pod: {name: web}, path: /etc/a, where: 'mode == \"0400\"'}}", WrongValue, "`/etc/a` is there in Pod `web`, but its mode is `0644`; it should be `0400`."),
+        ("{file: {pod: {name: web}, path: /etc/a, gone: true}}", NotYet, "`/etc/a` is still there in Pod `web`."),
+        ("{file: {path: b}}", Absent, "There is no `b` yet."),
+        ("{log: {pod: {name: web}, matches: 'GET / .*Wget'}}", NotYet, "The log of Pod `web` has no line like `GET / …Wget` yet."),
+        ("{traffic: {url: 'http://t/'}}", NoEndpoints, "2 of the last 40 requests to `http://t/` had no answer (last: refused)."),
+        ("{answer: {ask: given, equals: red}}", WrongValue, "The answer is not `blue`."),
+        ("{answer: {ask: open}}", NotTried, "The question above is waiting for your answer."),
+    ];
+    let (world, probes) = (world(), probes());
+    let baseline = Point { revision: BASELINE, ..Point::START };
+    let names: Bindings = [("was".to_owned(), (**world.objects("Pod").get(&("default".into(), "standing".into())).unwrap()).clone())].into();
+    let mut wrong = Vec::new();
+    for (yaml, reason, sentence) in cases {
+        let expect: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
+        let check: Check = serde_yaml::from_value(serde_yaml::from_str::<serde_yaml::Value>("{id: a, say: b}").map(|mut check| {
+            check["expect"] = expect;
+            check
+        }).unwrap()).unwrap();
+        let library = Library::of([&check]).unwrap();
+        let judgement = eval::check(&check, &Facts { world: &world, probes: &probes, baseline, names: &names, library: &library }, &mut Memo::default());
+        let why = explain(&check, &judgement, &world, baseline);
+        if judgement.outcome == Outcome::Pass || (why.reason, why.sentences[0].as_str()) != (*reason, *sentence) {
+            wrong.push(format!("{yaml}\n  wanted {reason:?} {sentence}\n  got    {:?} {} ({:?})", why.reason, why.sentences[0], judgement.outcome));
+        }
+        for sentence in &why.sentences {
+            assert!(sentence.ends_with(['.', '?']) && sentence.matches('`').count() % 2 == 0, "{yaml}: {sentence}");
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn troubles_have_three_sentences() {
+    let (world, probes) = (world(), probes());
+    let baseline = Point { revision: BASELINE, ..Point::START };
+    for name in ["typo", "crash", "hidden", "oom", "no-config", "no-key", "no-node", "no-volume"] {
+        let check: Check = serde_yaml::from_str(&format!("{{id: a, say: b, expect: {{object: {{kind: Pod, name: {name}}}, where: status.phase == 'Running'}}}}")).unwrap();
+        let library = Library::of([&check]).unwrap();
+        let judgement = eval::check(&check, &Facts { world: &world, probes: &probes, baseline, names: &Bindings::new(), library: &library }, &mut Memo::default());
+        let why = explain(&check, &judgement, &world, baseline);
+        assert_eq!(why.sentences.len(), 3, "{name}: what, where, what to change: {:?}", why.sentences);
+    }
+}
+
+#[test]
+fn what_was_seen_stands_beside_what_is_wanted() {
+    let clause = |text: &str| {
+        let expression = drydock_cel::Expression::parse(text).unwrap();
+        let names: Bindings = [("status".to_owned(), json!({"ready": 1}))].into();
+        let clause = expression.evaluate(&names).clauses.remove(0);
+        let evidence = super::words::evidence(&clause, "object", "pod/a");
+        json!([evidence.path, evidence.want, evidence.got])
+    };
+    let cases = [
+        ("status.ready == 2", json!(["status.ready", 2, 1])),
+        ("status.ready >= 2", json!(["status.ready", "at least 2", 1])),
+        ("status.closed != null", json!(["status.closed", "set", "not set"])),
+        ("has(status.closed)", json!(["status.closed", "set", "not set"])),
+        ("!has(status.ready)", json!(["status.ready", "not set", "set"])),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(clause(text), expected, "{text}");
+    }
+}
