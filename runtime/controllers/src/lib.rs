@@ -17,6 +17,7 @@ mod deployment;
 mod endpoints;
 mod error;
 mod garbage;
+mod load_balancer;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -32,6 +33,7 @@ mod service_account;
 mod shared;
 mod taint_eviction;
 mod template;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -46,10 +48,28 @@ use crate::shared::Shared;
 /// Makes a client that speaks as the named controller, such as `deployment-controller`.
 pub(crate) type ClientFactory = Arc<dyn Fn(&str) -> Client + Send + Sync>;
 
+pub use load_balancer::LoadBalancer;
+pub use volumes::{Disks, NoDisks, PROVISIONER};
+
+/// What controllers need to know of the machines around them.
+#[derive(Clone)]
+pub struct Settings {
+    /// What Services of type LoadBalancer get.
+    pub load_balancer: LoadBalancer,
+    /// Where volumes are made.
+    pub disks: Arc<dyn Disks>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { load_balancer: LoadBalancer::default(), disks: Arc::new(NoDisks) }
+    }
+}
+
 /// Runs every controller until `cancel`.
 ///
 /// `clients` makes a client that speaks as the named controller; upstream's identity is `system:serviceaccount:kube-system:<name>`.
-pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock: SharedClock, cancel: CancellationToken) {
+pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock: SharedClock, settings: Settings, cancel: CancellationToken) {
     let shared = Shared::new(Arc::new(clients), clock, cancel);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(deployment::run(shared.controller("deployment-controller")));
@@ -65,6 +85,11 @@ pub async fn run(clients: impl Fn(&str) -> Client + Send + Sync + 'static, clock
     tasks.spawn(pod_gc::run(shared.controller("pod-garbage-collector")));
     tasks.spawn(service_account::run_accounts(shared.controller("service-account-controller")));
     tasks.spawn(service_account::run_root_ca(shared.controller("root-ca-cert-publisher")));
+    tasks.spawn(load_balancer::run(shared.controller("service-controller"), settings.load_balancer));
+    tasks.spawn(volumes::run_binder(shared.controller("persistentvolume-controller")));
+    tasks.spawn(volumes::run_provisioner(shared.controller(volumes::PROVISIONER), settings.disks));
+    tasks.spawn(volumes::run_claim_protection(shared.controller("pvc-protection-controller")));
+    tasks.spawn(volumes::run_volume_protection(shared.controller("pv-protection-controller")));
     let world = garbage::World::new(shared.controller("generic-garbage-collector"));
     tasks.spawn(namespace::run(shared.controller("namespace-controller"), world.clone()));
     tasks.spawn(garbage::run(world));

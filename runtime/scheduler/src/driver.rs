@@ -1,6 +1,6 @@
 //! The loop: hear what has changed, decide for one Pod, act, again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use drydock_primitives::clock::SharedClock;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Binding, Namespace, Node, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, Namespace, Node, ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt;
@@ -22,6 +23,7 @@ use crate::decide::{Decision, decide};
 use crate::events::{NAME, News, Recorder};
 use crate::pending::{Key, Pending};
 use crate::pod_info::PodInfo;
+use crate::storage::{self, Storage};
 use crate::world::Snapshot;
 
 type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
@@ -36,6 +38,7 @@ where
 /// Schedules until `cancel`.
 pub async fn run(client: Client, clock: SharedClock, cancel: CancellationToken) {
     let (mut nodes, mut pods, mut namespaces) = (follow::<Node>(&client), follow::<Pod>(&client), follow::<Namespace>(&client));
+    let (mut claims, mut volumes, mut classes) = (follow::<PersistentVolumeClaim>(&client), follow::<PersistentVolume>(&client), follow::<StorageClass>(&client));
     let mut scheduler = Scheduler::new(client, clock);
     loop {
         let due = scheduler.due();
@@ -44,6 +47,9 @@ pub async fn run(client: Client, clock: SharedClock, cancel: CancellationToken) 
             biased;
             () = cancel.cancelled() => return,
             Some(event) = namespaces.next() => scheduler.hear_namespaces(event),
+            Some(event) = classes.next() => scheduler.hear_classes(event),
+            Some(event) = volumes.next() => scheduler.hear_volumes(event),
+            Some(event) = claims.next() => scheduler.hear_claims(event),
             Some(event) = nodes.next() => scheduler.hear_nodes(event),
             Some(event) = pods.next() => scheduler.hear_pods(event),
             () = due => scheduler.schedule_next().await,
@@ -60,9 +66,13 @@ struct Scheduler {
     /// Pods with a node; also those whose binding is not yet news.
     placed: BTreeMap<Key, (String, Arc<PodInfo>)>,
     pending: Pending,
+    storage: Arc<Storage>,
     /// What is being listed anew, until the list is complete.
     listed_nodes: BTreeMap<String, Arc<Node>>,
     listed_pods: Vec<Pod>,
+    listed_claims: BTreeSet<Key>,
+    listed_volumes: BTreeSet<String>,
+    listed_classes: BTreeSet<String>,
     nodes_known: bool,
     pods_known: bool,
 }
@@ -78,8 +88,12 @@ impl Scheduler {
             namespaces: BTreeMap::new(),
             placed: BTreeMap::new(),
             pending: Pending::default(),
+            storage: Arc::default(),
             listed_nodes: BTreeMap::new(),
             listed_pods: Vec::new(),
+            listed_claims: BTreeSet::new(),
+            listed_volumes: BTreeSet::new(),
+            listed_classes: BTreeSet::new(),
             nodes_known: false,
             pods_known: false,
         }
@@ -104,6 +118,28 @@ impl Scheduler {
             }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => tracing::debug!(%error, "watch of namespaces interrupted"),
+        }
+    }
+
+    fn hear_classes(&mut self, event: watcher::Result<Event<StorageClass>>) {
+        if take_in(&mut Arc::make_mut(&mut self.storage).classes, &mut self.listed_classes, event, name_of).is_some() {
+            self.pending.unblock();
+        }
+    }
+
+    fn hear_volumes(&mut self, event: watcher::Result<Event<PersistentVolume>>) {
+        if take_in(&mut Arc::make_mut(&mut self.storage).volumes, &mut self.listed_volumes, event, name_of).is_some() {
+            self.pending.unblock();
+        }
+    }
+
+    /// A claim that has come or got its volume lets the Pods that mount it be tried at once: nothing else keeps them waiting.
+    fn hear_claims(&mut self, event: watcher::Result<Event<PersistentVolumeClaim>>) {
+        let Some((key, before)) = take_in(&mut Arc::make_mut(&mut self.storage).claims, &mut self.listed_claims, event, key_of) else { return };
+        let now = self.storage.claims.get(&key);
+        let settled = now.is_some_and(|now| before.is_none_or(|before| storage::is_bound(&before) != storage::is_bound(now)));
+        if settled {
+            self.pending.wake(|pod| storage::claims_of(pod).any(|own| own == key), self.clock.now());
         }
     }
 
@@ -188,9 +224,18 @@ impl Scheduler {
 
     async fn schedule_next(&mut self) {
         let Some((key, pod)) = self.pending.next(self.clock.now()) else { return };
-        let snapshot = Snapshot::new(self.nodes.values(), self.placed.values().map(|(node, pod)| (node.as_str(), pod)), &self.namespaces);
+        let snapshot = Snapshot::new(self.nodes.values(), self.placed.values().map(|(node, pod)| (node.as_str(), pod)), &self.namespaces, &self.storage);
         match decide(&pod, &snapshot) {
             Decision::Bind(node) => self.place(key, pod, node).await,
+            Decision::Prepare { node, claims } => {
+                self.pending.park(&key, self.clock.now());
+                for claim in claims {
+                    if let Err(error) = self.send(&claim, &node).await {
+                        tracing::warn!(claim = claim.1, %error, "the claim cannot be told of its node");
+                        self.pending.retry(&key, Arc::clone(&pod), self.clock.now());
+                    }
+                }
+            }
             Decision::Nowhere(reason) => {
                 self.pending.block(&key, self.clock.now());
                 self.recorder.record(&pod, News::Failed, reason.clone());
@@ -236,6 +281,19 @@ impl Scheduler {
         answer.map(drop)
     }
 
+    /// Tells a claim where the Pod goes that it waits for. Its news bring the Pod back.
+    async fn send(&self, claim: &Key, node: &str) -> kube::Result<()> {
+        let known = self.storage.claims.get(claim);
+        let annotations = known.and_then(|claim| claim.metadata.annotations.as_ref());
+        if annotations.and_then(|annotations| annotations.get(storage::SELECTED_NODE)).is_some_and(|selected| selected == node) {
+            return Ok(());
+        }
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &claim.0);
+        let params = PatchParams { field_manager: Some("kube-scheduler".into()), ..PatchParams::default() };
+        let patch = json!({"metadata": {"annotations": {storage::SELECTED_NODE: node}}});
+        api.patch(&claim.1, &params, &Patch::Merge(patch)).await.map(drop)
+    }
+
     /// Writes the condition that `kubectl describe pod` shows as `PodScheduled False`.
     async fn explain(&self, pod: &PodInfo, reason: &str) -> kube::Result<()> {
         let conditions = pod.pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
@@ -256,6 +314,40 @@ impl Scheduler {
 
     fn pods(&self, pod: &PodInfo) -> Api<Pod> {
         Api::namespaced(self.client.clone(), pod.namespace())
+    }
+}
+
+/// Takes news of a kind in; answers which object is concerned, and how it was. While a list begins anew, what was there counts until the list is complete.
+fn take_in<K, N: Ord + Clone>(
+    objects: &mut BTreeMap<N, Arc<K>>,
+    listed: &mut BTreeSet<N>,
+    event: watcher::Result<Event<K>>,
+    name: impl Fn(&K) -> N,
+) -> Option<(N, Option<Arc<K>>)> {
+    match event {
+        Ok(Event::Apply(object) | Event::InitApply(object)) => {
+            let key = name(&object);
+            listed.insert(key.clone());
+            let before = objects.insert(key.clone(), Arc::new(object));
+            Some((key, before))
+        }
+        Ok(Event::Delete(object)) => {
+            let key = name(&object);
+            let before = objects.remove(&key);
+            Some((key, before))
+        }
+        Ok(Event::Init) => {
+            listed.clear();
+            None
+        }
+        Ok(Event::InitDone) => {
+            objects.retain(|key, _| listed.contains(key));
+            None
+        }
+        Err(error) => {
+            tracing::debug!(kind = std::any::type_name::<K>(), %error, "watch interrupted");
+            None
+        }
     }
 }
 

@@ -39,8 +39,8 @@ pub(crate) fn check(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
     if !pod.node().is_empty() && pod.node() != node.name() {
         return Err(Rejection::unresolvable("node(s) didn't match the requested node name"));
     }
-    if node.taints().iter().any(|taint| keeps_away(taint, tolerations)) {
-        return Err(Rejection::unresolvable("node(s) had untolerated taint(s)"));
+    if let Some(taint) = node.taints().iter().find(|taint| keeps_away(taint, tolerations)) {
+        return Err(Rejection::unresolvable(format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value.as_deref().unwrap_or_default())));
     }
     if !matches_node(pod, node) {
         return Err(Rejection::unresolvable("node(s) didn't match Pod's node affinity/selector"));
@@ -130,9 +130,9 @@ mod tests {
             ("free", json!({}), json!({}), vec![]),
             ("cordoned", cordoned.clone(), json!({}), vec!["node(s) were unschedulable"]),
             ("cordon tolerated", cordoned, json!({"spec": {"tolerations": [{"operator": "Exists"}]}}), vec![]),
-            ("taint", tainted.clone(), json!({}), vec!["node(s) had untolerated taint(s)"]),
+            ("taint", tainted.clone(), json!({}), vec!["node(s) had untolerated taint {disk: hdd}"]),
             ("taint tolerated", tainted.clone(), json!({"spec": {"tolerations": [{"key": "disk", "value": "hdd"}]}}), vec![]),
-            ("other value", tainted, json!({"spec": {"tolerations": [{"key": "disk", "value": "ssd"}]}}), vec!["node(s) had untolerated taint(s)"]),
+            ("other value", tainted, json!({"spec": {"tolerations": [{"key": "disk", "value": "ssd"}]}}), vec!["node(s) had untolerated taint {disk: hdd}"]),
             ("soft taint", soft, json!({}), vec![]),
             ("selector", json!({}), json!({"spec": {"nodeSelector": {"disk": "ssd"}}}), vec![selector]),
             ("affinity in", json!({}), affinity("In", json!(["n", "m"])), vec![]),

@@ -1,7 +1,7 @@
 //! The scheduler: finds a node for each Pod that has none, and says why when there is none.
 //!
-//! 1. One task follows Nodes, Pods and Namespaces and keeps the Pods that wait.
-//! 2. For each waiting Pod it asks every node whether the Pod may run there (`filter`, `affinity`, `spread`), and how well (`score`).
+//! 1. One task follows Nodes, Pods, Namespaces and volumes and keeps the Pods that wait.
+//! 2. For each waiting Pod it asks every node whether the Pod may run there (`filter`, `storage`, `affinity`, `spread`), and how well (`score`).
 //! 3. It binds the Pod to the best node, or writes `FailedScheduling` and waits until something changes that could help.
 //!
 //! # Invariants
@@ -19,6 +19,7 @@ mod pending;
 mod pod_info;
 mod score;
 mod spread;
+mod storage;
 mod world;
 
 pub use driver::run;

@@ -102,6 +102,21 @@ impl Pending {
         }
     }
 
+    /// What a Pod waits for has come: it is tried at once.
+    pub(crate) fn wake(&mut self, concerns: impl Fn(&PodInfo) -> bool, now: Timestamp) {
+        for entry in self.entries.values_mut().filter(|entry| concerns(&entry.pod)) {
+            entry.state = State::From(now);
+        }
+    }
+
+    /// A Pod waits for something that will come, and nothing is wrong.
+    pub(crate) fn park(&mut self, key: &Key, now: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.last = now;
+            entry.state = State::Blocked;
+        }
+    }
+
     /// Something has changed that could help those that are blocked.
     pub(crate) fn unblock(&mut self) {
         for entry in self.entries.values_mut().filter(|entry| entry.state == State::Blocked) {

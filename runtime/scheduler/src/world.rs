@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Taint};
 
 use crate::pod_info::{Amounts, HostPort, PodInfo};
+use crate::storage::Storage;
 
 /// A node and what runs on it.
 #[derive(Clone, Debug)]
@@ -65,6 +66,7 @@ pub(crate) struct Snapshot {
     pub(crate) nodes: Vec<NodeInfo>,
     /// Labels by namespace.
     pub(crate) namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) storage: Arc<Storage>,
 }
 
 impl Snapshot {
@@ -72,6 +74,7 @@ impl Snapshot {
         nodes: impl Iterator<Item = &'a Arc<Node>>,
         pods: impl Iterator<Item = (&'a str, &'a Arc<PodInfo>)>,
         namespaces: &BTreeMap<String, BTreeMap<String, String>>,
+        storage: &Arc<Storage>,
     ) -> Self {
         let mut by_name: BTreeMap<String, NodeInfo> = nodes.map(|node| NodeInfo::new(Arc::clone(node))).map(|info| (info.name().to_owned(), info)).collect();
         for (node, pod) in pods.filter(|(_, pod)| !pod.is_finished()) {
@@ -79,7 +82,7 @@ impl Snapshot {
                 info.add(Arc::clone(pod));
             }
         }
-        Self { nodes: by_name.into_values().collect(), namespaces: namespaces.clone() }
+        Self { nodes: by_name.into_values().collect(), namespaces: namespaces.clone(), storage: Arc::clone(storage) }
     }
 }
 
@@ -123,7 +126,7 @@ pub(crate) mod fixtures {
             pods.into_iter().for_each(|pod| node.add(pod));
             node
         };
-        Snapshot { nodes: nodes.into_iter().map(fill).collect(), namespaces: BTreeMap::new() }
+        Snapshot { nodes: nodes.into_iter().map(fill).collect(), ..Snapshot::default() }
     }
 
     fn merge(target: &mut Value, extra: &Value) {

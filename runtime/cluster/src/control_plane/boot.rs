@@ -35,7 +35,6 @@ use super::audit::{LEARNER, Witness};
 use super::dial::LanDial;
 use super::disks::NodeDisks;
 use super::nodes::NodePlan;
-use super::snapshots::{PRISTINE, Snapshots};
 use super::{NodeHandle, Plant, Started, balancer, bootstrap, containers, zone};
 use crate::FULL_DISK;
 use crate::evidence::Evidence;
@@ -44,7 +43,8 @@ use crate::lab::Lab;
 use crate::pki::{Authority, Credential, Subject, kubeconfig, write_private};
 use crate::spawn::machines::Machines;
 use crate::spawn::protocol::{Balancers, Begin, ClusterMessage};
-use crate::workstation::{Seat, Setup};
+use crate::undo::{self, Files, PRISTINE, Rewind, Root, UndoError, WORKSTATION};
+use crate::workstation::{HOME, Seat, Setup};
 
 /// The cluster's directory as the control plane sees it.
 const STATE: &str = "/state";
@@ -113,8 +113,8 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
         let store = store.clone();
         move || store.revision().0
     };
-    let evidence = Evidence::open(&state.join("evidence"), revision.clone()).step("open the evidence log")?;
-    let snapshots = Snapshots::open(state.join("snapshots.json"), revision).map_err(|source| BootError::io("open the list of snapshots", source))?;
+    let evidence = Evidence::open(&state.join("evidence"), revision).step("open the evidence log")?;
+    let rewind = Rewind::new(Files::open(&state.join("undo"), file_roots(state, begin.settings.nodes)).map_err(|source| BootError::io("open the files kept for undo", source))?);
     let dial = Arc::new(LanDial(Arc::new(kubelet_client(&authority)?)));
     let plant_cell = Arc::new(OnceLock::new());
     let server = ApiServer::new(Config {
@@ -137,7 +137,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
         store,
         server,
         evidence,
-        snapshots,
+        rewind,
         authority,
         machines,
         fabric,
@@ -164,12 +164,25 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
         tokio::spawn(containers::follow_forever(Arc::clone(&dial), plan.name, plan.address.to_string(), plant.evidence.clone()));
     }
     nodes_ready(&plant, nodes).await.step("wait for the nodes")?;
-    if plant.snapshots.revision_of(PRISTINE).is_none() {
-        plant.snapshots.create(PRISTINE);
+    plant.rewind.pin_files(&plant);
+    match plant.rewind.create(&plant, Some(PRISTINE), "the beginning", false).await {
+        // Its second boot.
+        Ok(_) | Err(UndoError::Pristine) => {}
+        Err(error) => return Err(error).step("keep the beginning for a reset"),
     }
     let millis = Timestamp::now().as_millisecond() - plant.begin.settings.asked_at_ms;
     let degraded = degraded(&plant).await;
     Ok((plant, ClusterMessage::Ready { millis, degraded }))
+}
+
+/// Whose files come back with an undo.
+fn file_roots(state: &Path, nodes: u32) -> Vec<Root> {
+    let home = Root { name: WORKSTATION.into(), path: state.join("workstation/home"), shown: HOME.into(), ignored: undo::ignored_at_home };
+    let disk = |number: u32| {
+        let name = format!("node-{number}");
+        Root { path: state.join("nodes").join(&name).join("root"), name, shown: "/".into(), ignored: undo::ignored_on_nodes }
+    };
+    std::iter::once(home).chain((1..=nodes).map(disk)).collect()
 }
 
 /// The LAN with the control plane on it.
@@ -390,7 +403,7 @@ async fn start_workstation(plant: &Arc<Plant>) -> Result<(), BootError> {
     let (socket, network) = plant.machine("workstation", WORKSTATION, &setup.init()).await?;
     let client = Client::from_socket(socket).map_err(|source| BootError::io("speak to the workstation", source))?;
     let user = setup.has_ids.then_some("learner");
-    let seat = Seat::start(client, setup.container(), user, names, plant.evidence.clone()).await;
+    let seat = Seat::start(client, setup.container(), user, names, plant.diary()).await;
     let seat = seat.step("start the workstation")?;
     tokio::spawn(balancer::run(Arc::clone(plant), network, plant.begin.settings.balancers));
     match plant.workstation.set((seat, setup)) {

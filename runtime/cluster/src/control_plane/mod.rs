@@ -11,12 +11,12 @@ mod boot;
 mod bootstrap;
 mod containers;
 mod dial;
+mod kubelets;
 mod disks;
 mod nodes;
-mod snapshots;
 mod zone;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -35,9 +35,10 @@ use crate::pki::Authority;
 use crate::spawn::init::inherited;
 use crate::spawn::machines::Machines;
 use crate::spawn::protocol::{self, Begin, ClusterMessage};
-use crate::workstation::{As, Seat, Setup};
+use crate::undo::Rewind;
+use crate::workstation::{As, Diary, Seat, Setup};
+pub(crate) use audit::LEARNER;
 pub(crate) use boot::BootError;
-use snapshots::{PRISTINE, Snapshots};
 
 /// The running cluster as its control plane sees it.
 pub(crate) struct Plant {
@@ -45,7 +46,7 @@ pub(crate) struct Plant {
     store: Store,
     server: ApiServer,
     evidence: Evidence,
-    snapshots: Snapshots,
+    rewind: Rewind,
     authority: Authority,
     machines: Machines,
     fabric: Fabric,
@@ -129,9 +130,31 @@ impl Plant {
         &self.evidence
     }
 
-    /// The named points of the journal.
-    pub(crate) fn snapshots(&self) -> &Snapshots {
-        &self.snapshots
+    /// The way back.
+    pub(crate) fn rewind(&self) -> &Rewind {
+        &self.rewind
+    }
+
+    /// Nodes that are switched on.
+    pub(crate) fn nodes_on(&self) -> BTreeSet<String> {
+        self.lock_nodes().keys().cloned().collect()
+    }
+
+    /// Nodes there are, on or off.
+    pub(crate) fn node_names(&self) -> BTreeSet<String> {
+        (1..=self.begin.settings.nodes).map(|number| format!("node-{number}")).collect()
+    }
+
+    /// Tell a node's kubelet something of our own.
+    pub(crate) async fn kubelet(&self, node: &str, path: &str, body: &serde_json::Value) -> Result<(), String> {
+        let number = node.strip_prefix("node-").and_then(|number| number.parse().ok()).ok_or_else(|| format!("there is no node {node:?}"))?;
+        let address = fabric::node_address(number).to_string();
+        kubelets::post(&*self.server.config().dial, node, &address, path, body).await.map_err(|error| error.to_string())
+    }
+
+    /// What terminals are written down in.
+    fn diary(&self) -> Diary {
+        Diary { evidence: self.evidence.clone(), files: self.rewind.files().clone() }
     }
 
     /// The workstation, once it runs.
@@ -203,58 +226,32 @@ impl Plant {
         };
         let events = handle.events.lock().unwrap_or_else(PoisonError::into_inner).take();
         let events = events.ok_or("the node's shell is starting; try again")?;
-        let seat = Seat::start((handle.init, events), spec, None, BTreeMap::new(), self.evidence.clone()).await.map_err(|failure| failure.to_string())?;
+        let seat = Seat::start((handle.init, events), spec, None, BTreeMap::new(), self.diary()).await.map_err(|failure| failure.to_string())?;
         if let Some(handle) = self.lock_nodes().get_mut(node) {
             handle.shell = Some(seat.clone());
         }
         Ok(seat)
     }
 
-    /// Take the cluster back to a named point.
-    pub(crate) async fn restore(&self, name: &str) -> Result<(), String> {
-        let revision = self.snapshots.revision_of(name).ok_or_else(|| format!("there is no snapshot {name:?}"))?;
-        self.store.restore(Revision(revision), "lab", name, keep_on_restore).map(drop).map_err(|error| error.to_string())
-    }
-
-    /// Back to how the cluster was right after its first boot, the learner's home and temporary files included.
-    pub(crate) async fn reset(&self) -> Result<(), String> {
-        self.restore(PRISTINE).await?;
-        self.evidence.begin_anew();
+    /// The learner's home and temporary files as on the first day.
+    pub(crate) async fn renew_workstation(&self) -> io::Result<()> {
         let Some((seat, setup)) = self.workstation.get() else { return Ok(()) };
-        setup.reset_home().map_err(|error| error.to_string())?;
+        setup.reset_home()?;
         let empty = ["sh", "-c", "rm -rf /tmp/* /tmp/.[!.]*"];
-        match seat.run(As::Root, &empty, b"").await {
-            Ok((0, _, _)) => Ok(()),
-            Ok((_, _, said)) => Err(format!("/tmp of the workstation: {}", String::from_utf8_lossy(&said).trim())),
-            Err(error) => Err(format!("/tmp of the workstation: {error}")),
-        }
-    }
-
-    /// The LAN addresses of the nodes that are on.
-    fn node_addresses(&self) -> Vec<std::net::Ipv4Addr> {
-        let numbers = self.lock_nodes().keys().filter_map(|name| name.strip_prefix("node-")?.parse().ok()).collect::<Vec<u32>>();
-        numbers.into_iter().map(fabric::node_address).collect()
-    }
-
-    /// Let the first node that is on answer for an address, or no node any more.
-    fn hold_address(&self, address: std::net::Ipv4Addr, held: bool) {
-        let networks: Vec<Netns> = self.lock_nodes().values().map(|node| node.network.clone()).collect();
-        let result = match held {
-            true => networks.first().map_or(Ok(()), |network| self.fabric.add_address(network, address)),
-            false => networks.iter().try_for_each(|network| self.fabric.remove_address(network, address)),
+        let failed = |why: &str| io::Error::other(format!("/tmp of the workstation: {why}"));
+        let why = match seat.run(As::Root, &empty, b"").await {
+            Ok((0, _, _)) => return Ok(()),
+            Ok((_, _, said)) => String::from_utf8_lossy(&said).trim().to_owned(),
+            Err(error) => error.to_string(),
         };
-        if let Err(error) = result {
-            tracing::warn!(%address, %error, "the address of a load balancer");
-        }
+        // Its shell does not even run any more: somebody removed it. A new computer, then; /tmp comes with it.
+        tracing::info!(why, "the workstation is built anew");
+        setup.prepare()?;
+        seat.restart().await.map_err(|failure| failed(&failure.to_string()))
     }
 
     fn lock_nodes(&self) -> MutexGuard<'_, BTreeMap<String, NodeHandle>> {
         // Every critical section is a single map operation.
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Heartbeats and nodes are about the present, not about what the learner did.
-fn keep_on_restore(key: &str) -> bool {
-    key.contains("/leases/") || key.contains("/nodes/") || key.contains("/minions/")
 }

@@ -26,6 +26,8 @@ pub(super) struct NodePlan {
     root: PathBuf,
     /// Directory other machines see: sockets of its engine.
     pub(super) shared: PathBuf,
+    /// Images that were fetched on the host: what nodes have in the place of a registry.
+    library: PathBuf,
     number: u32,
 }
 
@@ -37,6 +39,7 @@ impl NodePlan {
             address: node_address(number),
             root: NodePlan::disk(state, &name),
             shared: state.join("shared").join(&name),
+            library: state.join("library"),
             name,
             number,
         }
@@ -50,7 +53,7 @@ impl NodePlan {
     /// Make its directories and say how its node-init is run.
     pub(super) fn init(&self, authority: &Authority, layers: &Path, cgroups: &[(String, PathBuf)]) -> Result<InitConfig, NodeError> {
         let root = self.root.clone();
-        for directory in [&root, &self.shared] {
+        for directory in [&root, &self.shared, &self.library] {
             std::fs::create_dir_all(directory).map_err(|source| NodeError::Directory { path: directory.clone(), source })?;
         }
         let kubelet = self.kubelet(authority)?;
@@ -61,6 +64,7 @@ impl NodePlan {
             binds: vec![
                 bind(&self.shared, "/run/shared", false),
                 bind(layers, "/var/lib/drydock/layers", false),
+                bind(&self.library, "/var/lib/drydock/library", true),
                 bind(Path::new("/drydock"), "/usr/local/bin/drydock", true),
             ],
             socket: kubelet.init_socket.clone(),

@@ -1,6 +1,7 @@
 //! The controllers and the scheduler against the real API server, all in this process.
 
 mod stage;
+mod volumes;
 mod workloads;
 
 use std::collections::BTreeSet;
@@ -237,7 +238,7 @@ async fn pods_wait_for_room_and_say_why() {
     let pods = stage.here::<Pod>();
     let big = json!({"metadata": {"name": "big"}, "spec": {"containers": [{"name": "c", "image": "a", "resources": {"requests": {"cpu": "8"}}}]}});
     create(&pods, big).await;
-    let why = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    let why = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     stage.event("FailedScheduling", why).await;
     let said = |pod: &Pod| {
         let conditions = pod.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();

@@ -17,7 +17,7 @@ use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -105,10 +105,12 @@ impl Stage {
         }
         tokio::spawn(kubelets(client("node"), cancel.clone()));
         tokio::spawn(drydock_scheduler::run(client("kube-scheduler"), shared.clone(), cancel.clone()));
-        tokio::spawn(drydock_controllers::run(client, shared, cancel));
+        tokio::spawn(drydock_controllers::run(client, shared, drydock_controllers::Settings::default(), cancel));
         for name in nodes {
             stage.add_node(name, "4").await;
         }
+        // Nobody may create a Pod before the account it runs as is there.
+        stage.until(&stage.here::<ServiceAccount>(), "the account of Pods", |all| !all.is_empty()).await;
         stage
     }
 
