@@ -19,6 +19,7 @@ pub mod spawn;
 mod evidence;
 mod internet;
 mod lab;
+mod undo;
 mod workstation;
 
 /// What to do about a full disk: the end of a sentence that says what could not be done.

@@ -218,6 +218,11 @@ impl Store {
         Writing { _gate: Arc::clone(&self.inner.gate).read_owned().await }
     }
 
+    /// As [`Store::writing`], at once or not at all.
+    pub fn try_writing(&self) -> Option<Writing> {
+        Arc::clone(&self.inner.gate).try_read_owned().ok().map(|gate| Writing { _gate: gate })
+    }
+
     /// Waits for the writes that have begun, and holds those that have not.
     pub async fn hold(&self) -> Hold {
         Hold { _gate: Arc::clone(&self.inner.gate).write_owned().await }

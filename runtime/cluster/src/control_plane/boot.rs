@@ -43,7 +43,7 @@ use crate::lab::Lab;
 use crate::pki::{Authority, Credential, Subject, kubeconfig, write_private};
 use crate::spawn::machines::Machines;
 use crate::spawn::protocol::{Balancers, Begin, ClusterMessage};
-use crate::undo::{self, Files, PRISTINE, Rewind, Root, UndoError, WORKSTATION};
+use crate::undo::{self, Files, PRISTINE, Rewind, Root, UndoError};
 use crate::workstation::{HOME, Seat, Setup};
 
 /// The cluster's directory as the control plane sees it.
@@ -177,7 +177,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
 
 /// Whose files come back with an undo.
 fn file_roots(state: &Path, nodes: u32) -> Vec<Root> {
-    let home = Root { name: WORKSTATION.into(), path: state.join("workstation/home"), shown: HOME.into(), ignored: undo::ignored_at_home };
+    let home = Root { name: undo::WORKSTATION.into(), path: state.join("workstation/home"), shown: HOME.into(), ignored: undo::ignored_at_home };
     let disk = |number: u32| {
         let name = format!("node-{number}");
         Root { path: state.join("nodes").join(&name).join("root"), name, shown: "/".into(), ignored: undo::ignored_on_nodes }

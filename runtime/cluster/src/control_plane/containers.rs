@@ -3,22 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use drydock_apiserver::{Dial, Target};
 use futures::StreamExt;
 use http::Request;
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::dial::LanDial;
+use super::kubelets;
 use crate::evidence::{Evidence, Kind};
 
 /// Follow the containers of a node as long as its kubelet answers; returns when it does not.
 pub(super) async fn follow(dial: &LanDial, node: &str, address: &str, evidence: &Evidence) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let stream = dial.dial(Target::Kubelet { node: node.to_owned(), address: address.to_owned(), port: 10250 }).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let request = Request::get("/drydock/containers?watch=true").header("host", node).body(Empty::<bytes::Bytes>::new())?;
+    let mut sender = kubelets::connect(dial, node, address).await?;
+    let request = Request::get("/drydock/containers?watch=true").header("host", node).body(Full::default())?;
     let response = sender.send_request(request).await?;
     if !response.status().is_success() {
         return Err(format!("the kubelet answers {}", response.status()).into());

@@ -27,7 +27,7 @@ use drydock_container::{ContainerSpec, Mount, PidMode, ProcessSpec, RootFs};
 use drydock_network::Netns;
 use drydock_network::fabric::{self, Fabric, LAN};
 use drydock_node::init::{Client, Events};
-use drydock_store::{Revision, Store};
+use drydock_store::Store;
 
 use crate::evidence::Evidence;
 use crate::internet::Internet;
@@ -248,6 +248,24 @@ impl Plant {
         tracing::info!(why, "the workstation is built anew");
         setup.prepare()?;
         seat.restart().await.map_err(|failure| failed(&failure.to_string()))
+    }
+
+    /// The LAN addresses of the nodes that are on.
+    fn node_addresses(&self) -> Vec<std::net::Ipv4Addr> {
+        let numbers = self.lock_nodes().keys().filter_map(|name| name.strip_prefix("node-")?.parse().ok()).collect::<Vec<u32>>();
+        numbers.into_iter().map(fabric::node_address).collect()
+    }
+
+    /// Let the first node that is on answer for an address, or no node any more.
+    fn hold_address(&self, address: std::net::Ipv4Addr, held: bool) {
+        let networks: Vec<Netns> = self.lock_nodes().values().map(|node| node.network.clone()).collect();
+        let result = match held {
+            true => networks.first().map_or(Ok(()), |network| self.fabric.add_address(network, address)),
+            false => networks.iter().try_for_each(|network| self.fabric.remove_address(network, address)),
+        };
+        if let Err(error) = result {
+            tracing::warn!(%address, %error, "the address of a load balancer");
+        }
     }
 
     fn lock_nodes(&self) -> MutexGuard<'_, BTreeMap<String, NodeHandle>> {

@@ -35,50 +35,116 @@
 //! * `owned`: it belongs to another object (a ReplicaSet's Pod), so a page may fold it away. Events and mere status are not listed.
 //! * `summary` and `notes` are whole sentences for a page; `notes` says what could not be taken back.
 
-use http::{Method, Request, Response, StatusCode};
-use serde_json::{Value, json};
+use std::time::Duration;
 
 use drydock_apiserver::body::Body;
+use http::{Method, Request, StatusCode};
+use serde_json::Value;
 
-use super::{Answer, Query, Refusal, json_response, read_body};
+use super::{Answer, Query, Refusal, done, json_response, read_body};
 use crate::control_plane::Plant;
-use crate::evidence::API_VERSION;
+use crate::undo::UndoError;
 
-/// Answer one of the requests above.
-pub(super) async fn answer(plant: &Plant, segments: &[&str], query: &Query, request: Request<Body>) -> Answer {
-    let method = request.method().clone();
-    match (&method, segments) {
-        (&Method::GET, ["snapshots"]) => Ok(json_response(&plant.snapshots().list())),
-        (&Method::POST, ["snapshots"]) => create(plant, request).await,
-        (&Method::POST, ["snapshots", name, "restore"]) => {
-            restored(plant, "restore", name, plant.restore(name).await.map_err(Refusal::not_found))
-        }
-        (&Method::POST, ["reset"]) => restored(plant, "reset", "pristine", plant.reset().await.map_err(Refusal::internal)),
-        (_, ["undo" | "skip" | "restore"]) => {
-            let what = query.get("duration").unwrap_or_default();
-            Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", format!("not yet {what}")))
-        }
-        _ => Err(Refusal::not_found(format!("the lab API has no {:?}", segments.join("/")))),
+/// The longest skip.
+const MAX_SKIP: Duration = Duration::from_secs(720 * 3600);
+
+impl From<UndoError> for Refusal {
+    fn from(error: UndoError) -> Refusal {
+        let (code, reason) = match &error {
+            UndoError::NoSnapshot(_) | UndoError::Nothing => (StatusCode::NOT_FOUND, "NotFound"),
+            UndoError::Taken(_) => (StatusCode::CONFLICT, "AlreadyExists"),
+            UndoError::Pristine | UndoError::TooMany => (StatusCode::FORBIDDEN, "Forbidden"),
+            UndoError::Forgotten(_) => (StatusCode::GONE, "Expired"),
+            UndoError::Future(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
+            UndoError::Commit(_) | UndoError::Files(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        };
+        Refusal::new(code, reason, error.to_string())
     }
 }
 
+/// Answer one of the requests above.
+pub(super) async fn answer(plant: &Plant, segments: &[&str], query: &Query, request: Request<Body>) -> Answer {
+    let rewind = plant.rewind();
+    let method = request.method().clone();
+    let answer = match (&method, segments) {
+        (&Method::GET, ["undo"]) => rewind.next(plant)?,
+        (&Method::POST, ["undo"]) => rewind.undo(plant).await?,
+        (&Method::GET, ["snapshots"]) => rewind.snapshots(plant),
+        (&Method::POST, ["snapshots"]) => return create(plant, request).await,
+        (&Method::GET, ["snapshots", name]) => rewind.snapshot(plant, name)?,
+        (&Method::DELETE, ["snapshots", name]) => {
+            rewind.delete(plant, name)?;
+            return Ok(done());
+        }
+        (&Method::POST, ["snapshots", name, "restore"]) => rewind.restore(plant, name).await?,
+        (&Method::POST, ["restore"]) => {
+            let spec = spec(request).await?;
+            let revision = spec["revision"].as_u64().or_else(|| spec["revision"].as_str()?.parse().ok());
+            rewind.restore_revision(plant, revision.ok_or_else(|| Refusal::bad_request("spec.revision is no revision"))?).await?
+        }
+        (&Method::POST, ["reset"]) => rewind.reset(plant).await?,
+        (&Method::POST, ["skip"]) => {
+            let spec = spec(request).await?;
+            let text = spec["duration"].as_str().or_else(|| query.get("duration")).unwrap_or_default();
+            let by = duration(text).filter(|by| (Duration::from_secs(1)..=MAX_SKIP).contains(by));
+            rewind.skip(plant, by.ok_or_else(|| Refusal::bad_request(format!("spec.duration {text:?}: want 1s to 720h, as 30s, 5m or 1h30m")))?).await?
+        }
+        _ => return Err(Refusal::not_found(format!("the lab API has no {:?}", segments.join("/")))),
+    };
+    Ok(json_response(&answer))
+}
+
 async fn create(plant: &Plant, request: Request<Body>) -> Answer {
-    let body: Value = serde_json::from_slice(&read_body(request).await?).map_err(|error| Refusal::bad_request(error.to_string()))?;
-    let label = body["spec"]["label"].as_str().unwrap_or_default();
-    Ok(created(&plant.snapshots().create(label)))
-}
-
-fn created(object: &Value) -> Response<Body> {
-    let mut response = json_response(object);
+    let spec = spec(request).await?;
+    let name = spec["name"].as_str().filter(|name| !name.is_empty());
+    let fits = |name: &str| name.len() <= 253 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'));
+    if let Some(name) = name.filter(|name| !fits(name)) {
+        return Err(Refusal::bad_request(format!("spec.name {name:?}: lower-case letters, digits, '-' and '.' only")));
+    }
+    let label = spec["label"].as_str().unwrap_or_default();
+    let object = plant.rewind().create(plant, name, label, spec["replace"] == true).await?;
+    let mut response = json_response(&object);
     *response.status_mut() = StatusCode::CREATED;
-    response
+    Ok(response)
 }
 
-fn restored(plant: &Plant, action: &str, name: &str, result: Result<(), Refusal>) -> Answer {
-    result?;
-    Ok(json_response(&json!({
-        "apiVersion": API_VERSION, "kind": "Restoration", "metadata": {"name": "restoration-1"},
-        "spec": {"action": action, "snapshot": name},
-        "status": {"revision": plant.revision().to_string(), "summary": "", "changes": [], "files": [], "notes": []},
-    })))
+/// The `spec` of a request's body; an empty body has none.
+async fn spec(request: Request<Body>) -> Result<Value, Refusal> {
+    let body = read_body(request).await?;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Null);
+    }
+    let mut body: Value = serde_json::from_slice(&body).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    Ok(body["spec"].take())
+}
+
+/// A duration as Go reads it, in hours, minutes and seconds.
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, unit) = rest.split_at(end);
+        let factor = match unit.chars().next()? {
+            'h' => 3600.0,
+            'm' => 60.0,
+            's' => 1.0,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok().filter(|number| *number >= 0.0)? * factor;
+        rest = &unit[1..];
+    }
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        for (text, wanted) in [("5m", Some(300)), ("1h30m", Some(5400)), ("90s", Some(90)), ("1.5m", Some(90)), ("5", None), ("m", None), ("-5m", None), ("5d", None)] {
+            assert_eq!(duration(text), wanted.map(Duration::from_secs), "{text}");
+        }
+    }
 }

@@ -25,12 +25,13 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::evidence::Evidence;
+use crate::undo::Files;
 use pty::Stream;
 pub(crate) use session::ExecRequest;
 pub(crate) use setup::Setup;
 
 /// Where the learner's files are.
-const HOME: &str = "/home/learner";
+pub(crate) const HOME: &str = "/home/learner";
 
 /// Who a process of the workstation runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,15 @@ pub(crate) enum As {
     Learner,
     /// Root of the workstation, for the page's own errands.
     Root,
+}
+
+/// Where is written down what happens in terminals.
+#[derive(Clone)]
+pub(crate) struct Diary {
+    /// Commands.
+    pub(crate) evidence: Evidence,
+    /// The files as they were before each of them.
+    pub(crate) files: Files,
 }
 
 /// A running seat. Clones share it.
@@ -51,7 +61,9 @@ struct Inner {
     init: Client,
     /// Id of its container.
     container: String,
-    evidence: Evidence,
+    /// The container itself, for when it has to be started again.
+    spec: ContainerSpec,
+    diary: Diary,
     /// Who sits there, by the container's `/etc/passwd`; `None` is root.
     user: Option<String>,
     /// Where processes start when nobody says: the learner's home, on a node the root.
@@ -88,12 +100,13 @@ impl Seat {
         spec: ContainerSpec,
         user: Option<&str>,
         hosts: BTreeMap<String, Ipv4Addr>,
-        evidence: Evidence,
+        diary: Diary,
     ) -> Result<Seat, Failure> {
         let inner = Inner {
             init: init.clone(),
             container: spec.id.clone(),
-            evidence,
+            spec: spec.clone(),
+            diary,
             user: user.map(str::to_owned),
             home: if spec.mounts.iter().any(|mount| mount.target == Path::new(HOME)) { HOME } else { "/" },
             hosts,
@@ -105,6 +118,18 @@ impl Seat {
         tokio::spawn(hear(Arc::clone(&seat.inner), events));
         init.start_container(None, spec).await?;
         Ok(seat)
+    }
+
+    /// Start its container again, whatever is left of it. Everything that runs in it ends.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub(crate) async fn restart(&self) -> Result<(), Failure> {
+        match self.inner.init.remove(&self.inner.container).await {
+            Ok(()) | Err(Failure::NotFound { .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        self.inner.init.start_container(None, self.inner.spec.clone()).await.map(drop)
     }
 
     /// Run a process.
@@ -122,7 +147,13 @@ impl Seat {
             stdin: true,
             ..ProcessSpec::default()
         };
-        match self.inner.init.exec(&self.inner.container, &id, process).await {
+        let mut started = self.inner.init.exec(&self.inner.container, &id, process.clone()).await;
+        if matches!(started, Err(Failure::NotRunning { .. } | Failure::NotFound { .. })) {
+            // Somebody killed everything in sight; a new seat is the same to whoever sits down now.
+            self.restart().await?;
+            started = self.inner.init.exec(&self.inner.container, &id, process).await;
+        }
+        match started {
             Ok((_, stdio)) => Ok(Process { id, stdio, exit }),
             Err(failure) => {
                 lock(&self.inner.exits).remove(&id);
@@ -147,12 +178,14 @@ impl Seat {
             "SHELL=/bin/sh",
             "EDITOR=nano",
             "KUBE_EDITOR=nano",
-            "DOCKER_HOST=unix:///run/node-1/docker.sock",
-            "HOME=/home/learner",
         ]
         .map(str::to_owned)
         .into();
-        env.push(format!("USER={}", if who == As::Learner { "learner" } else { "root" }));
+        let laptop = self.inner.home == HOME;
+        // On a node the engine's socket is the node's own, seen through /host.
+        env.push(format!("DOCKER_HOST=unix://{}", if laptop { "/run/node-1/docker.sock" } else { "/host/run/shared/docker.sock" }));
+        env.push(format!("HOME={}", if laptop { HOME } else { "/root" }));
+        env.push(format!("USER={}", if laptop && who == As::Learner { "learner" } else { "root" }));
         env.extend(more);
         env
     }
@@ -191,6 +224,7 @@ impl Seat {
     pub(crate) async fn write_file(&self, path: &str, contents: &[u8]) -> io::Result<()> {
         let script = "mkdir -p \"$(dirname \"$1\")\" && cat > \"$1\"";
         let (code, _, errors) = self.run(As::Learner, &["sh", "-c", script, "sh", path], contents).await?;
+        self.inner.diary.files.take();
         if code == 0 { Ok(()) } else { Err(io::Error::other(String::from_utf8_lossy(&errors).trim().to_owned())) }
     }
 

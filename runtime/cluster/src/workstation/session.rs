@@ -22,8 +22,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::marks::{Mark, Marks, words};
 use super::pty::Stream;
-use super::{As, Process, Seat, lock};
-use crate::evidence::{Evidence, Kind};
+use super::{As, Diary, Process, Seat, lock};
+use crate::evidence::Kind;
 
 /// What to run.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +98,7 @@ impl Seat {
         if let (Some(session), Streams::Terminal(terminal)) = (&request.session, &streams) {
             lock(&self.inner.terminals).insert(session.clone(), Arc::clone(terminal));
         }
-        let recorder = request.session.clone().map(|session| Recorder::new(self.inner.evidence.clone(), session));
+        let recorder = request.session.clone().map(|session| Recorder::new(self.inner.diary.clone(), session));
         let outcome = pump(streams, sink, source, &mut process, recorder).await;
         if outcome.is_none() {
             process.hang_up(self).await;
@@ -275,15 +275,17 @@ fn null() -> std::io::Result<std::os::fd::OwnedFd> {
 
 /// Turns shell marks into `Command` records.
 struct Recorder {
-    evidence: Evidence,
+    diary: Diary,
     session: String,
     marks: Marks,
     running: Option<String>,
 }
 
 impl Recorder {
-    fn new(evidence: Evidence, session: String) -> Recorder {
-        Recorder { evidence, session, marks: Marks::default(), running: None }
+    fn new(diary: Diary, session: String) -> Recorder {
+        // What the first command finds.
+        diary.files.take();
+        Recorder { diary, session, marks: Marks::default(), running: None }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
@@ -293,9 +295,9 @@ impl Recorder {
                 Mark::Started { line, cwd } => {
                     let argv = words(&line);
                     let tool = argv.first().map(|program| program.rsplit('/').next().unwrap_or(program).to_owned());
-                    let spec = json!({"session": self.session, "argv": argv, "line": line, "cwd": cwd, "tool": tool});
+                    let spec = json!({"session": self.session, "argv": argv, "line": line, "cwd": cwd, "tool": tool, "files": self.diary.files.mark()});
                     let status = json!({"startTime": Timestamp::now().to_string()});
-                    self.running = Some(self.evidence.add(Kind::Command, spec, status));
+                    self.running = Some(self.diary.evidence.add(Kind::Command, spec, status));
                 }
                 Mark::Ended { exit, output } => self.end(Some(exit), &output),
             }
@@ -304,9 +306,11 @@ impl Recorder {
 
     fn end(&mut self, exit: Option<i32>, output: &str) {
         if let Some(name) = self.running.take() {
-            self.evidence.update(Kind::Command, &name, |record| {
+            let files = self.diary.files.take();
+            self.diary.evidence.update(Kind::Command, &name, |record| {
                 let status = &mut record["status"];
                 status["endTime"] = json!(Timestamp::now().to_string());
+                status["files"] = json!(files);
                 status["exitCode"] = json!(exit);
                 status["output"] = json!(output);
             });

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use drydock_container::{ContainerSpec, Mount, PidMode, ProcessSpec, RootFs};
+use drydock_container::{CgroupSpec, ContainerSpec, Limits, Mount, PidMode, ProcessSpec, RootFs};
 use drydock_node::init::protocol::InitConfig;
 use drydock_node::init::RootBind;
 
@@ -14,6 +14,9 @@ use super::HOME;
 
 /// Id of the learner inside.
 const LEARNER: u32 = 1000;
+
+/// Processes and threads of the laptop: a fork bomb in a terminal stays there.
+const PROCESSES: u64 = 1024;
 
 /// Everything the workstation is started with. Paths are those of the control plane.
 #[derive(Debug, Clone)]
@@ -168,13 +171,15 @@ impl Setup {
                 Mount::bind("/lab/hosts", "/etc/hosts").readonly(),
                 Mount::bind("/lab/resolv.conf", "/etc/resolv.conf").readonly(),
                 Mount::bind("/lab/ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt").readonly(),
-                Mount::bind("/node", "/run/node-1"),
+                // A socket is used all the same, and no `rm -rf /` takes it away.
+                Mount::bind("/node", "/run/node-1").readonly(),
                 Mount::bind(kubectl, "/usr/local/bin/kubectl").readonly(),
                 Mount::bind("/lab-bin/drydock", "/usr/local/bin/docker").readonly(),
                 Mount::tmpfs("/tmp", Some(256 << 20)),
             ],
             process: ProcessSpec { args: vec!["sleep".into(), "infinity".into()], ..ProcessSpec::default() },
             pid: PidMode::Own,
+            cgroup: Some(CgroupSpec { path: "laptop".into(), limits: Limits { pids: Some(PROCESSES), ..Limits::default() } }),
             ..ContainerSpec::default()
         }
     }

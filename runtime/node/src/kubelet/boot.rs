@@ -101,6 +101,7 @@ fn shared(config: KubeletConfig, init: Client, client: kube::Client) -> Result<N
         services,
         workers: Mutex::default(),
         execs: Mutex::default(),
+        publishers: Mutex::default(),
         halted: Mutex::default(),
         changed: Notify::new(),
         config,

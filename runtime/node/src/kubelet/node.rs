@@ -12,6 +12,7 @@ use drydock_network::node::NodeNetwork;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use nix::sys::signal::Signal;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 
 use super::config::KubeletConfig;
 use super::environment::Facts;
@@ -41,6 +42,8 @@ pub(crate) struct Node {
     /// All Services, once listed.
     pub(crate) services: watch::Receiver<Option<Vec<Service>>>,
     pub(super) workers: Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>,
+    /// The tasks that write statuses, by Pod.
+    pub(super) publishers: Mutex<HashMap<String, AbortHandle>>,
     /// Pods a restore has stopped, by uid.
     pub(super) halted: Mutex<HashMap<String, Halted>>,
     /// Rung when the Node object has something new to say.

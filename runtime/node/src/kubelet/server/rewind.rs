@@ -44,6 +44,10 @@ pub(super) async fn halt(State(node): Shared, Json(asked): Json<Halt>) -> Result
     let mut halted = Vec::new();
     for uid in &asked.uids {
         node.hold(uid);
+        // A last word that waits for the restore to end would be said about the Pod that comes back.
+        if let Some(publisher) = lock(&node.publishers).get(uid) {
+            publisher.abort();
+        }
         let (sender, receiver) = oneshot::channel();
         node.tell(uid, Message::Halt(sender));
         if lock(&node.workers).contains_key(uid) {

@@ -124,6 +124,7 @@ pub(super) fn spawn(node: &Arc<Node>, pod: Arc<Pod>, adopted: Adopted) {
     lock(&node.workers).insert(uid(&pod).to_owned(), sender);
     let (updates, update) = watch::channel(None);
     let publisher = tokio::spawn(publish::run(node.client.clone(), Arc::clone(&pod), update));
+    lock(&node.publishers).insert(uid(&pod).to_owned(), publisher.abort_handle());
     let mut worker = Worker {
         node: Arc::clone(node),
         status: pod.status.clone().unwrap_or_default(),
@@ -497,6 +498,7 @@ impl Worker {
         if let Some(publisher) = self.publisher.take() {
             publisher.abort();
         }
+        lock(&self.node.publishers).remove(&uid);
         // Last: until then nobody else may start a worker for this Pod.
         lock(&self.node.workers).remove(&uid);
         if let Some(halted) = self.halted.take()
