@@ -4,8 +4,9 @@
 //! [`StreamRecord`] when they open and again when they close, with the same `id`. Sinks must not block: they are called from the
 //! request's task.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -174,49 +175,146 @@ impl Counters {
     }
 }
 
+/// How often an open stream may tell what has gone through it.
+const TELL_EVERY: Duration = Duration::from_millis(400);
+
 /// Reports a stream's end exactly once, however its task ends.
 pub struct OpenStream {
     sink: Arc<dyn AuditSink>,
     clock: Arc<dyn drydock_primitives::clock::Clock>,
-    record: StreamRecord,
+    record: Arc<Mutex<StreamRecord>>,
     /// Shared counts; clone it into the copying halves.
     pub counters: Counters,
+    /// Tells what goes through while it is open.
+    teller: Option<tokio::task::AbortHandle>,
 }
 
 impl OpenStream {
-    /// Reports the opening of `record`.
+    /// Reports the opening of `record`, and from then on what goes through it, as long as that is more and more.
     pub fn open(sink: Arc<dyn AuditSink>, clock: Arc<dyn drydock_primitives::clock::Clock>, record: StreamRecord) -> OpenStream {
         sink.stream(record.clone());
-        OpenStream { sink, clock, record, counters: Counters::default() }
+        // A watch counts what it sends, but nobody asks how much.
+        let counted = record.verb != StreamVerb::Watch;
+        let (record, counters) = (Arc::new(Mutex::new(record)), Counters::default());
+        let teller = tokio::runtime::Handle::try_current().ok().filter(|_| counted).map(|runtime| {
+            runtime.spawn(tell(Arc::clone(&sink), Arc::clone(&record), counters.clone())).abort_handle()
+        });
+        OpenStream { sink, clock, record, counters, teller }
+    }
+
+    fn record(&self) -> MutexGuard<'_, StreamRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets the code its end is reported with.
     pub fn set_code(&mut self, code: i32) {
-        self.record.code = code;
+        self.record().code = code;
     }
 
     /// Notes a forwarded port and a connection, and reports the change.
     pub fn connected(&mut self, port: u16) {
-        if !self.record.ports.contains(&port) {
-            self.record.ports.push(port);
-        }
         self.counters.add_connection();
-        self.refresh();
-        self.sink.stream(self.record.clone());
+        let mut record = self.record();
+        if !record.ports.contains(&port) {
+            record.ports.push(port);
+        }
+        record.count(&self.counters);
+        self.sink.stream(record.clone());
     }
+}
 
-    fn refresh(&mut self) {
-        let (bytes_in, bytes_out, connections) = self.counters.read();
-        self.record.bytes_in = bytes_in;
-        self.record.bytes_out = bytes_out;
-        self.record.connections = connections.max(self.record.connections);
+impl StreamRecord {
+    /// Takes over what was counted; whether that is news.
+    fn count(&mut self, counters: &Counters) -> bool {
+        let (bytes_in, bytes_out, connections) = counters.read();
+        let news = (bytes_in, bytes_out) != (self.bytes_in, self.bytes_out);
+        self.bytes_in = bytes_in;
+        self.bytes_out = bytes_out;
+        self.connections = connections.max(self.connections);
+        news
+    }
+}
+
+/// Tells what goes through a stream: soon when it begins, seldom when it never rests.
+async fn tell(sink: Arc<dyn AuditSink>, record: Arc<Mutex<StreamRecord>>, counters: Counters) {
+    let mut pause = TELL_EVERY;
+    loop {
+        tokio::time::sleep(pause).await;
+        let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+        pause = if record.count(&counters) {
+            sink.stream(record.clone());
+            (pause * 2).min(TELL_EVERY * 16)
+        } else {
+            TELL_EVERY
+        };
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.refresh();
-        self.record.closed = Some(self.clock.now());
-        self.sink.stream(self.record.clone());
+        if let Some(teller) = &self.teller {
+            teller.abort();
+        }
+        // The lock also keeps a last word of the teller from coming after the end.
+        let mut record = self.record();
+        record.count(&self.counters);
+        record.closed = Some(self.clock.now());
+        self.sink.stream(record.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drydock_primitives::clock::SystemClock;
+
+    struct Heard(tokio::sync::mpsc::UnboundedSender<(u64, bool)>);
+
+    impl AuditSink for Heard {
+        fn request(&self, _record: RequestRecord) {}
+
+        fn stream(&self, record: StreamRecord) {
+            self.0.send((record.bytes_out, record.closed.is_some())).unwrap();
+        }
+    }
+
+    fn record() -> StreamRecord {
+        StreamRecord {
+            id: "a".into(),
+            verb: StreamVerb::Exec,
+            group: String::new(),
+            resource: "pods".into(),
+            namespace: "default".into(),
+            name: "web".into(),
+            container: String::new(),
+            command: Vec::new(),
+            tty: true,
+            stdin: true,
+            follow: false,
+            ports: Vec::new(),
+            query: String::new(),
+            user: "learner".into(),
+            user_agent: String::new(),
+            kubectl_command: String::new(),
+            kubectl_session: String::new(),
+            opened: Timestamp::UNIX_EPOCH,
+            closed: None,
+            connections: 1,
+            bytes_in: 0,
+            bytes_out: 0,
+            code: 101,
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_are_told_while_a_stream_is_open() {
+        let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let stream = OpenStream::open(Arc::new(Heard(sender)), SystemClock::shared(), record());
+        assert_eq!(heard.recv().await, Some((0, false)));
+        stream.counters.add_out(5);
+        assert_eq!(heard.recv().await, Some((5, false)), "it is open still");
+        drop(stream);
+        assert_eq!(heard.recv().await, Some((5, true)));
+        assert_eq!(heard.recv().await, None, "the end is the last word");
     }
 }
