@@ -17,6 +17,7 @@ pub(super) fn trouble(object: &Value, world: &World) -> Option<Why> {
     match object["kind"].as_str().unwrap_or_default() {
         "Pod" => pod(object, world),
         "Service" => service(object, world),
+        "Endpoints" => endpoints(object, world),
         "PersistentVolumeClaim" => claim(object, world),
         _ => controller(object, world),
     }
@@ -46,6 +47,11 @@ fn controller(object: &Value, world: &World) -> Option<Why> {
     if object["spec"]["paused"] == Value::Bool(true) {
         let text = format!("{kind} `{}` is paused: it makes no Pods from its new template.", plain_name(object));
         return Some(why(Reason::PausedRollout, vec![text, format!("Look at `kubectl rollout status {name}`."), format!("Let it go on: `kubectl rollout resume {name}`.")], vec![name]));
+    }
+    if kind == "DaemonSet"
+        && let Some(found) = no_node(object)
+    {
+        return Some(found);
     }
     let sets = world.objects("ReplicaSet");
     let own = sets.values().filter(|set| select::controller(set).is_some_and(|owner| owner["uid"] == object["metadata"]["uid"]));
@@ -290,6 +296,38 @@ pub(super) fn service(service: &Value, world: &World) -> Option<Why> {
         }
     }
     None
+}
+
+/// A list that a Service keeps and that is not as it is wanted: what is wrong with the Service, or that it chooses other Pods.
+fn endpoints(object: &Value, world: &World) -> Option<Why> {
+    let key = key_of(object);
+    let service_of = world.objects("Service").get(&key)?;
+    if let Some(found) = service(service_of, world) {
+        return Some(found);
+    }
+    let selector = service_of["spec"]["selector"].as_object().filter(|selector| !selector.is_empty())?;
+    let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    let targets = object["subsets"].as_array().into_iter().flatten().flat_map(|subset| subset["addresses"].as_array().into_iter().flatten());
+    let pods: Vec<String> = targets.filter_map(|address| Some(format!("`{}`", address["targetRef"]["name"].as_str()?))).collect();
+    if pods.is_empty() {
+        return None;
+    }
+    let text = format!("Service `{}` looks for Pods with `{}` and sends requests to {}: not the Pods that are wanted.", key.1, labels.join(","), pods.join(", "));
+    let change = "Let its `spec.selector` name labels that the right Pods carry, and only they.";
+    Some(why(Reason::SelectorMismatch, vec![text, "Compare the labels: `kubectl get pods --show-labels`.".into(), change.into()], vec![shown("Service", service_of)]))
+}
+
+/// A DaemonSet whose node selector no node fits.
+fn no_node(object: &Value) -> Option<Why> {
+    let selector = object["spec"]["template"]["spec"]["nodeSelector"].as_object().filter(|selector| !selector.is_empty())?;
+    if object["status"]["desiredNumberScheduled"].as_i64() != Some(0) {
+        return None;
+    }
+    let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    let labels = labels.join(",");
+    let text = format!("DaemonSet `{}` wants nodes with `{labels}`, and no node has that.", plain_name(object));
+    let sentences = vec![text, "Look at the labels of the nodes: `kubectl get nodes --show-labels`.".to_owned(), format!("Label the node that is meant: `kubectl label node NAME {}`.", labels.replace(',', " "))];
+    Some(why(Reason::NotScheduled, sentences, vec![shown("DaemonSet", object)]))
 }
 
 /// What stands in the way of a request to an address.

@@ -287,6 +287,12 @@ impl Asker<'_> {
     fn history(&self, leaf: &Leaf, kind: &str, name: Option<&str>, count: Option<&str>) -> Why {
         let subject = name.map_or_else(|| format!("No {kind} has"), |name| format!("{kind} `{name}` has not"));
         if !leaf.wanted || count.is_some_and(|count| count.contains("== 0") || count.contains('<')) {
+            if let ("Endpoints" | "EndpointSlice", Some(object)) = (kind, leaf.candidates.last()) {
+                let name = object["metadata"]["labels"]["kubernetes.io/service-name"].as_str().or(object["metadata"]["name"].as_str()).unwrap_or_default();
+                let text = format!("There was a moment when no Pod was behind Service `{name}`.");
+                let order = "Let the new Pods be ready before the old ones go: go back, and take the steps in another order.";
+                return why(Reason::NoEndpoints, vec![text, "Watch its endpoints while you change things: `kubectl get endpoints -w`.".into(), order.into()], vec![shown("Service", object)]);
+            }
             let what = leaf.candidates.last().map_or_else(|| format!("A {kind}"), |object| named(kind, object));
             return why(Reason::WrongValue, vec![format!("{what} has changed in a way it should not have since this exercise began.")], Vec::new());
         }

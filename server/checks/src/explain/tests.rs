@@ -73,6 +73,12 @@ fn world() -> World {
     world.put("Service", service("deaf", json!({"app": "web"}), 81, "ClusterIP"));
     world.put("Service", service("empty", json!({"app": "api"}), 80, "LoadBalancer"));
     world.put("ReplicaSet", object("ReplicaSet", "alone", 16, json!({})));
+    world.put("Service", service("both", json!({"app": "web"}), 80, "ClusterIP"));
+    let behind = |pod: &str| json!({"subsets": [{"addresses": [{"ip": "10.244.0.5", "targetRef": {"kind": "Pod", "name": pod}}]}]});
+    world.put("Endpoints", object("Endpoints", "both", 16, behind("web")));
+    world.put("Endpoints", object("Endpoints", "lost", 16, json!({})));
+    let on_disk = json!({"template": {"spec": {"nodeSelector": {"disk": "fast"}}}});
+    world.put("DaemonSet", object("DaemonSet", "nowhere", 16, json!({"spec": on_disk, "status": {"desiredNumberScheduled": 0}})));
     let at = |name: &str, spec: Value, status: Value| json!({"metadata": {"name": name, "resourceVersion": "16", "creationTimestamp": "2026-01-01T00:00:10Z"}, "spec": spec, "status": status});
     world.put_record("commands", at("c1", json!({"line": "kubectl get pod nope"}), json!({"exitCode": 1})));
     world.put_record("commands", at("c2", json!({"line": "kubectl describe pod web"}), json!({"exitCode": 0, "output": "Name: web"})));
@@ -120,7 +126,7 @@ fn what_a_red_check_says() {
         ("{object: {kind: Pod, name: far}}", WrongNamespace, "Pod `far` is in namespace `other`; it should be in `default`."),
         ("{object: {kind: Pod, labels: {app: front}, name: web}}", SelectorMismatch, "No Pod has the label `app=front`; Pod `web` has `app=web`."),
         ("{object: {kind: Pod, name: web, ownedBy: {kind: Deployment, name: before}}}", Orphaned, "Pod `web` belongs to nobody; it should belong to Deployment `before`."),
-        ("{object: {kind: Pod, name: web-1-a, ownedBy: {kind: DaemonSet}}}", NotOwned, "Pod `web-1-a` belongs to ReplicaSet `web-1`; it should belong to a DaemonSet."),
+        ("{object: {kind: Pod, name: web-1-a, ownedBy: {kind: StatefulSet}}}", NotOwned, "Pod `web-1-a` belongs to ReplicaSet `web-1`; it should belong to a StatefulSet."),
         // What is from before is no near miss.
         ("{object: {kind: StatefulSet}, where: spec.replicas == 2}", Absent, "There is no StatefulSet yet."),
         // There, but not as it should be.
@@ -152,6 +158,9 @@ fn what_a_red_check_says() {
         ("{object: {kind: Pod, name: no-key}, where: 'status.phase == \"Running\"'}", KeyMissing, "Pod `no-key` cannot start: the ConfigMap it names has no key `section`."),
         ("{object: {kind: Pod, name: no-node}, where: 'status.phase == \"Running\"'}", NotScheduled, "No node takes Pod `no-node`: 0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
         ("{object: {kind: Pod, name: no-volume}, where: 'status.phase == \"Running\"'}", ClaimPending, "Claim `data` has no volume yet."),
+        ("{object: {kind: Endpoints, name: lost}, where: 'object.subsets.exists(s, s.addresses.size() > 0)'}", SelectorMismatch, "Service `lost` looks for Pods with `app=webb`, and no Pod has that."),
+        ("{object: {kind: Endpoints, name: both}, where: 'object.subsets.all(s, s.addresses.size() == 0)'}", SelectorMismatch, "Service `both` looks for Pods with `app=web` and sends requests to `web`: not the Pods that are wanted."),
+        ("{object: {kind: DaemonSet, name: nowhere}, where: status.desiredNumberScheduled >= 1}", NotScheduled, "DaemonSet `nowhere` wants nodes with `disk=fast`, and no node has that."),
         // What must be gone.
         ("{gone: {kind: Pod, name: web}}", NotTried, "Pod `web` is still there."),
         ("{gone: {kind: Pod, name: never}}", NotTried, "There was no Pod `never` to delete since this exercise began."),
@@ -160,6 +169,7 @@ fn what_a_red_check_says() {
         ("{history: {kind: Pod, where: 'type == \"DELETED\"'}}", NotTried, "No Pod has been deleted since this exercise began."),
         ("{history: {kind: Pod, name: web, where: 'old.status.phase == \"Pending\"'}}", NotTried, "Pod `web` has not changed that way since this exercise began."),
         ("{history: {kind: Deployment, where: 'type == \"ADDED\"', count: '>= 2'}}", NotYet, "This has happened once since the exercise began; it should happen at least 2 times."),
+        ("{history: {kind: Endpoints, name: both, where: 'type == \"ADDED\"', count: '== 0'}}", NoEndpoints, "There was a moment when no Pod was behind Service `both`."),
         ("{saw: {tool: kubectl, matches: scale}}", NotTried, "No `kubectl` command of yours has done this yet."),
         ("{saw: {matches: get pod, exit: 0}}", WrongValue, "You ran `kubectl get pod nope`, but it failed (exit code 1)."),
         ("{saw: {matches: describe, output: Ready}}", WrongValue, "You ran `kubectl describe pod web`, but it did not print what is looked for."),
