@@ -1,5 +1,5 @@
 # title: Name the Service as its Deployment
-# expect: misnamed
+# expect: dns-missing
 # check: ch03-lab-api
 kubectl apply -f deployments.yaml
 kubectl wait --for=condition=Available deploy --all
