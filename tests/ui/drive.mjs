@@ -37,7 +37,7 @@ export async function browse() {
 }
 
 /** A page that remembers everything it should not have done. */
-export async function open(browser, url, { width = 1440, height = 900, dark = false, script = true, enters = true } = {}) {
+export async function open(browser, url, { width = 1440, height = 900, dark = false, script = true, enters = true, path } = {}) {
   const page = await browser.newPage();
   const trouble = [];
   page.on('pageerror', (error) => trouble.push(`error: ${error.message}`));
@@ -63,8 +63,9 @@ export async function open(browser, url, { width = 1440, height = 900, dark = fa
     { name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' },
     { name: 'prefers-reduced-motion', value: 'reduce' },
   ]);
-  await page.goto(url);
-  if (script && enters) await ready(page);
+  // A server's own address is that of the whole track; what is tested is a chapter, unless said otherwise.
+  await page.goto(path === undefined && new URL(url).pathname === '/' ? url.replace(/\/(?=#|$)/, '/ch02') : url);
+  if (script && enters && path === undefined) await ready(page);
   return Object.assign(page, { trouble });
 }
 

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { axe, browse, clean, invented, open, ready, serve, shows, state, text, type } from './drive.mjs';
 
+/** Click the button with this text in the open dialog. */
+const press = (page, text) => page.$$eval('dialog[open] button', (all, wanted) => all.find((button) => button.textContent === wanted).click(), text);
 const only = { skip: invented ? false : 'needs the invented course' };
 let server, browser, page;
 before(async () => {
@@ -116,11 +118,21 @@ test('hints come one by one and are remembered', only, async () => {
   assert.equal(await page.$eval('#check-pod-runs .hint', (button) => button.textContent), 'Hint 3 of 3');
 });
 
-test('an answer is judged, explained and remembered', only, async () => {
+test('an answer is judged, explained and remembered; a prediction when what it is about has happened', only, async () => {
   const form = 'form[data-ask="predict-replace"]';
+  const told = () => page.$eval(`${form} .because`, (because) => because.checkVisibility() && [...because.querySelectorAll('.for-now, b')].filter((part) => getComputedStyle(part).visibility !== 'hidden').map((part) => part.textContent)[0]);
   await page.click(`${form} .option:nth-child(2)`);
   await page.click(`${form} button`);
+  await page.waitForSelector(`${form}[data-correct="later"]`);
+  assert.match(await told(), /Noted\. Now run it and see/);
+  await page.reload();
+  await ready(page);
+  await page.waitForSelector(`${form}[data-correct="later"]`);
+  const height = await page.$eval(form, (asked) => asked.getBoundingClientRect().height);
+  await page.click('#run-remove .run');
   await page.waitForSelector(`${form}[data-correct="true"]`);
+  assert.equal(await told(), 'You saw it coming.');
+  assert.equal(await page.$eval(form, (asked) => asked.getBoundingClientRect().height), height, 'nothing moves');
   await page.reload();
   await ready(page);
   await page.waitForSelector(`${form}[data-correct="true"]`);
@@ -129,11 +141,92 @@ test('an answer is judged, explained and remembered', only, async () => {
   await page.waitForSelector('form[data-ask="which-ip"][data-correct="false"]');
 });
 
+test('a block that is typed by hand counts, and its prediction is told', only, async () => {
+  const form = 'form[data-ask="predict-replace"]';
+  await page.click(`${form} .option:nth-child(1)`);
+  await page.click(`${form} button`);
+  await page.waitForSelector(`${form}[data-correct="later"]`);
+  await type(page, 'kubectl  delete pod hello-kiamol');
+  await page.waitForSelector(`${form}[data-correct="false"]`);
+  await page.waitForSelector('#run-remove[data-run="before"]');
+});
+
+test('the last command is undone, and the page says what came back', only, async () => {
+  await page.click('#run-run-hello .run');
+  await state(page, 'pod-runs', 'pass');
+  await page.waitForSelector('.strip-open[title^="Take back: kubectl run hello-kiamol"]:not([hidden])');
+  await page.waitForSelector('.object[data-kind="Pod"]');
+  await page.click('.strip-open[title^="Take back"]');
+  await page.waitForSelector('.banner');
+  assert.match(await page.$eval('.banner', (note) => note.textContent), /Undid kubectl run hello-kiamol: deleted pod\/hello-kiamol\./);
+  await page.waitForSelector('.object[data-kind="Pod"]', { hidden: true });
+  await page.waitForSelector('.strip-open[title^="Take back"]', { hidden: true });
+  assert.match(await page.$eval('.strip', (strip) => strip.textContent), /undo kubectl run hello-kiamol/);
+  await state(page, 'pod-runs', 'pass');
+  await clean(page);
+});
+
+test('an exercise is put back to where it began, time is skipped', only, async () => {
+  await page.click('#run-run-hello .run');
+  await state(page, 'pod-runs', 'pass');
+  await page.click('#run-a-pod .put-back');
+  await page.waitForSelector('dialog[open]');
+  await press(page, 'Put it back');
+  await page.waitForSelector('.object[data-kind="Pod"]', { hidden: true });
+  await page.keyboard.press('Escape');
+  await page.focus('#lesson');
+  await page.keyboard.press('r');
+  await page.waitForSelector('dialog[open] .ways');
+  await press(page, '5 min');
+  await page.waitForFunction(() => document.querySelector('.banner')?.textContent.includes('5m have passed'));
+});
+
+test('another chapter is read beside the cluster of the first, and set up when told; the first is kept', only, async () => {
+  await page.click('#run-run-hello .run');
+  await page.waitForSelector('.object[data-kind="Pod"][data-ready]');
+  const { origin } = new URL(server.url);
+  await page.goto(`${origin}/ch03`);
+  await ready(page);
+  await page.waitForSelector('.scene:not([hidden])');
+  assert.match(await page.$eval('.scene', (bar) => bar.textContent), /as you left it in chapter 2/);
+  await axe(page, 'the scene of another chapter');
+  await page.waitForSelector('.object[data-kind="Pod"]');
+  await page.click('#run-greet .run');
+  await page.waitForSelector('dialog[open] .main');
+  await page.click('dialog .main');
+  await page.waitForSelector('#run-greet[data-run="ok"]');
+  await page.waitForSelector('.scene', { hidden: true });
+  assert.equal(await page.$('.object[data-kind="Pod"]'), null);
+  await page.goto(`${origin}/ch02`);
+  await ready(page);
+  await page.waitForSelector('.scene:not([hidden]) .main');
+  await page.click('.scene .main');
+  await page.waitForSelector('.object[data-kind="Pod"]');
+  await state(page, 'pod-runs', 'pass');
+});
+
+test('what commands set in motion is told in its order, and again after a reload', only, async () => {
+  await type(page, 'kubectl create deployment web');
+  await page.waitForFunction(() => document.querySelector('.strip ol')?.textContent.includes('Deployment ready'));
+  const told = () => page.$$eval('.strip ol li', (all) => all.map((item) => item.textContent));
+  const before = await told();
+  assert.deepEqual(before, ['Deployment created', 'ReplicaSet created', 'Pod created', 'Pod on node-1', 'Pod ready', 'ReplicaSet ready', 'Deployment ready']);
+  await page.reload();
+  await ready(page);
+  await page.waitForSelector('.strip ol li');
+  assert.deepEqual(await told(), before);
+  await page.click('.strip-open');
+  await page.waitForSelector('dialog .timeline li');
+  assert.match(await page.$eval('dialog .timeline code', (line) => line.textContent), /kubectl create deployment web/);
+});
+
 test('a solution is shown when asked for twice; a solved lab has its debrief; a reset asks first', only, async () => {
+  const refused = [];
   await page.click('#lab .lab-end .button');
   await page.waitForSelector('dialog[open]');
   await page.keyboard.press('Escape');
   assert.equal(await page.$('#lab .solutions'), null);
+  page.on('response', (response) => response.status() >= 400 && refused.push(`${response.status()} ${response.url()}`));
   for (const line of ['kubectl run hello-kiamol', 'kubectl create deployment whoami', 'kubectl delete pod hello-kiamol']) {
     await type(page, line);
     await shows(page, line);
@@ -145,11 +238,15 @@ test('a solution is shown when asked for twice; a solved lab has its debrief; a 
   await page.waitForSelector('#lab .debrief');
   await page.click('#lab .lab-end .row .button');
   await page.waitForSelector('#lab .solutions .listing');
-  await page.click('button[aria-label="Start this chapter again"]');
+  await page.click('button[aria-label="Go back, or ahead"]');
+  await page.waitForSelector('dialog[open] .ways');
+  await axe(page, 'the ways back');
+  await press(page, 'Start again…');
   await page.waitForSelector('dialog[open] .danger');
   await page.click('dialog .danger');
   await state(page, 'lab-deployment', 'todo');
   await page.waitForSelector('#lab .debrief', { hidden: true });
+  assert.deepEqual(refused, []);
   assert.equal(await page.$eval('[data-progress-text]', (tally) => tally.textContent), '0 of 7');
 });
 

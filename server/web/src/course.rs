@@ -21,6 +21,8 @@ pub struct Outline {
     pub id: String,
     /// Short title for the top bar.
     pub title: String,
+    /// The book it goes with, in a line.
+    pub book: Option<String>,
     /// Chapters in order.
     pub chapters: Vec<ChapterOutline>,
 }
@@ -35,6 +37,8 @@ pub struct ChapterOutline {
     pub number: String,
     /// Title.
     pub title: String,
+    /// What it is about, in a sentence.
+    pub summary: Option<String>,
     /// Whether it can be opened.
     pub available: bool,
     /// Sections in order.
@@ -53,6 +57,10 @@ pub struct SectionOutline {
     pub kind: SectionKind,
     /// Heading level, 2 or 3.
     pub level: u8,
+    /// Minutes it takes.
+    pub minutes: Option<u32>,
+    /// The book's section it goes with, as `2.1`.
+    pub book: Option<String>,
     /// Checks that count.
     pub checks: Vec<String>,
 }
@@ -80,6 +88,8 @@ pub struct Chapter {
     pub number: String,
     /// Title.
     pub title: String,
+    /// What it is about, in a sentence.
+    pub summary: Option<String>,
     /// Sections in order; the first may have no title (text before the first heading).
     pub sections: Vec<Section>,
 }
@@ -98,6 +108,8 @@ pub struct Section {
     pub kind: SectionKind,
     /// Minutes it takes.
     pub minutes: Option<u32>,
+    /// The book's section it goes with, as `2.1`.
+    pub book: Option<String>,
     /// Content in order.
     pub blocks: Vec<Block>,
     /// What comes when it is done, as HTML: the debrief of a lab.

@@ -3,16 +3,20 @@
 //! First `hello` with everything there is, then single changes. A reader that is too slow gets `hello` again instead of a
 //! gap. The page sends nothing that matters here; requests go over HTTP, where they have answers.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::back;
+use crate::course::{Chapter, ChapterOutline};
 use crate::progress::Book;
 use crate::routes::Shared;
 use crate::verdicts::{Outcome, Verdict};
-use crate::workbench::Status;
+use crate::workbench::{Restored, Status};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
@@ -21,6 +25,7 @@ enum Event<'a> {
     Verdict { verdict: &'a Verdict },
     Status { status: &'a Status },
     Progress { progress: &'a Book },
+    Restored { restored: &'a Restored },
 }
 
 pub(crate) async fn socket(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
@@ -46,6 +51,7 @@ async fn follow(mut socket: WebSocket, shared: Shared) -> Result<(), axum::Error
     let mut verdicts = shared.config.verdicts.subscribe();
     let mut status = shared.config.workbench.status();
     let mut progress = shared.progress.follow();
+    let mut restored = shared.config.workbench.restored();
     status.mark_unchanged();
     progress.mark_unchanged();
     hello(&mut socket, &shared).await?;
@@ -70,6 +76,12 @@ async fn follow(mut socket: WebSocket, shared: Shared) -> Result<(), axum::Error
                 let now = progress.borrow_and_update().clone();
                 send(&mut socket, &Event::Progress { progress: &now }).await?;
             }
+            news = restored.recv() => match news {
+                Ok(restored) => send(&mut socket, &Event::Restored { restored: &restored }).await?,
+                // Only news: what is left out is in the cluster all the same.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
             message = socket.recv() => match message {
                 None | Some(Ok(Message::Close(_))) => return Ok(()),
                 Some(Ok(_)) => {}
@@ -80,7 +92,7 @@ async fn follow(mut socket: WebSocket, shared: Shared) -> Result<(), axum::Error
     }
 }
 
-/// Write passed checks into the book, for as long as the app lives.
+/// Write passed checks into the book, for as long as the app lives, and remember the beginning of what comes next.
 pub(crate) async fn keep_passes(shared: Shared) {
     let mut verdicts = shared.config.verdicts.subscribe();
     record(&shared, &shared.config.verdicts.current());
@@ -89,21 +101,34 @@ pub(crate) async fn keep_passes(shared: Shared) {
             verdict = verdicts.recv() => verdict,
             () = shared.closing.cancelled() => return,
         };
-        match verdict {
+        let new = match verdict {
             Ok(verdict) => record(&shared, &[verdict]),
             Err(RecvError::Lagged(_)) => record(&shared, &shared.config.verdicts.current()),
             Err(RecvError::Closed) => return,
+        };
+        for chapter in chapters_of(&shared, &new) {
+            back::begin_next(&shared, &chapter).await;
         }
     }
 }
 
-fn record(shared: &Shared, verdicts: &[Verdict]) {
-    let passed: Vec<&Verdict> = verdicts.iter().filter(|v| v.verdict == Outcome::Pass).collect();
+/// The chapters that these checks belong to.
+fn chapters_of(shared: &Shared, checks: &[String]) -> Vec<Arc<Chapter>> {
+    let outline = shared.config.course.outline();
+    let has = |chapter: &&ChapterOutline| chapter.sections.iter().flat_map(|section| &section.checks).any(|check| checks.contains(check));
+    outline.chapters.iter().filter(has).filter_map(|chapter| shared.config.course.chapter(&chapter.id)?.ok()).collect()
+}
+
+/// Checks that were not passed before.
+fn record(shared: &Shared, verdicts: &[Verdict]) -> Vec<String> {
+    let book = shared.progress.book();
+    let new = |verdict: &&Verdict| verdict.verdict == Outcome::Pass && !book.passed.contains_key(&verdict.check);
+    let passed: Vec<&Verdict> = verdicts.iter().filter(new).collect();
     if passed.is_empty() {
-        return;
+        return Vec::new();
     }
     let kept = shared.progress.change(|book| {
-        for verdict in passed {
+        for verdict in &passed {
             let since = if verdict.since.is_empty() { jiff::Timestamp::now().to_string() } else { verdict.since.clone() };
             book.passed.entry(verdict.check.clone()).or_insert(since);
         }
@@ -111,4 +136,5 @@ fn record(shared: &Shared, verdicts: &[Verdict]) {
     if let Err(error) = kept {
         tracing::error!(%error, "a passed check was not kept");
     }
+    passed.into_iter().map(|verdict| verdict.check.clone()).collect()
 }

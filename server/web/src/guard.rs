@@ -23,6 +23,8 @@ const NO_COOKIE: &str = "this page may only be read; open the link that `drydock
 #[derive(Clone)]
 pub(crate) struct Guard {
     hosts: Arc<[String]>,
+    /// Of the page.
+    pub(crate) port: u16,
     /// Users whose processes may connect.
     users: Arc<[u32]>,
     /// Links and cookies.
@@ -35,7 +37,7 @@ impl Guard {
         let names = ["127.0.0.1", "localhost", "[::1]", "drydock.localhost"];
         let hosts = names.iter().map(|name| format!("{name}:{port}")).collect();
         let access = Access::new(port, directory)?;
-        Ok(Guard { hosts, users: users(fs::metadata(directory)?.uid(), std::env::var("SUDO_UID").ok().as_deref()), access })
+        Ok(Guard { hosts, port, users: users(fs::metadata(directory)?.uid(), std::env::var("SUDO_UID").ok().as_deref()), access })
     }
 
     fn knows_user(&self, request: &Request) -> bool {
@@ -123,11 +125,11 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     response
 }
 
-/// The policy of a document whose own style elements carry `nonce` (the terminal makes some).
-pub(crate) fn policy(nonce: &str) -> String {
+/// The policy of a document whose own style elements carry `nonce` (the terminal makes some); what it may frame are panes.
+pub(crate) fn policy(nonce: &str, port: u16) -> String {
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+         connect-src 'self'; frame-src http://*.localhost:{port}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }
 

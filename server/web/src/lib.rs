@@ -20,9 +20,13 @@ pub mod verdicts;
 pub mod workbench;
 
 mod assets;
+mod back;
+mod blocks;
 mod events;
+mod files;
 mod guard;
 mod highlight;
+mod home;
 mod peer;
 mod routes;
 mod terminals;
@@ -33,6 +37,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub use back::mark_of;
 pub use routes::{App, app};
 
 /// A boxed future, so that the traits can be trait objects.

@@ -4,7 +4,7 @@
 //! trusted, all other text is escaped here.
 
 use crate::course::{Block, Chapter, Outline, Section, SectionKind};
-use crate::highlight;
+use crate::{highlight, home};
 
 /// Text as HTML.
 #[must_use]
@@ -38,7 +38,18 @@ pub fn inline(text: &str) -> String {
     out
 }
 
-/// The whole document.
+/// A document: what stands in the middle, and what is around it on every page.
+struct Shell<'a> {
+    outline: &'a Outline,
+    /// Empty on the first page.
+    id: &'a str,
+    title: String,
+    number: &'a str,
+    main: String,
+    nonce: &'a str,
+}
+
+/// The document of a chapter.
 #[must_use]
 pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::sync::Arc<Chapter>, E>>, id: &str, nonce: &str) -> String {
     let (title, main) = match chapter {
@@ -50,9 +61,20 @@ pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::s
         Some(Ok(chapter)) => chapter.number.as_str(),
         _ => "",
     };
+    shell(&Shell { outline, id, title, number, main, nonce })
+}
+
+/// The first document: the whole track.
+#[must_use]
+pub fn first(outline: &Outline, nonce: &str) -> String {
+    shell(&Shell { outline, id: "", title: format!("{} - Drydock", outline.title), number: "", main: home::article(outline), nonce })
+}
+
+fn shell(page: &Shell<'_>) -> String {
+    let Shell { outline, id, title, number, main, nonce } = page;
     format!(
         r##"<!doctype html>
-<html lang="en" data-chapter="{id}">
+<html lang="en" data-chapter="{id}"{home}>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -68,7 +90,7 @@ pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::s
 <a class="skip" href="#lesson">Skip to the lesson</a>
 <header class="top">
 <a class="brand" href="/" aria-label="Drydock"><svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="M3 5v11a4 4 0 0 0 4 4h10a4 4 0 0 0 4-4V5"/><path d="M7 9h10l-1.6 5.2a1 1 0 0 1-1 .8H9.6a1 1 0 0 1-1-.8z" class="hull"/><path d="M12 9V4"/></svg><span>Drydock</span></a>
-<p class="crumbs"><span class="crumb-book">{book}</span><span class="crumb-chapter">{number}</span><span class="crumb-section" data-crumb></span></p>
+<p class="crumbs"><a class="crumb-book" href="/">{book}</a><span class="crumb-chapter">{number}</span><span class="crumb-section" data-crumb></span></p>
 <div class="tools" data-tools></div>
 </header>
 <div class="desk" data-desk>
@@ -80,7 +102,8 @@ pub fn document<E: AsRef<str>>(outline: &Outline, chapter: Option<&Result<std::s
 </html>
 "##,
         id = escape(id),
-        title = escape(&title),
+        home = if id.is_empty() { " data-home" } else { "" },
+        title = escape(title),
         book = escape(&outline.title),
         number = if number.is_empty() { String::new() } else { format!("Chapter {}", escape(number)) },
         contents = contents(outline, id),
@@ -118,8 +141,9 @@ fn contents(outline: &Outline, current: &str) -> String {
         out.push_str("<ol class=\"sections\">");
         for section in &chapter.sections {
             let kind = kind_name(section.kind);
-            out.push_str(&format!("<li class=\"level-{}\" data-kind=\"{kind}\" data-checks=\"{}\"><a href=\"/{id}#{}\"><span class=\"dot\" aria-hidden=\"true\"></span><span>{}</span></a></li>",
+            out.push_str(&format!("<li class=\"level-{}\" data-kind=\"{kind}\" data-book=\"{}\" data-checks=\"{}\"><a href=\"/{id}#{}\"><span class=\"dot\" aria-hidden=\"true\"></span><span>{}</span></a></li>",
                 section.level,
+                escape(section.book.as_deref().unwrap_or_default()),
                 escape(&section.checks.join(" ")),
                 escape(&section.id),
                 escape(&section.title)
@@ -151,13 +175,24 @@ pub fn article(outline: &Outline, chapter: &Chapter) -> String {
     for section in &chapter.sections {
         out.push_str(&section_html(section));
     }
-    let at = outline.chapters.iter().position(|c| c.id == chapter.id);
-    let next = at.and_then(|at| outline.chapters[at + 1..].iter().find(|c| c.available));
-    if let Some(next) = next {
-        out.push_str(&format!("<p class=\"next\"><a href=\"/{}\">Next: {}</a></p>", escape(&next.id), escape(&next.title)));
-    }
+    out.push_str(&neighbors(outline, &chapter.id));
     out.push_str("<div data-chapter-end></div></article>");
     out
+}
+
+/// The chapters before and after this one.
+fn neighbors(outline: &Outline, id: &str) -> String {
+    let Some(at) = outline.chapters.iter().position(|chapter| chapter.id == id) else { return String::new() };
+    let link = |chapter: Option<&crate::course::ChapterOutline>, way: &str, word: &str| {
+        let to = chapter.map(|to| format!("<a class=\"{way}\" rel=\"{way}\" href=\"/{}\"><span>{word}</span>{} {}</a>", escape(&to.id), escape(&to.number), escape(&to.title)));
+        to.unwrap_or_default()
+    };
+    let before = outline.chapters[..at].iter().rev().find(|chapter| chapter.available);
+    let after = outline.chapters[at + 1..].iter().find(|chapter| chapter.available);
+    match (before, after) {
+        (None, None) => String::new(),
+        _ => format!("<nav class=\"neighbors\" aria-label=\"Other chapters\">{}{}</nav>", link(before, "prev", "Before"), link(after, "next", "Next")),
+    }
 }
 
 fn section_html(section: &Section) -> String {
@@ -166,13 +201,14 @@ fn section_html(section: &Section) -> String {
     if !section.title.is_empty() {
         let level = section.level.clamp(2, 4);
         let minutes = section.minutes.map(|m| format!("<span class=\"minutes\">{m} min</span>")).unwrap_or_default();
+        let book = section.book.as_ref().map(|book| format!("<span class=\"ref\" title=\"Where the book has it\">book {}</span>", escape(book))).unwrap_or_default();
         let (label, title) = match section.kind {
             SectionKind::Text => ("", section.title.as_str()),
             SectionKind::Exercise => ("Try it now", section.title.trim_start_matches("Try it now: ")),
             SectionKind::Lab => ("Lab", section.title.trim_start_matches("Lab: ")),
         };
         if section.kind != SectionKind::Text {
-            out.push_str(&format!("<p class=\"card-head\"><span class=\"label\">{label}</span>{minutes}<span class=\"card-state\" data-card-state></span></p>"));
+            out.push_str(&format!("<p class=\"card-head\"><span class=\"label\">{label}</span>{minutes}{book}<span class=\"card-state\" data-card-state></span></p>"));
         }
         out.push_str(&format!("<h{level} tabindex=\"-1\">{}</h{level}>", inline(&capital(title))));
     }

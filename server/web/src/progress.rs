@@ -51,6 +51,10 @@ pub struct Book {
     pub solutions: BTreeSet<String>,
     /// Blocks that were run, as `chapter/block`.
     pub runs: BTreeSet<String>,
+    /// Exercises whose beginning is remembered by the cluster, as `chapter/section`.
+    pub begun: BTreeSet<String>,
+    /// The chapter whose scene the cluster shows.
+    pub scene: Option<String>,
     /// Where the learner was last, as `/ch02#section`.
     pub place: Option<String>,
     /// How the page is arranged; the page's own business.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drydock_terminal::Terminals;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::Pending;
 
@@ -18,6 +18,24 @@ pub trait Workbench: Send + Sync + 'static {
 
     /// Put things back. The error says what, why and what next.
     fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>>;
+
+    /// What the next undo takes back; `None` when there is nothing.
+    fn undoable(&self) -> Pending<'_, Result<Option<Restored>, String>>;
+
+    /// Take back what the last command changed; `None` when there is nothing.
+    fn undo(&self) -> Pending<'_, Result<Option<Restored>, String>>;
+
+    /// Let so much time pass, as `5m`: ages, back-offs and time limits are older at once.
+    fn skip(&self, duration: &str) -> Pending<'_, Result<Restored, String>>;
+
+    /// Remember how things are now under a name, for [`Reset::Exercise`]; the label is for people.
+    fn mark(&self, name: &str, label: &str) -> Pending<'_, Result<(), String>>;
+
+    /// Leave the scene of one chapter as it is, to come back to, and set up that of another: as it was left, or fresh.
+    fn change_scene(&self, from: &str, to: &str) -> Pending<'_, Result<(), String>>;
+
+    /// Whatever was taken back or skipped, from the page or from a terminal.
+    fn restored(&self) -> broadcast::Receiver<Arc<Restored>>;
 
     /// A file of the learner's home; `None` if there is none.
     fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>>;
@@ -35,6 +53,47 @@ pub enum Reset {
         /// Its id.
         chapter: String,
     },
+    /// An exercise begins anew: the cluster and files are as when its first command was about to run.
+    Exercise {
+        /// Id of the chapter.
+        chapter: String,
+        /// Id of the section.
+        section: String,
+    },
+}
+
+/// A way back (or ahead) that was gone, or could be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    /// Its name, as `restoration-4`; empty before it is gone.
+    pub name: String,
+    /// `undo`, `restore`, `reset` or `skip`.
+    pub action: String,
+    /// The command that was taken back, when it was typed in a terminal.
+    pub line: Option<String>,
+    /// What happened, in a sentence with `code` in backticks.
+    pub summary: String,
+    /// Objects that are different now.
+    pub changes: Vec<Changed>,
+    /// Files that are different now: a verb and a path each.
+    pub files: Vec<Changed>,
+    /// What could not be taken back, a sentence each.
+    pub notes: Vec<String>,
+    /// How long it took.
+    pub millis: u64,
+}
+
+/// Something that is different after a way back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changed {
+    /// `restored`, `deleted`, `changed back` or `restarted`.
+    pub verb: String,
+    /// `pod/sleep`, or a path.
+    pub what: String,
+    /// It belongs to something else that changed.
+    pub owned: bool,
 }
 
 /// Everything the page shows of the machine.

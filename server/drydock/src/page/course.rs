@@ -95,7 +95,8 @@ impl Lessons {
     /// Everything the page shows of a course.
     pub(crate) fn new(content: &Content) -> Lessons {
         let course = content.course();
-        let outline = Outline { id: course.id.clone(), title: course.title.clone(), chapters: course.entries.iter().map(outline_of).collect() };
+        let book = Some(&course.book).filter(|book| !book.title.is_empty()).map(|book| format!("{}, by {}", book.title, book.author));
+        let outline = Outline { id: course.id.clone(), title: course.title.clone(), book, chapters: course.entries.iter().map(outline_of).collect() };
         let mut chapters = BTreeMap::new();
         for entry in &course.entries {
             match &entry.chapter {
@@ -126,6 +127,8 @@ fn outline_of(entry: &Entry) -> ChapterOutline {
             title: section.title.clone(),
             kind: kind(section),
             level: section.level,
+            minutes: section.minutes,
+            book: section.book.clone(),
             checks: section.checks().filter(|check| !check.optional).map(|check| check.id.clone()).collect(),
         }));
         sections.extend(chapter.labs.iter().map(|lab| SectionOutline {
@@ -133,10 +136,19 @@ fn outline_of(entry: &Entry) -> ChapterOutline {
             title: lab.title.clone(),
             kind: SectionKind::Lab,
             level: 2,
+            minutes: lab.minutes,
+            book: None,
             checks: lab.tasks.iter().filter(|task| !task.optional).map(|task| task.id.clone()).collect(),
         }));
     }
-    ChapterOutline { id: entry.id.clone(), number: entry.number.clone(), title: entry.title.clone(), available: entry.directory.is_some(), sections }
+    ChapterOutline {
+        id: entry.id.clone(),
+        number: entry.number.clone(),
+        title: entry.title.clone(),
+        summary: entry.chapter.as_ref().and_then(|chapter| chapter.summary.clone()),
+        available: entry.directory.is_some(),
+        sections,
+    }
 }
 
 fn kind(section: &chapter::Section) -> SectionKind {
@@ -156,13 +168,14 @@ fn page_of(chapter: &chapter::Chapter) -> Chapter {
             level: section.level,
             kind: kind(section),
             minutes: section.minutes,
+            book: section.book.clone(),
             blocks: section.blocks.iter().filter_map(block).collect(),
             debrief: None,
             solutions: Vec::new(),
         })
         .collect();
     sections.extend(chapter.labs.iter().map(lab_of));
-    Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), sections }
+    Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), summary: chapter.summary.clone(), sections }
 }
 
 fn lab_of(lab: &Lab) -> Section {
@@ -181,6 +194,7 @@ fn lab_of(lab: &Lab) -> Section {
         level: 2,
         kind: SectionKind::Lab,
         minutes: lab.minutes,
+        book: None,
         blocks,
         debrief: Some(lab.debrief.clone()),
         solutions: solutions.collect(),

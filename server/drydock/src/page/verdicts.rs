@@ -52,7 +52,7 @@ impl Verdicts for Judge {
             let answered = self.grader.answer(&ask, &value).await.map_err(sentence)?;
             let Some(ask) = self.asks.get(&ask) else { return Ok(Answered { correct: answered.correct, because: answered.because }) };
             let same = |wanted: &String| wanted.trim().eq_ignore_ascii_case(value.trim());
-            let correct = if ask.prediction { None } else { ask.answer.as_ref().map(same).or(answered.correct) };
+            let correct = ask.answer.as_ref().map(same).or(answered.correct.filter(|_| !ask.prediction));
             Ok(Answered { correct, because: ask.because.clone().or(answered.because) })
         })
     }

@@ -8,9 +8,10 @@ use drydock_checks::watch as follow;
 use drydock_checks::world::World;
 use drydock_terminal::Terminals;
 use drydock_web::Pending;
-use drydock_web::workbench::{Phase, Reset, Status, Step, Workbench};
-use tokio::sync::{mpsc, watch};
+use drydock_web::workbench::{Phase, Reset, Restored, Status, Step, Workbench};
+use tokio::sync::{broadcast, mpsc, watch};
 
+use super::back::Back;
 use super::picture;
 use super::shell::WorkstationShell;
 use crate::exec::{LAB, encode, sentence};
@@ -30,6 +31,7 @@ pub(crate) struct LabWorkbench {
     status: watch::Sender<Arc<Status>>,
     phase: watch::Sender<Phase>,
     grader: OnceLock<Grader>,
+    back: Back,
 }
 
 impl LabWorkbench {
@@ -38,7 +40,7 @@ impl LabWorkbench {
         let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK);
         let status = watch::Sender::new(Arc::new(Status { phase: Phase::Ready, steps: steps.clone(), ..Status::default() }));
         let phase = watch::Sender::new(Phase::Ready);
-        let workbench = Arc::new(LabWorkbench { client, terminals, status, phase, grader: OnceLock::new() });
+        let workbench = Arc::new(LabWorkbench { client: client.clone(), terminals, status, phase, grader: OnceLock::new(), back: Back::follow(client) });
         tokio::spawn(draw(Arc::clone(&workbench), steps));
         workbench
     }
@@ -50,14 +52,26 @@ impl LabWorkbench {
         }
     }
 
-    async fn reset_chapter(&self, chapter: &str) -> Result<(), String> {
-        let request = http::Request::post(format!("{LAB}/reset")).body(b"{}".to_vec()).map_err(|error| error.to_string())?;
-        self.client.request_text(request).await.map_err(|error| format!("The cluster could not be reset: {:#}. Try again, or start drydock anew.", sentence(error)))?;
-        self.terminals.close_all().await;
-        match self.grader.get() {
-            Some(grader) => grader.reset(chapter).await.map_err(|error| format!("Progress could not be reset: {error}.")),
-            None => Ok(()),
+    async fn reset_scope(&self, scope: Reset) -> Result<(), String> {
+        match scope {
+            Reset::Chapter { chapter } => {
+                self.back.reset().await?;
+                self.terminals.close_all().await;
+                match self.grader.get() {
+                    Some(grader) => grader.reset(&chapter).await.map_err(|error| format!("Progress could not be reset: {error}.")),
+                    None => Ok(()),
+                }
+            }
+            Reset::Exercise { chapter, section } => self.back.restore(&drydock_web::mark_of(&chapter, &section)).await,
         }
+    }
+
+    /// What takes a moment and closes the cluster meanwhile.
+    async fn busy<T>(&self, work: impl Future<Output = T>) -> T {
+        self.phase.send_replace(Phase::Resetting);
+        let done = work.await;
+        self.phase.send_replace(Phase::Ready);
+        done
     }
 }
 
@@ -107,13 +121,38 @@ impl Workbench for LabWorkbench {
     }
 
     fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>> {
-        Box::pin(async move {
-            let Reset::Chapter { chapter } = scope;
-            self.phase.send_replace(Phase::Resetting);
-            let done = self.reset_chapter(&chapter).await;
-            self.phase.send_replace(Phase::Ready);
-            done
-        })
+        Box::pin(self.busy(self.reset_scope(scope)))
+    }
+
+    fn undoable(&self) -> Pending<'_, Result<Option<Restored>, String>> {
+        Box::pin(self.back.undoable())
+    }
+
+    fn undo(&self) -> Pending<'_, Result<Option<Restored>, String>> {
+        Box::pin(self.back.undo())
+    }
+
+    fn skip(&self, duration: &str) -> Pending<'_, Result<Restored, String>> {
+        let duration = duration.to_owned();
+        Box::pin(async move { self.back.skip(&duration).await })
+    }
+
+    fn mark(&self, name: &str, label: &str) -> Pending<'_, Result<(), String>> {
+        let (name, label) = (name.to_owned(), label.to_owned());
+        Box::pin(async move { self.back.mark(&name, &label).await })
+    }
+
+    fn change_scene(&self, from: &str, to: &str) -> Pending<'_, Result<(), String>> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Box::pin(self.busy(async move {
+            self.back.change_scene(&from, &to).await?;
+            self.terminals.close_all().await;
+            Ok(())
+        }))
+    }
+
+    fn restored(&self) -> broadcast::Receiver<Arc<Restored>> {
+        self.back.subscribe()
     }
 
     fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>> {

@@ -7,7 +7,7 @@ use drydock_web::course::{Block, Chapter, ChapterOutline, CourseSource, Outline,
 /// The only course there is here.
 pub(crate) struct Invented {
     outline: Arc<Outline>,
-    chapter: Arc<Chapter>,
+    chapters: Vec<Arc<Chapter>>,
 }
 
 fn prose(html: &str) -> Block {
@@ -27,7 +27,7 @@ fn check(id: &str, say: &str, hints: &[&str]) -> Block {
 }
 
 fn section(id: &str, title: &str, level: u8, kind: SectionKind, minutes: Option<u32>, blocks: Vec<Block>) -> Section {
-    Section { id: id.into(), title: title.into(), level, kind, minutes, blocks, debrief: None, solutions: vec![] }
+    Section { id: id.into(), title: title.into(), level, kind, minutes, blocks, ..Section::default() }
 }
 
 fn first_pod() -> Section {
@@ -145,26 +145,53 @@ fn chapter() -> Chapter {
         None,
         vec![prose("<p>Delete a Pod and it is gone. A <em>Deployment</em> notices that one is missing and asks for another. You stop caring which Pod answers, and that is the point.</p><ul><li>It owns a <strong>ReplicaSet</strong>, which counts.</li><li>The ReplicaSet owns the <strong>Pods</strong>, found by label.</li></ul>")],
     );
-    let sections = vec![intro, how, first_pod(), replaced(), why, deployment(), lab()];
-    Chapter { id: "ch02".into(), number: "2".into(), title: "Running containers with Pods and Deployments".into(), sections }
+    let deployment = Section { book: Some("2.4".into()), ..deployment() };
+    let sections = vec![intro, how, first_pod(), replaced(), why, deployment, lab()];
+    Chapter { id: "ch02".into(), number: "2".into(), title: "Running containers with Pods and Deployments".into(), summary: Some("Run containers through Pods, and let Deployments keep them running.".into()), sections }
+}
+
+/// A second chapter, to turn to.
+fn services() -> Chapter {
+    let greet = section(
+        "greet",
+        "Say hello to a Service",
+        2,
+        SectionKind::Exercise,
+        Some(2),
+        vec![prose("<p>A Service has a name of its own. Open <code>http://localhost:8080</code> once it is forwarded.</p>"), command("greet", "kubectl get pods"), check("greeted", "You have said hello", &[])],
+    );
+    Chapter { id: "ch03".into(), number: "3".into(), title: "Connecting Pods with Services".into(), sections: vec![greet], ..Chapter::default() }
 }
 
 impl Default for Invented {
     fn default() -> Invented {
-        let chapter = chapter();
+        let read = [chapter(), services()].map(Arc::new);
         let outline_of = |section: &Section| SectionOutline {
             id: section.id.clone(),
             title: section.title.clone(),
             kind: section.kind,
             level: section.level,
+            minutes: section.minutes,
+            book: section.book.clone(),
             checks: section.blocks.iter().filter_map(|block| if let Block::Check { id, .. } = block { Some(id.clone()) } else { None }).collect(),
         };
-        let sections = chapter.sections.iter().filter(|s| !s.title.is_empty()).map(outline_of).collect();
-        let mut chapters = vec![ChapterOutline { id: "ch02".into(), number: "2".into(), title: chapter.title.clone(), available: true, sections }];
-        let later = ["Connecting Pods with Services", "Configuration: ConfigMaps and Secrets", "Volumes, mounts and claims", "Scaling with controllers"];
-        chapters.insert(0, ChapterOutline { id: "ch01".into(), number: "1".into(), title: "Before you begin".into(), ..ChapterOutline::default() });
-        chapters.extend(later.iter().enumerate().map(|(index, title)| ChapterOutline { id: format!("ch{:02}", index + 3), number: (index + 3).to_string(), title: (*title).into(), ..ChapterOutline::default() }));
-        Invented { outline: Arc::new(Outline { id: "lunches".into(), title: "Month of Lunches".into(), chapters }), chapter: Arc::new(chapter) }
+        let titles = ["Before you begin", "", "Connecting Pods with Services", "Configuration: ConfigMaps and Secrets", "Volumes, mounts and claims", "Scaling with controllers"];
+        let chapters = titles.iter().enumerate().map(|(index, title)| {
+            let id = format!("ch{:02}", index + 1);
+            match read.iter().find(|chapter| chapter.id == id) {
+                Some(chapter) => ChapterOutline {
+                    id,
+                    number: chapter.number.clone(),
+                    title: chapter.title.clone(),
+                    summary: chapter.summary.clone(),
+                    available: true,
+                    sections: chapter.sections.iter().filter(|s| !s.title.is_empty()).map(outline_of).collect(),
+                },
+                None => ChapterOutline { id, number: (index + 1).to_string(), title: (*title).into(), ..ChapterOutline::default() },
+            }
+        });
+        let outline = Outline { id: "lunches".into(), title: "Month of Lunches".into(), book: Some("Learn Something in a Month of Lunches, by Somebody".into()), chapters: chapters.collect() };
+        Invented { outline: Arc::new(outline), chapters: read.to_vec() }
     }
 }
 
@@ -174,10 +201,9 @@ impl CourseSource for Invented {
     }
 
     fn chapter(&self, id: &str) -> Option<Result<Arc<Chapter>, String>> {
-        match id {
-            "ch02" => Some(Ok(self.chapter.clone())),
-            "broken" => Some(Err("chapters/lunches/broken/lesson.md:14: unknown key `expekt`; a check has id, say, expect, hints".into())),
-            _ => None,
+        if id == "broken" {
+            return Some(Err("chapters/lunches/broken/lesson.md:14: unknown key `expekt`; a check has id, say, expect, hints".into()));
         }
+        self.chapters.iter().find(|chapter| chapter.id == id).cloned().map(Ok)
     }
 }

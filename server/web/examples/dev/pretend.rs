@@ -7,7 +7,7 @@ use std::time::Duration;
 use drydock_terminal::Terminals;
 use drydock_web::Pending;
 use drydock_web::verdicts::{Answered, Evidence, Outcome, Reason, Verdict, Verdicts};
-use drydock_web::workbench::{Node, Object, Phase, Reset, Status, Step, Workbench};
+use drydock_web::workbench::{Changed, Node, Object, Phase, Reset, Restored, Status, Step, Workbench};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -29,6 +29,10 @@ struct World {
     verdicts: broadcast::Sender<Verdict>,
     known: Mutex<BTreeMap<String, Verdict>>,
     did: Mutex<BTreeSet<String>>,
+    /// Objects before each command that changed some.
+    past: Mutex<Vec<(String, Vec<Object>)>>,
+    marks: Mutex<BTreeMap<String, Vec<Object>>>,
+    restored: broadcast::Sender<Arc<Restored>>,
     shell: Arc<LocalShell>,
 }
 
@@ -40,6 +44,9 @@ impl Pretend {
             verdicts: broadcast::channel(256).0,
             known: Mutex::default(),
             did: Mutex::default(),
+            past: Mutex::default(),
+            marks: Mutex::default(),
+            restored: broadcast::Sender::new(16),
             shell: shell.clone(),
         });
         world.judge();
@@ -72,6 +79,10 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
         let mut words = line.split_whitespace();
         let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         world.did.lock().unwrap_or_else(PoisonError::into_inner).insert(verb.to_owned());
+        if ["run", "deploy", "delete"].contains(&verb) {
+            let line = format!("kubectl {verb} {name}");
+            world.past.lock().unwrap_or_else(PoisonError::into_inner).push((line, world.objects()));
+        }
         match verb {
             "run" => world.run(name, None),
             "deploy" => {
@@ -158,7 +169,32 @@ impl World {
         owner
     }
 
+    fn objects(&self) -> Vec<Object> {
+        self.status.borrow().objects.clone()
+    }
+
+    /// Put these objects back and tell what is different.
+    fn put_back(&self, objects: Vec<Object>, action: &str, line: Option<String>) -> Restored {
+        let now = self.objects();
+        let name = |object: &Object| format!("{}/{}", object.kind.to_lowercase(), object.name);
+        let only = |some: &[Object], others: &[Object], verb: &str| -> Vec<Changed> {
+            let missing = some.iter().filter(|object| !others.iter().any(|other| other.uid == object.uid));
+            missing.map(|object| Changed { verb: verb.into(), what: name(object), owned: object.owner.is_some() }).collect()
+        };
+        let changes = [only(&objects, &now, "restored"), only(&now, &objects, "deleted")].concat();
+        let words: Vec<String> = changes.iter().filter(|change| !change.owned).map(|change| format!("{} {}", change.verb, change.what)).collect();
+        let summary = match &line {
+            Some(line) => format!("Undid `{line}`: {}.", words.join(", ")),
+            None => format!("Everything is as it was: {}.", words.join(", ")),
+        };
+        self.edit(|status| status.objects = objects);
+        let restored = Restored { name: format!("restoration-{}", now.len()), action: action.into(), line, summary, changes, millis: 12, ..Restored::default() };
+        self.restored.send(Arc::new(restored.clone())).unwrap_or_default();
+        restored
+    }
+
     fn reset(&self) {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.did.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.edit(|status| status.objects.clear());
     }
@@ -239,11 +275,50 @@ impl Workbench for Pretend {
         self.world.status.subscribe()
     }
 
-    fn reset(&self, _scope: Reset) -> Pending<'_, Result<(), String>> {
-        Box::pin(async {
-            self.world.reset();
+    fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>> {
+        Box::pin(async move {
+            match scope {
+                Reset::Chapter { .. } => self.world.reset(),
+                Reset::Exercise { chapter, section } => {
+                    let marked = self.world.marks.lock().unwrap_or_else(PoisonError::into_inner).get(&drydock_web::mark_of(&chapter, &section)).cloned();
+                    self.world.put_back(marked.ok_or("nothing is remembered of its beginning")?, "restore", None);
+                }
+            }
             Ok(())
         })
+    }
+
+    fn undoable(&self) -> Pending<'_, Result<Option<Restored>, String>> {
+        let last = self.world.past.lock().unwrap_or_else(PoisonError::into_inner).last().cloned();
+        Box::pin(async move { Ok(last.map(|(line, _)| Restored { action: "undo".into(), line: Some(line), ..Restored::default() })) })
+    }
+
+    fn undo(&self) -> Pending<'_, Result<Option<Restored>, String>> {
+        let last = self.world.past.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Box::pin(async move { Ok(last.map(|(line, objects)| self.world.put_back(objects, "undo", Some(line)))) })
+    }
+
+    fn skip(&self, duration: &str) -> Pending<'_, Result<Restored, String>> {
+        let restored = Restored { action: "skip".into(), summary: format!("{duration} have passed: every age and every wait is that much older."), ..Restored::default() };
+        self.world.restored.send(Arc::new(restored.clone())).unwrap_or_default();
+        Box::pin(async move { Ok(restored) })
+    }
+
+    fn mark(&self, name: &str, _label: &str) -> Pending<'_, Result<(), String>> {
+        self.world.marks.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), self.world.objects());
+        Box::pin(async { Ok(()) })
+    }
+
+    fn change_scene(&self, from: &str, to: &str) -> Pending<'_, Result<(), String>> {
+        let mut marks = self.world.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.insert(format!("scene-{from}"), self.world.objects());
+        let next = marks.get(&format!("scene-{to}")).cloned().unwrap_or_default();
+        self.world.edit(|status| status.objects = next);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn restored(&self) -> broadcast::Receiver<Arc<Restored>> {
+        self.world.restored.subscribe()
     }
 
     fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>> {

@@ -1,16 +1,19 @@
 // The page comes alive: every part is started once, then the server tells what happens.
 
 import { acts, enter } from './access';
+import { startBack } from './back';
 import { startBench, terminalText } from './bench';
 import { startChecks } from './checks';
 import { startContents } from './contents';
 import { startOffline } from './dialogs';
+import { startHome } from './home';
 import { startKeys } from './keys';
 import { startLabs } from './lab';
 import { startLesson } from './lesson';
-import { call, world } from './net';
+import { world } from './net';
 import { splitter, startPanes } from './panes';
 import { picture, startPicture } from './picture';
+import { startScene } from './scene';
 import { startStrip } from './strip';
 import { startTop } from './top';
 
@@ -40,13 +43,13 @@ function start(): void {
   startStrip();
   startPicture();
   startBench(picture, startPanes(), pictureSplitter());
+  startBack();
+  startScene();
   startTop();
   startContents();
   startKeys();
   world.allowed = acts;
   world.connect();
-  const chapter = document.documentElement.dataset['chapter'];
-  if (chapter) call('POST', '/api/open', { chapter }).catch(() => undefined);
 }
 
 /** The book alone: everything that needs no machine. */
@@ -57,7 +60,21 @@ function startReading(): void {
   startKeys();
 }
 
-if (await enter()) start();
+/** The first page: the track and how far one is; the machine waits in the chapters. */
+function startTrack(mayAct: boolean): void {
+  if (mayAct) {
+    startOffline();
+    startHome();
+    world.allowed = acts;
+    world.connect();
+  }
+  startTop();
+  startKeys();
+}
+
+const mayAct = await enter();
+if (document.documentElement.dataset['home'] !== undefined) startTrack(mayAct);
+else if (mayAct) start();
 else startReading();
 
 // What a terminal shows, for the tests: its text is painted, not written.

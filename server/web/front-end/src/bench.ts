@@ -2,9 +2,10 @@
 
 import { all, announce, h, icon, iconButton } from './dom';
 import { call, world } from './net';
+import { lookBack } from './back';
 import { ask } from './dialogs';
 import { focusLesson, focusRegion, showBench } from './panes';
-import { ran } from './lesson';
+import { ran, typedByHand } from './lesson';
 import { commandBegan, commandEnded } from './strip';
 import { pictureShown, togglePicture } from './picture';
 import { millis } from './words';
@@ -141,6 +142,8 @@ function showMode(tab: Tab, mode: Mode): void {
   if (mode.mode === 'busy' && before?.mode === 'prompt') commandBegan(tab.key, mode.line || mode.program);
   if (mode.mode === 'prompt' && before?.mode === 'busy') {
     commandEnded(tab.key);
+    typedByHand(before.line);
+    void lookBack();
     for (const other of tabs.values()) if (other.editor && !other.panel.hidden) void other.editor.refresh();
   }
 }

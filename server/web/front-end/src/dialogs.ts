@@ -71,14 +71,14 @@ export function refusedRun(refusal: Refused, session: string, again: (session?: 
 let note: HTMLElement | null = null;
 let timer = 0;
 
-/** A sentence that leaves by itself. */
-export function toast(text: string): void {
+/** A sentence that leaves by itself; `shown` is how it looks, when that is more than the text. */
+export function toast(text: string, shown: Node | string = text, millis = 9000): void {
   note?.remove();
   clearTimeout(timer);
   const dismiss = (): void => note?.remove();
-  note = h('div', { class: 'banner', role: 'status' }, h('span', {}, text), h('button', { type: 'button', onclick: dismiss }, 'Close'));
+  note = h('div', { class: 'banner', role: 'status' }, h('span', {}, shown), h('button', { type: 'button', onclick: dismiss }, 'Close'));
   document.body.append(note);
-  timer = window.setTimeout(dismiss, 9000);
+  timer = window.setTimeout(dismiss, millis);
 }
 
 /** Put the chapter back, once the learner is sure. */

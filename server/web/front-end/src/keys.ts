@@ -2,6 +2,7 @@
 
 import { all, h } from './dom';
 import { ask } from './dialogs';
+import { openBack, undo } from './back';
 import { askForFile, focusBench, newTerminal, terminalHasFocus } from './bench';
 import { judgeAgain, nextHint, toggleWhy } from './checks';
 import { goTo, nextOpen, toggleContents } from './contents';
@@ -70,6 +71,8 @@ const KEYS: Key[] = [
   { keys: 'w', says: 'Why is this check not green?', act: withCheck(toggleWhy), group: 'Do' },
   { keys: 'h', says: 'Hint', act: withCheck(nextHint), group: 'Do' },
   { keys: 'c', says: 'Check again now', act: withCheck(judgeAgain), group: 'Do' },
+  { keys: 'u', says: 'Undo the last command', act: () => void undo(), group: 'Do' },
+  { keys: 'r', says: 'Go back, or ahead', act: openBack, group: 'Do' },
   { keys: 'e', says: 'Open a file', act: askForFile, group: 'Do' },
   { keys: 't', says: 'New terminal', act: () => void newTerminal(), group: 'Do' },
   { keys: '1', says: 'Book only', act: () => setPanes('read'), group: 'Arrange' },
@@ -80,7 +83,8 @@ const KEYS: Key[] = [
   { keys: '?', says: 'This help', act: () => help(), group: 'Arrange' },
 ];
 
-const reading = (): boolean => document.documentElement.dataset['reading'] !== undefined;
+/** Without a machine beside it: a browser that only reads, or the first page. */
+const reading = (): boolean => ['reading', 'home'].some((name) => document.documentElement.dataset[name] !== undefined);
 const needsMachine = (key: Key): boolean => key.group === 'Do' || ['g t', '1', '2', '3', 'v'].includes(key.keys);
 
 const single = (): boolean => localStorage.getItem('drydock.keys') !== 'off';

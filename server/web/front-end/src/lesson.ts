@@ -5,6 +5,7 @@ import type { Icon } from './dom';
 import { Refused, call, world } from './net';
 import { refusedRun, toast } from './dialogs';
 import { openFile, prompted, reveal } from './bench';
+import { sceneSettled } from './scene';
 import { sentence } from './words';
 import type { Given, RunPhase } from './types';
 
@@ -46,6 +47,7 @@ interface Way {
 /** Type a block into its terminal. */
 export async function run(figure: HTMLElement, way: Way): Promise<void> {
   if (figure.dataset['run'] === 'running') return;
+  if (!(await sceneSettled())) return;
   const block = figure.dataset['command'] ?? '';
   const name = way.session ?? figure.dataset['session'] ?? 'main';
   mark(figure, { phase: 'running' });
@@ -80,6 +82,7 @@ function mark(figure: HTMLElement, phase: RunPhase | null): void {
   button.setAttribute('aria-disabled', String(state === 'running'));
   figure.querySelector('.halted')?.remove();
   if (phase?.phase === 'halted') figure.append(halted(figure, phase));
+  if (phase && phase.phase !== 'running') tellOutcomes();
 }
 
 /** A command failed, so those after it were not typed: which one, and the ways on. */
@@ -146,7 +149,6 @@ interface Judged {
 
 function dressAsk(form: HTMLFormElement): void {
   const id = form.dataset['ask'] ?? '';
-  const prediction = form.dataset['prediction'] === 'true';
   const because = one('[data-because]', form);
   because.setAttribute('role', 'status');
   const submit = one<HTMLButtonElement>('button[type=submit]', form);
@@ -169,7 +171,7 @@ function dressAsk(form: HTMLFormElement): void {
         const why = h('span');
         // Made by the server from the lesson's own text.
         if (html) why.innerHTML = html;
-        verdict(form, correct, prediction, html ? why : null);
+        verdict(form, correct, html ? why : null);
       })
       .catch((error: unknown) => {
         because.textContent = error instanceof Refused ? error.message : String(error);
@@ -185,20 +187,62 @@ function dressAsk(form: HTMLFormElement): void {
       }
       return ready();
     }
-    if (fresh && form.contains(document.activeElement)) return;
+    if (fresh && form.contains(document.activeElement) && form.dataset['correct'] === undefined) return;
     if (field) field.value = given.value;
     for (const radio of all<HTMLInputElement>('input[type=radio]', form)) radio.checked = radio.value === given.value;
-    verdict(form, given.correct, prediction, given.because ? sentence(given.because) : null);
+    verdict(form, given.correct, given.because ? sentence(given.because) : null);
     ready();
   });
 }
 
-function verdict(form: HTMLFormElement, correct: boolean | null, prediction: boolean, why: Node | null): void {
+/** The first thing to be done after a question, in its exercise. */
+function followsOn(form: HTMLElement): HTMLElement | undefined {
+  const after = (other: HTMLElement): boolean => (form.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING) !== 0;
+  return all('.command, .press, .check', form.closest('section') ?? document).find(after);
+}
+
+/** A prediction is about what comes next: what becomes of it is told when that has happened. */
+function isDue(form: HTMLElement): boolean {
+  if (form.dataset['prediction'] !== 'true') return true;
+  const next = followsOn(form);
+  if (!next) return true;
+  const block = next.dataset['command'] ?? next.dataset['press'];
+  if (block !== undefined && world.book.runs.includes(`${chapter}/${block}`) && next.dataset['run'] !== 'running') return true;
+  const after = all('.check', form.closest('section') ?? document).filter((line) => form.compareDocumentPosition(line) & Node.DOCUMENT_POSITION_FOLLOWING);
+  return after.some((line) => (line.dataset['check'] ?? '') in world.book.passed);
+}
+
+function verdict(form: HTMLElement, correct: boolean | null, why: Node | null): void {
   const because = one('[data-because]', form);
+  const prediction = form.dataset['prediction'] === 'true';
+  if (!isDue(form)) {
+    form.dataset['correct'] = 'later';
+    // Its place is kept, so that nothing moves when it comes.
+    const later = h('span', { class: 'later', 'aria-hidden': 'true' }, h('b', {}, 'Not what happens.'), ' ', why);
+    return because.replaceChildren(later, h('span', { class: 'for-now' }, h('b', {}, 'Noted.'), ' Now run it and see.'));
+  }
   form.dataset['correct'] = String(correct);
   const word = correct === null ? 'Noted.' : correct ? (prediction ? 'You saw it coming.' : 'Right.') : prediction ? 'Not what happens.' : 'Not yet.';
-  const rest = why ?? (correct === null ? 'Now run it and see.' : correct ? '' : 'Look again and try once more.');
+  const rest = why ?? (correct === null ? 'Now run it and see.' : correct || prediction ? '' : 'Look again and try once more.');
   because.replaceChildren(h('b', {}, word), ' ', rest);
+}
+
+/** A prediction whose moment has come. */
+function tellOutcomes(): void {
+  for (const form of all('form.ask[data-correct="later"]')) {
+    const given = world.book.answers[form.dataset['ask'] ?? ''];
+    if (given && isDue(form)) verdict(form, given.correct, given.because ? sentence(given.because) : null);
+  }
+}
+
+/** A line of a terminal that is a block of this lesson counts as that block. */
+export function typedByHand(line: string): void {
+  const squeezed = (text: string): string => text.replace(/\\\n/g, ' ').replace(/\s+/g, ' ').trim();
+  const wanted = squeezed(line);
+  const figure = all('.command').find((block) => squeezed(block.querySelector<HTMLElement>('code[data-text]')?.dataset['text'] ?? '') === wanted);
+  const block = figure?.dataset['command'];
+  if (!block || world.book.runs.includes(`${chapter}/${block}`)) return;
+  call('POST', '/api/typed', { chapter, block }).catch(() => undefined);
 }
 
 export function startLesson(): void {
@@ -208,5 +252,6 @@ export function startLesson(): void {
   for (const form of all<HTMLFormElement>('form.ask')) dressAsk(form);
   world.on('progress', () => {
     for (const figure of all('.command')) if (!figure.dataset['run'] || figure.dataset['run'] === 'before') mark(figure, null);
+    tellOutcomes();
   });
 }

@@ -1,6 +1,6 @@
 // Talking to the server: requests, and one socket for everything that changes. The cookie goes along by itself.
 
-import type { Book, Layout, ServerEvent, Status, Verdict } from './types';
+import type { Book, Layout, Restored, ServerEvent, Status, Verdict } from './types';
 
 const meta = (name: string): string => document.querySelector<HTMLMetaElement>(`meta[name="${name}"]`)?.content ?? '';
 export const nonce = meta('drydock-nonce');
@@ -70,17 +70,20 @@ export function pauses(): { next: () => number; reset: () => void } {
   };
 }
 
-type Change = 'verdict' | 'status' | 'progress' | 'online';
+type Change = 'verdict' | 'status' | 'progress' | 'online' | 'restored';
 
 /** Everything the server has told. Listeners are called after a change, with the checks that changed. */
 class World {
   verdicts = new Map<string, Verdict>();
   status: Status = { phase: { name: 'starting' }, steps: [], nodes: [], objects: [], memory: null };
-  book: Book = { passed: {}, hints: {}, answers: {}, solutions: [], runs: [], place: null, layout: null };
+  book: Book = { passed: {}, hints: {}, answers: {}, solutions: [], runs: [], begun: [], scene: null, place: null, layout: null };
   online: boolean | null = null;
+  /** What was put back last. */
+  restored: Restored | null = null;
   /** Whether anything has been heard at all. */
   known = false;
-  private server = '';
+  /** Changes with every start of the server. */
+  server = '';
   private listeners: [Change, (detail: { check?: string; fresh: boolean }) => void][] = [];
 
   on(change: Change, listener: (detail: { check?: string; fresh: boolean }) => void): void {
@@ -140,6 +143,9 @@ class World {
       case 'progress':
         this.book = event.progress;
         return this.tell('progress', { fresh: true });
+      case 'restored':
+        this.restored = event.restored;
+        return this.tell('restored', { fresh: true });
     }
   }
 

@@ -30,7 +30,10 @@ function collect(): Place[] {
     const section = link.pathname === location.pathname && link.hash ? document.getElementById(decodeURIComponent(link.hash.slice(1))) : null;
     const text = (link.querySelector('span:nth-child(2)') ?? link).textContent ?? '';
     const title = link.hash ? text : [...link.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.textContent).join('');
-    found.push({ kind: link.hash ? 'section' : 'chapter', text: title, where: '', go: () => (section ? goTo(section) : location.assign(link.href)) });
+    const book = link.parentElement?.dataset['book'];
+    const number = link.closest('[data-chapter]')?.querySelector('.n')?.textContent ?? '';
+    const where = link.hash ? [link.pathname === location.pathname ? '' : `chapter ${number}`, book ? `book ${book}` : ''].filter(Boolean).join(', ') : '';
+    found.push({ kind: link.hash ? 'section' : 'chapter', text: title, where, go: () => (section ? goTo(section) : location.assign(link.href)) });
   }
   const add = (kind: string, selector: string): void => {
     for (const element of all(selector)) {
@@ -51,7 +54,7 @@ function matches(query: string): Place[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const all_ = (places ??= collect());
   if (words.length === 0) return all_.filter((place) => place.kind === 'section').slice(0, 12);
-  const hits = all_.filter((place) => words.every((word) => place.text.toLowerCase().includes(word)));
+  const hits = all_.filter((place) => words.every((word) => `${place.text} ${place.kind === 'section' ? place.where : ''}`.toLowerCase().includes(word)));
   const rank = (place: Place): number => ORDER.indexOf(place.kind) * 10 + (place.text.toLowerCase().startsWith(words[0] ?? '') ? 0 : 5);
   return hits.sort((a, b) => rank(a) - rank(b)).slice(0, 14);
 }

@@ -4,7 +4,7 @@ import { h } from './dom';
 import { world } from './net';
 import { ask } from './dialogs';
 import { count, millis } from './words';
-import type { ClusterObject } from './types';
+import type { ClusterObject, Restored } from './types';
 
 interface Seen {
   at: number;
@@ -36,14 +36,16 @@ export const strip = h('footer', { class: 'strip', 'aria-label': 'Last command' 
 /** Commands that only look: what happens while they run was set in motion by the one before. */
 const LOOKS = /^\s*(kubectl\s+(get|describe|logs?|wait|explain|top|version|rollout\s+(status|history)|api-resources|api-versions|config|cluster-info|events|diff|port-forward)\b|ls|cat|cd|pwd|echo|curl|grep|less|clear|vi|nano|sleep|docker\s+(container\s+)?(ls|ps|logs|inspect|images)\b)/;
 
-/** Who makes whom: of what is seen at once, the maker is told first. */
+/** Who makes whom: of what is seen at once, the maker is told first; readiness comes the other way, from the Pods up. */
 const ORDER = ['Service', 'Deployment', 'ReplicaSet', 'Pod'];
+/** What is remembered over a reload, for as long as the server runs. */
+const KEPT = 'drydock.strip';
 
 let before: ClusterObject[] = [];
 
 export function commandBegan(session: string, line: string): void {
   if (LOOKS.test(line)) return;
-  const began = performance.now();
+  const began = Date.now();
   const before = stories.at(-1);
   const early = before?.ended === null ? [] : (before?.seen.filter(({ at }) => began - at < EARLY) ?? []);
   if (before) before.seen = before.seen.filter((seen) => !early.includes(seen));
@@ -54,34 +56,44 @@ export function commandBegan(session: string, line: string): void {
 
 export function commandEnded(session: string): void {
   const story = stories.findLast((one) => one.session === session);
-  if (story) story.ended ??= performance.now();
+  if (story) story.ended ??= Date.now();
+}
+
+/** Something was put back: its own story. */
+export function told({ action, line, changes }: Restored): void {
+  const at = Date.now();
+  const kind = (what: string): string => ORDER.find((known) => known.toLowerCase() === what) ?? what;
+  const seen = changes.map(({ verb, what }) => ({ at, text: `${kind(what.split('/')[0] ?? '')} ${what.split('/').slice(1).join('/')} ${verb}` }));
+  stories.push({ session: '', line: line ? `${action} ${line}` : action, began: at, ended: at, seen });
+  paint();
+  keep();
 }
 
 function current(): Story | undefined {
   const story = stories.at(-1);
   if (!story) return undefined;
-  const late = story.ended !== null && performance.now() - story.ended > AFTERMATH;
+  const late = story.ended !== null && Date.now() - story.ended > AFTERMATH;
   return late ? undefined : story;
 }
 
-/** What is different between two pictures, in words. */
+/** What is different between two pictures, in words and in the order it must have happened. */
 function changes(old: ClusterObject[], now: ClusterObject[]): string[] {
   const was = new Map(old.map((object) => [object.uid, object]));
-  const out: string[] = [];
-  const rank = (object: ClusterObject): number => ORDER.indexOf(object.kind);
-  for (const object of [...now].sort((a, b) => rank(a) - rank(b))) {
+  const out: [number, string][] = [];
+  for (const object of now) {
     const earlier = was.get(object.uid);
     was.delete(object.uid);
     const name = `${object.kind} ${object.name}`;
-    if (!earlier) out.push(`${name} created`);
-    if (object.node && earlier?.node !== object.node) out.push(`${name} on ${object.node}`);
-    if (object.terminating && !earlier?.terminating) out.push(`${name} terminating`);
-    if (earlier && object.restarts > earlier.restarts) out.push(`${name} restarted`);
-    if (object.trouble && !earlier?.trouble) out.push(`${name} ${object.state}`);
-    if (object.ready && !earlier?.ready) out.push(`${name} ready`);
+    const rank = ORDER.indexOf(object.kind);
+    if (!earlier) out.push([rank, `${name} created`]);
+    if (object.terminating && !earlier?.terminating) out.push([rank, `${name} terminating`]);
+    if (object.node && earlier?.node !== object.node) out.push([10, `${name} on ${object.node}`]);
+    if (earlier && object.restarts > earlier.restarts) out.push([20, `${name} restarted`]);
+    if (object.trouble && !earlier?.trouble) out.push([20, `${name} ${object.state}`]);
+    if (object.ready && !earlier?.ready) out.push([40 - rank, `${name} ready`]);
   }
-  for (const object of was.values()) out.push(`${object.kind} ${object.name} gone`);
-  return out;
+  for (const object of was.values()) out.push([50, `${object.kind} ${object.name} gone`]);
+  return out.sort(([a], [b]) => a - b).map(([, text]) => text);
 }
 
 /** The chain in a few words: neighbors of the same sort are counted together. */
@@ -95,6 +107,20 @@ function short(seen: Seen[]): string[] {
     else out.push({ key: `${kind} ${verb}`, kind, verb, number: 1 });
   }
   return out.map(({ kind, verb, number }) => `${number > 1 ? `${kind} ×${number}` : kind} ${verb}`);
+}
+
+function keep(): void {
+  localStorage.setItem(KEPT, JSON.stringify({ server: world.server, stories }));
+}
+
+/** What this browser has seen before it loaded the page again. */
+function remember(): void {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT) ?? '{}') as { server?: string; stories?: Story[] };
+    if (kept.server === world.server && stories.length === 0) stories.push(...(kept.stories ?? []));
+  } catch {
+    localStorage.removeItem(KEPT);
+  }
 }
 
 function paint(): void {
@@ -122,11 +148,16 @@ function timeline(): void {
 export function startStrip(): void {
   document.querySelector('[data-desk]')?.after(strip);
   world.on('status', ({ fresh }) => {
+    if (!fresh) {
+      remember();
+      paint();
+    }
     const now = world.status.objects;
     const story = current();
     if (fresh && story) {
-      for (const text of changes(before, now)) story.seen.push({ at: performance.now(), text });
+      for (const text of changes(before, now)) story.seen.push({ at: Date.now(), text });
       paint();
+      keep();
     }
     before = now;
   });

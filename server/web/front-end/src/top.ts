@@ -1,8 +1,8 @@
 // The top bar: search, the state of the cluster, how the page is divided, light or dark, start again, help.
 
+import { openBack } from './back';
 import { announce, h, icon, iconButton, one } from './dom';
 import { choice, choose, onTheme } from './look';
-import { confirmReset } from './dialogs';
 import { help } from './keys';
 import { openSearch } from './search';
 import { onPanes, panes, setPanes } from './panes';
@@ -10,8 +10,6 @@ import type { Panes } from './panes';
 import { light, togglePicture } from './picture';
 import { world } from './net';
 import { bytes, count } from './words';
-
-const chapter = document.documentElement.dataset['chapter'] ?? '';
 
 function statusChip(): HTMLElement {
   const text = h('span', { class: 'chip-text' });
@@ -81,13 +79,9 @@ function themeButton(): HTMLElement {
   return button;
 }
 
-export function resetChapter(): void {
-  confirmReset(chapter, document.querySelector('#lesson h1')?.textContent ?? 'this chapter');
-}
-
 export function startTop(): void {
   const search = h('button', { type: 'button', class: 'search-button', 'aria-label': 'Search', 'aria-keyshortcuts': '/', onclick: () => openSearch() }, icon('search'), h('span', {}, 'Search'), h('kbd', { 'aria-hidden': 'true' }, '/'));
-  const resetButton = iconButton('reset', 'Start this chapter again', resetChapter);
+  const resetButton = iconButton('reset', 'Go back, or ahead', openBack, 'r');
   resetButton.classList.add('needs-machine');
   one('[data-tools]').append(
     search,

@@ -83,15 +83,35 @@ export interface Book {
   answers: Record<string, Given>;
   solutions: string[];
   runs: string[];
+  begun: string[];
+  scene: string | null;
   place: string | null;
   layout: Layout | null;
+}
+
+export interface Changed {
+  verb: string;
+  what: string;
+  owned: boolean;
+}
+
+export interface Restored {
+  name: string;
+  action: string;
+  line: string | null;
+  summary: string;
+  changes: Changed[];
+  files: Changed[];
+  notes: string[];
+  millis: number;
 }
 
 export type ServerEvent =
   | { type: 'hello'; server: string; verdicts: Verdict[]; status: Status; progress: Book }
   | { type: 'verdict'; verdict: Verdict }
   | { type: 'status'; status: Status }
-  | { type: 'progress'; progress: Book };
+  | { type: 'progress'; progress: Book }
+  | { type: 'restored'; restored: Restored };
 
 export type Mode =
   | { mode: 'starting'; why: string | null }

@@ -1,0 +1,105 @@
+// The ways back, and ahead: undo, an exercise or a chapter from its beginning, time that passes at once.
+
+import { all, announce, h, icon, one } from './dom';
+import { Refused, call, world } from './net';
+import { ask, confirmReset, toast } from './dialogs';
+import { told } from './strip';
+import { sentence } from './words';
+import type { Restored } from './types';
+
+const chapter = document.documentElement.dataset['chapter'] ?? '';
+const undoButton = h('button', { type: 'button', class: 'strip-open', hidden: true, onclick: () => void undo() }, icon('undo'), h('span', {}, 'Undo'));
+
+/** The command that the next undo takes back; nothing when there is none. */
+let next: string | null = null;
+
+async function attempt(act: () => Promise<unknown>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    toast(error instanceof Refused ? error.message : String(error));
+  }
+}
+
+/** What an undo would take back may be another thing now. */
+export async function lookBack(): Promise<void> {
+  const found = await call<Restored | null>('GET', '/api/undo').catch(() => null);
+  next = found && (found.line ?? 'the last change');
+  undoButton.hidden = next === null;
+  undoButton.title = next === null ? '' : `Take back: ${next} (u)`;
+}
+
+export async function undo(): Promise<void> {
+  if (next === null) return announce('There is nothing to undo.');
+  undoButton.disabled = true;
+  await attempt(() => call('POST', '/api/undo'));
+  undoButton.disabled = false;
+}
+
+const skip = (duration: string): void => void attempt(() => call('POST', '/api/skip', { duration }));
+
+function resetExercise(section: HTMLElement): void {
+  const title = section.querySelector('h2, h3, h4')?.textContent ?? 'this exercise';
+  const act = (): void => void attempt(() => call('POST', '/api/reset', { scope: 'exercise', chapter, section: section.id }));
+  const says = `The cluster and your files go back to where “${title}” began. Checks that have passed stay passed; what you did in it can be done again.`;
+  ask('Put this exercise back?', [h('p', {}, says)], [{ text: 'Keep everything' }, { text: 'Put it back', main: true, act }]);
+}
+
+/** The exercise the reader is in, if it can be put back. */
+function current(): HTMLElement | undefined {
+  const top = document.querySelector('#lesson')?.getBoundingClientRect().top ?? 0;
+  const cards = all('#lesson section[data-section="exercise"], #lesson section[data-section="lab"]').filter((card) => world.book.begun.includes(`${chapter}/${card.id}`));
+  return cards.find((card) => card.contains(document.activeElement)) ?? cards.find((card) => card.getBoundingClientRect().bottom > top + 120);
+}
+
+/** All the ways in one place. */
+export function openBack(): void {
+  if (document.querySelector('dialog[open]')) return;
+  const row = (title: string, says: Node | string, ...buttons: HTMLElement[]): HTMLElement => h('div', { class: 'way' }, h('div', {}, h('h3', {}, title), h('p', {}, says)), h('div', { class: 'way-acts' }, ...buttons));
+  const button = (text: string, act: () => void, more = ''): HTMLButtonElement => {
+    const does = (): void => {
+      dialog.close();
+      act();
+    };
+    return h('button', { type: 'button', class: `button ${more}`, onclick: does }, text);
+  };
+  const line = h('span', {}, next === null ? 'No command has changed anything since the beginning.' : sentence(`Takes back what \`${next}\` changed.`));
+  const undoIt = button('Undo', () => void undo());
+  undoIt.disabled = next === null;
+  const card = current();
+  const rows = [row('The last command', line, undoIt)];
+  if (card) rows.push(row('This exercise', `“${card.querySelector('h2, h3, h4')?.textContent ?? ''}” as when it began.`, button('Put back…', () => resetExercise(card))));
+  rows.push(row('This chapter', 'A fresh cluster, fresh files, no checks passed.', button('Start again…', () => confirmReset(chapter, document.querySelector('#lesson h1')?.textContent ?? 'this chapter'))));
+  const ahead = [['1 min', '1m'], ['5 min', '5m'], ['1 h', '1h']].map(([text = '', duration = '']) => button(text, () => skip(duration)));
+  rows.push(row('Let time pass', 'Ages, back-offs and time limits in the cluster jump ahead. Programs do not notice.', ...ahead));
+  const dialog = ask('Go back, or ahead', [h('div', { class: 'ways' }, ...rows)], [{ text: 'Close', main: true }]);
+}
+
+/** What was taken back, in a sentence that stays long enough to be read; what could not be, too. */
+function show(restored: Restored): void {
+  const files = restored.files.length ? ` ${restored.files.length === 1 ? 'A file' : `${restored.files.length} files`} as before: ${restored.files.map((file) => file.what.replace('/home/learner/', '~/')).slice(0, 3).join(', ')}.` : '';
+  const text = `${restored.summary || 'Done.'}${files} ${restored.notes.join(' ')}`.trim();
+  toast(text, sentence(text), 14_000);
+  told(restored);
+  void lookBack();
+}
+
+export function startBack(): void {
+  document.querySelector('.strip')?.append(undoButton);
+  for (const section of all('#lesson section[data-section="exercise"], #lesson section[data-section="lab"]')) {
+    const button = h('button', { type: 'button', class: 'put-back', hidden: true, title: 'The cluster and files as when this exercise began', onclick: () => resetExercise(section) }, 'Put back');
+    section.querySelector('.card-head')?.append(button);
+  }
+  world.on('progress', () => {
+    for (const button of all('.put-back')) {
+      const section = button.closest('section');
+      const touched = section?.querySelector('[data-run]:not([data-run=""]), .check[data-state="pass"], .check[data-state="fail"]') !== null;
+      button.hidden = !world.book.begun.includes(`${chapter}/${section?.id}`) || !touched;
+    }
+  });
+  world.on('restored', () => world.restored && show(world.restored));
+  world.on('status', ({ fresh }) => {
+    if (!fresh) void lookBack();
+  });
+  one('.strip').toggleAttribute('data-back', true);
+}

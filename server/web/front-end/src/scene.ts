@@ -1,0 +1,52 @@
+// Whose scene the cluster shows. Another chapter is only read until the learner has it set up; what is left is kept for the way back.
+
+import { h } from './dom';
+import { Refused, call } from './net';
+import { ask, toast } from './dialogs';
+
+const chapter = document.documentElement.dataset['chapter'] ?? '';
+const bar = h('div', { class: 'scene', role: 'status', hidden: true });
+let shown = chapter;
+
+/** `chapter 2`, as the contents count it. */
+function name(id: string): string {
+  const number = document.querySelector(`[data-contents] li[data-chapter="${CSS.escape(id)}"] > a > .n`)?.textContent;
+  return number ? `chapter ${number}` : 'another chapter';
+}
+
+async function turn(scene?: 'change' | 'keep'): Promise<void> {
+  try {
+    shown = (await call<{ scene: string }>('POST', '/api/open', { chapter, scene })).scene;
+  } catch (error) {
+    toast(error instanceof Refused ? error.message : String(error));
+  }
+  paint();
+}
+
+function paint(): void {
+  bar.hidden = shown === chapter;
+  if (bar.hidden) return bar.replaceChildren();
+  const change = h('button', { type: 'button', class: 'button small main', onclick: () => void turn('change') }, `Set up ${name(chapter)}`);
+  const keep = h('button', { type: 'button', class: 'button small', onclick: () => void turn('keep') }, 'Use it as it is');
+  bar.replaceChildren(h('p', {}, `The cluster is as you left it in ${name(shown)}.`), h('div', {}, keep, change));
+}
+
+/** Before something is run: in whose cluster? False when the learner would rather not. */
+export function sceneSettled(): Promise<boolean> {
+  if (shown === chapter) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    let answer = false;
+    const settle = (how: 'change' | 'keep') => (): void => {
+      answer = true;
+      void turn(how).then(() => resolve(shown === chapter));
+    };
+    const says = `It still holds what you did in ${name(shown)}, terminals included. That is kept: when you come back, it is as it is now.`;
+    const dialog = ask(`Set up the cluster for ${name(chapter)}?`, [h('p', {}, says)], [{ text: 'Cancel' }, { text: 'Use it as it is', act: settle('keep') }, { text: `Set up ${name(chapter)}`, main: true, act: settle('change') }]);
+    dialog.addEventListener('close', () => setTimeout(() => answer || resolve(false)));
+  });
+}
+
+export function startScene(): void {
+  document.querySelector('.terms')?.append(bar);
+  if (chapter) void turn();
+}
