@@ -7,7 +7,7 @@
 //! [`plan`] decides and is pure; [`run`] follows the Services and makes it so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,7 +161,11 @@ impl Balancer {
             let (target, targets) = watch::channel(*node_port);
             let (plant, workstation, (transport, port)) = (Arc::clone(&self.plant), self.workstation.clone(), *place);
             let task = match transport {
-                Transport::Tcp => tokio::spawn(relay_tcp(plant, workstation, port, targets)),
+                // `localhost` is two addresses; who holds only one of them leaves the other to port-forwards.
+                Transport::Tcp => tokio::spawn(async move {
+                    let one = |address: IpAddr| relay_tcp(Arc::clone(&plant), workstation.clone(), SocketAddr::new(address, port), targets.clone());
+                    tokio::join!(one(Ipv4Addr::LOCALHOST.into()), one(Ipv6Addr::LOCALHOST.into()));
+                }),
                 Transport::Udp => tokio::spawn(relay_udp(plant, workstation, port, targets)),
             };
             self.relays.insert(*place, Relay { target, _task: AbortOnDropHandle::new(task) });
@@ -209,26 +213,32 @@ impl Balancer {
     }
 }
 
-/// A listener of the workstation; waits for the port to be free.
-async fn listen<T: Send + 'static>(workstation: &Netns, port: u16, bind: fn(&Netns, u16) -> Result<T, drydock_network::NetworkError>) -> T {
+/// A socket of the workstation; waits for the port to be free. `None` when there is no such address.
+async fn listen<T: Send + 'static>(workstation: &Netns, at: SocketAddr, bind: fn(SocketAddr) -> std::io::Result<T>) -> Option<T> {
     let mut told = false;
     loop {
         let network = workstation.clone();
-        match tokio::task::spawn_blocking(move || bind(&network, port)).await {
-            Ok(Ok(socket)) => return socket,
-            Ok(Err(error)) if !told => {
-                told = true;
-                tracing::info!(port, %error, "a load balancer waits for its port");
+        match tokio::task::spawn_blocking(move || network.run(|| bind(at))).await {
+            Ok(Ok(Ok(socket))) => return Some(socket),
+            Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!(%at, "a load balancer waits for its port");
+                }
             }
-            Ok(Err(_)) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::debug!(%at, %error, "a load balancer cannot listen");
+                return None;
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the workstation's network"),
             Err(error) => tracing::error!(%error, "listening for a load balancer"),
         }
         tokio::time::sleep(PORT_RETRY).await;
     }
 }
 
-async fn relay_tcp(plant: Arc<Plant>, workstation: Netns, port: u16, target: watch::Receiver<u16>) {
-    let listener = listen(&workstation, port, |network, port| network.listen_tcp(Ipv4Addr::LOCALHOST, port)).await;
+async fn relay_tcp(plant: Arc<Plant>, workstation: Netns, at: SocketAddr, target: watch::Receiver<u16>) {
+    let Some(listener) = listen(&workstation, at, |at| std::net::TcpListener::bind(at)).await else { return };
+    let port = at.port();
     let listener = match listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(port, %error, "a load balancer's socket"),
@@ -274,8 +284,8 @@ async fn pass_on(mut client: TcpStream, workstation: Netns, nodes: Vec<Ipv4Addr>
 }
 
 async fn relay_udp(plant: Arc<Plant>, workstation: Netns, port: u16, target: watch::Receiver<u16>) {
-    let bind = |network: &Netns, address, port| -> Result<std::net::UdpSocket, drydock_network::NetworkError> { network.bind_udp(address, port) };
-    let socket = listen(&workstation, port, |network, port| network.bind_udp(Ipv4Addr::LOCALHOST, port)).await;
+    let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    let Some(socket) = listen(&workstation, at, |at| std::net::UdpSocket::bind(at)).await else { return };
     let Ok(socket) = socket.set_nonblocking(true).and_then(|()| UdpSocket::from_std(socket)).map(Arc::new) else { return };
     let mut clients: HashMap<SocketAddr, (Arc<UdpSocket>, AbortOnDropHandle<()>)> = HashMap::new();
     let mut buffer = vec![0; 65_535];
@@ -285,7 +295,7 @@ async fn relay_udp(plant: Arc<Plant>, workstation: Netns, port: u16, target: wat
         if !clients.contains_key(&client) {
             let Some(node) = plant.node_addresses().into_iter().next() else { continue };
             let network = workstation.clone();
-            let Ok(Ok(upstream)) = tokio::task::spawn_blocking(move || bind(&network, Ipv4Addr::UNSPECIFIED, 0)).await else { continue };
+            let Ok(Ok(upstream)) = tokio::task::spawn_blocking(move || network.bind_udp(Ipv4Addr::UNSPECIFIED, 0)).await else { continue };
             let upstream = upstream.connect((node, *target.borrow())).and_then(|()| upstream.set_nonblocking(true)).and_then(|()| UdpSocket::from_std(upstream));
             let Ok(upstream) = upstream.map(Arc::new) else { continue };
             let answers = AbortOnDropHandle::new(tokio::spawn(answer(Arc::clone(&socket), Arc::clone(&upstream), client)));

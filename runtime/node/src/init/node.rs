@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use drydock_container::cgroup::{Cgroups, Removal, Usage, anonymous_memory};
 use drydock_container::stdio::Stdio;
 use drydock_container::{
-    ContainerSpec, Ended, IdMap, PidMode, Process, ProcessSpec, Sandbox, SandboxConfig, Surroundings, Target, exec, mount_namespace,
+    ContainerSpec, Ended, IdMap, PidMode, Process, ProcessSpec, Rlimit, Sandbox, SandboxConfig, Surroundings, Target, exec, mount_namespace,
     open_in_root, signal, signal_mount_namespace, start,
 };
 use jiff::Timestamp;
@@ -21,6 +21,11 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use super::protocol::{
     ContainerRecord, Event, Exit, Failure, FileAccess, Inventory, Netns, NodeInfo, Reply, Request, SandboxRecord, Scope, Started, StdioKind,
 };
+
+/// Processes and threads all containers may have together where no control group counts each one's: a fork bomb takes what is left for
+/// containers, and the machine, the kubelet and the learner's other programs go on.
+// The kernel counts them per user of the user namespace (user_namespaces(7)), which here is the whole cluster.
+const PROCESSES: u64 = 2048;
 
 /// How long a killed container may take to be gone; more means the kernel is stuck in a disk or network file system.
 const KILL_PATIENCE_MILLIS: u16 = 5_000;
@@ -35,6 +40,8 @@ pub(super) struct Node {
     /// The kernel limits no memory here, so we look.
     watches_memory: bool,
     ids: IdMap,
+    /// What we may allow others.
+    most_processes: u64,
     degraded: Vec<String>,
     booted: Timestamp,
     sandboxes: BTreeMap<String, HeldSandbox>,
@@ -94,6 +101,7 @@ impl Node {
             cgroups,
             watches_memory,
             ids,
+            most_processes: most_processes(),
             degraded,
             booted: Timestamp::now(),
             sandboxes: BTreeMap::new(),
@@ -181,6 +189,8 @@ impl Node {
             PidMode::Container(id) => Some(self.running(id)?.pidfd.as_fd()),
             PidMode::Own | PidMode::Sandbox | PidMode::Node => None,
         };
+        let mut spec = spec;
+        self.bound_processes(&mut spec.process);
         let process = start(&spec, Surroundings { sandbox: held, cgroups: &self.cgroups, ids: &self.ids, neighbor })?;
         let (started, fds) = started(&process)?;
         let Process { pid, pidfd, stdio, degraded } = process;
@@ -196,7 +206,9 @@ impl Node {
         }
         let held = self.running(container)?;
         let target = Target { pidfd: held.pidfd.as_fd(), cgroup: held.cgroup(), cgroups: &self.cgroups, ids: &self.ids };
-        let process = match exec(target, process) {
+        let mut process = process.clone();
+        self.bound_processes(&mut process);
+        let process = match exec(target, &process) {
             Ok(process) => process,
             // It ended just now; its exit is on its way.
             Err(error) if error.errno == Some(Errno::ESRCH as i32) => return Err(Failure::NotRunning { id: container.to_owned() }),
@@ -206,6 +218,15 @@ impl Node {
         self.execs.insert(id, HeldExec { container: container.to_owned(), pid: process.pid, pidfd: process.pidfd });
         // Its streams are the caller's alone: when the caller goes, so do they, and the process hears of it.
         Ok((Reply::Started(started), fds))
+    }
+
+    /// Limit the number of processes where no control group does.
+    fn bound_processes(&self, process: &mut ProcessSpec) {
+        let bounded = self.cgroups.enforcement().pids || process.rlimits.iter().any(|limit| limit.resource == libc::RLIMIT_NPROC as u32);
+        if !bounded {
+            let most = PROCESSES.min(self.most_processes);
+            process.rlimits.push(Rlimit { resource: libc::RLIMIT_NPROC as u32, soft: most, hard: most });
+        }
     }
 
     fn signal(&mut self, id: &str, number: i32, scope: Scope) -> Result<(), Failure> {
@@ -405,6 +426,13 @@ impl Drop for Node {
             }
         }
     }
+}
+
+/// The ceiling of this process, which none of its children can raise.
+fn most_processes() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let hard = limits.lines().find_map(|line| line.strip_prefix("Max processes")?.split_whitespace().nth(1)?.parse().ok());
+    hard.unwrap_or(u64::MAX)
 }
 
 fn started(process: &Process) -> Result<(Started, Vec<OwnedFd>), Failure> {

@@ -19,7 +19,8 @@ pub(crate) async fn run(state: &State, node: &str, command: &[String]) -> anyhow
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let mut query = vec![format!("tty={terminal}")];
     query.extend(command.iter().map(|word| format!("command={}", encode(word))));
-    let path = format!("nodes/{}/exec?{}", encode(node), query.join("&"));
+    let machine = if node == "workstation" { "workstations/main".to_owned() } else { format!("nodes/{}", encode(node)) };
+    let path = format!("{machine}/exec?{}", query.join("&"));
     let process = exec::start(&client(state).await?, &path).await?;
     let _raw = terminal.then(Raw::enter).transpose()?;
     connect(process).await
