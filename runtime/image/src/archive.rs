@@ -33,6 +33,11 @@ impl EmbeddedLayer {
         Digest::parse(self.diff_id).expect("build.rs writes digests in this form")
     }
 
+    /// The compressed tar.
+    pub(crate) fn compressed(&self) -> &'static [u8] {
+        self.compressed
+    }
+
     /// The uncompressed tar.
     pub(crate) fn reader(&self) -> std::io::Result<impl Read> {
         zstd::Decoder::with_buffer(self.compressed)

@@ -1,7 +1,8 @@
 //! The catalogue: which image names we know, and how each is obtained.
 //!
 //! `catalogue.yaml` is one list. An entry is **bundled** (made of layers in this crate), a **recipe** (assembled from
-//! distribution packages ahead of time) or **registry** (an ordinary pull, when there is a network).
+//! distribution packages ahead of time, perhaps with a bundled image until then) or **registry** (an ordinary pull, when
+//! there is a network).
 
 use oci_spec::image::Config;
 use serde::Deserialize;
@@ -23,6 +24,8 @@ pub struct Entry {
     pub reference: Reference,
     /// Set when the image stands in for other software; says what it is instead.
     pub stand_in: Option<String>,
+    /// The books that need it to be fetched beforehand.
+    pub books: Vec<String>,
     /// How the image is obtained.
     pub source: Source,
 }
@@ -33,10 +36,21 @@ pub struct Entry {
 pub enum Source {
     /// Made of layers in this crate; always there.
     Bundled(Box<Bundled>),
-    /// Assembled from distribution packages by the named recipe, ahead of time.
-    Recipe(String),
+    /// Assembled from distribution packages ahead of time.
+    Recipe(Box<FromPackages>),
     /// An ordinary pull of this reference from its registry.
     Registry(String),
+}
+
+/// An image that a recipe makes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FromPackages {
+    /// The recipe's name.
+    pub name: String,
+    /// What answers to the name until the recipe was followed; nothing when there is no substitute.
+    #[serde(default)]
+    pub until: Option<Bundled>,
 }
 
 /// A bundled image.
@@ -76,8 +90,21 @@ struct RawEntry {
     tags: Vec<String>,
     #[serde(default)]
     stand_in: Option<String>,
+    #[serde(default)]
+    books: Vec<String>,
     #[serde(with = "serde_yaml::with::singleton_map")]
     source: Source,
+}
+
+impl Entry {
+    /// What answers to the name without anything being fetched.
+    pub fn bundled(&self) -> Option<&Bundled> {
+        match &self.source {
+            Source::Bundled(bundled) => Some(bundled),
+            Source::Recipe(recipe) => recipe.until.as_ref(),
+            Source::Registry(_) => None,
+        }
+    }
 }
 
 impl Catalogue {
@@ -94,7 +121,7 @@ impl Catalogue {
             let names = if raw.tags.is_empty() { vec![raw.name.clone()] } else { raw.tags.iter().map(|tag| format!("{}:{tag}", raw.name)).collect() };
             for name in names {
                 let reference = Reference::parse(&name).map_err(|source| CatalogueError::Name { name, source })?;
-                entries.push(Entry { reference, stand_in: raw.stand_in.clone(), source: raw.source.clone() });
+                entries.push(Entry { reference, stand_in: raw.stand_in.clone(), books: raw.books.clone(), source: raw.source.clone() });
             }
         }
         Ok(Self { entries })
@@ -129,7 +156,10 @@ mod tests {
         for entry in catalogue.entries() {
             let same = catalogue.entries().iter().filter(|other| other.reference == entry.reference);
             assert_eq!(same.count(), 1, "{} is listed once", entry.reference);
-            if let Source::Bundled(bundled) = &entry.source {
+            if let Source::Recipe(recipe) = &entry.source {
+                crate::recipe::Recipe::find(&recipe.name).unwrap();
+            }
+            if let Some(bundled) = entry.bundled() {
                 for layer in &bundled.layers {
                     assert!(archive::folder_exists(layer), "{}: layers/{layer}", entry.reference);
                 }

@@ -44,13 +44,39 @@ impl Digest {
         &self.0
     }
 
-    fn from_hash(hash: &[u8]) -> Self {
+    pub(crate) fn from_hash(hash: &[u8]) -> Self {
         use fmt::Write as _;
         let mut text = String::from("sha256:");
         for byte in hash {
             write!(text, "{byte:02x}").expect("writing to a String cannot fail");
         }
         Self(text)
+    }
+}
+
+/// A reader that takes the digest of all that goes through it.
+pub(crate) struct Hashing<R> {
+    inner: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Hashing<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, hasher: Sha256::new() }
+    }
+
+    /// The digest, after the rest was read too.
+    pub(crate) fn finish(mut self) -> std::io::Result<Digest> {
+        std::io::copy(&mut self, &mut std::io::sink())?;
+        Ok(Digest::from_hash(&self.hasher.finalize()))
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
     }
 }
 

@@ -81,12 +81,26 @@ impl PullError {
         if reference.domain != "docker.io" {
             return Self::tag_not_found(reference);
         }
+        Self::denied(reference, "insufficient_scope: authorization failed")
+    }
+
+    /// The registry wants somebody else, or hides that it has nothing.
+    pub(crate) fn denied(reference: &Reference, why: &str) -> Self {
         Self {
             kind: PullErrorKind::NotFound,
             message: format!(
-                "rpc error: code = Unknown desc = failed to pull and unpack image \"{reference}\": failed to resolve reference \"{reference}\": pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed"
+                "rpc error: code = Unknown desc = failed to pull and unpack image \"{reference}\": failed to resolve reference \"{reference}\": pull access denied, repository does not exist or may require authorization: server message: {why}"
             ),
         }
+    }
+
+    /// The image is made of packages, and nobody fetched them yet.
+    pub(crate) fn not_prefetched(reference: &Reference, books: &[String]) -> Self {
+        let book = books.first().map_or("BOOK", String::as_str);
+        Self::failed(
+            reference,
+            format_args!("it is made from the distribution's packages: run \"drydock image prefetch {book}\" (needs a network once)"),
+        )
     }
 
     pub(crate) fn failed(reference: &Reference, why: impl std::fmt::Display) -> Self {
@@ -142,7 +156,7 @@ impl StoreError {
 }
 
 /// The whole chain of causes on one line, for the text of a [`PullError`].
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

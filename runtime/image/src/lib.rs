@@ -6,7 +6,8 @@
 //! `layers` it can hand to overlayfs as `lowerdir`s, lowest first.
 //!
 //! Bundled images are made of the userland binary (built by `build.rs`, embedded compressed) and of the files under
-//! `layers/`. Nothing is fetched from a network here.
+//! `layers/`. Images from elsewhere come into the [`Library`]: imported from files ([`portable`]), pulled from a registry
+//! ([`registry`]), or made of a distribution's packages ([`recipe`]).
 //!
 //! # Invariants
 //! * Every digest is real: a layer's is the SHA-256 of its tar, an image's id that of its configuration, an image's
@@ -21,13 +22,18 @@ mod archive;
 mod catalogue;
 mod digest;
 mod error;
+mod library;
+pub mod portable;
+pub mod recipe;
 mod reference;
+pub mod registry;
 mod store;
 mod unpack;
 
-pub use catalogue::{Bundled, Catalogue, CatalogueError, Entry, Source};
+pub use catalogue::{Bundled, Catalogue, CatalogueError, Entry, FromPackages, Source};
 pub use digest::Digest;
-pub use error::{PullError, PullErrorKind, StoreError};
+pub use error::{PullError, PullErrorKind, StoreError, chain};
+pub use library::{Descriptor, Library, Platform, Stored};
 pub use oci_spec::image::ImageConfiguration;
 pub use reference::{InvalidReference, Reference};
 pub use store::{Image, PullPolicy, Pulled, Store, StoreDirs};

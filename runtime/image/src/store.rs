@@ -1,5 +1,8 @@
 //! The image store: unpacked layers that all nodes share, and a record per image that a node has pulled.
 //!
+//! Where an image comes from, in this order: the [`Library`] (imported, pulled, made by a recipe), the catalogue's bundled
+//! images, a registry that the node can reach.
+//!
 //! `layers/<hex>/` is a layer, complete and read-only. `images/<name>.json` says that this node has the image. The two
 //! may lie in different directories ([`StoreDirs`]): nodes share layers as machines with a fast registry would, but
 //! each knows only what it has pulled itself.
@@ -17,15 +20,18 @@ use serde::{Deserialize, Serialize};
 use crate::{
     archive::{EmbeddedLayer, USERLAND},
     catalogue::{Bundled, Catalogue, Entry, Source},
-    digest::Digest,
+    digest::{Digest, Hashing},
     error::{PullError, StoreError, chain},
+    library::{Library, Stored},
+    portable,
     reference::Reference,
+    registry,
     unpack::unpack,
 };
 
 /// The label that says an image stands in for other software.
-const STAND_IN_LABEL: &str = "io.drydock.stand-in";
-const STAND_IN_TEXT_LABEL: &str = "io.drydock.stand-in.description";
+pub(crate) const STAND_IN_LABEL: &str = "io.drydock.stand-in";
+pub(crate) const STAND_IN_TEXT_LABEL: &str = "io.drydock.stand-in.description";
 /// Bundled images are as old as their first release; a fixed time keeps their digests stable.
 const CREATED: &str = "2026-01-01T00:00:00Z";
 
@@ -38,11 +44,19 @@ pub struct StoreDirs {
     pub images: PathBuf,
 }
 
+impl StoreDirs {
+    /// The library, which is beside the layers.
+    fn library(&self) -> PathBuf {
+        self.layers.with_file_name("library")
+    }
+}
+
 /// An open store. Cheap to open; holds no locks and no open files.
 #[derive(Debug)]
 pub struct Store {
     dirs: StoreDirs,
     catalogue: Catalogue,
+    library: Library,
 }
 
 /// When to pull, as in a container's `imagePullPolicy`.
@@ -120,7 +134,13 @@ impl Store {
         for dir in [&dirs.layers, &dirs.images] {
             fs::create_dir_all(dir).map_err(StoreError::io("create directory", dir))?;
         }
-        Ok(Self { dirs, catalogue: Catalogue::built_in() })
+        let library = Library::new(&dirs.library());
+        Ok(Self { dirs, catalogue: Catalogue::built_in(), library })
+    }
+
+    /// Images from elsewhere that this store can pull.
+    pub fn library(&self) -> &Library {
+        &self.library
     }
 
     /// The names this store can pull.
@@ -136,7 +156,7 @@ impl Store {
         let here = match policy {
             PullPolicy::Always => None,
             PullPolicy::IfNotPresent | PullPolicy::Never => {
-                self.read(&reference).map_err(|error| PullError::failed(&reference, chain(&error)))?
+                self.current(&reference, policy).map_err(|error| PullError::failed(&reference, chain(&error)))?
             }
         };
         match (here, policy) {
@@ -151,6 +171,23 @@ impl Store {
     /// Pulls the image, whether it is here or not.
     pub fn pull(&self, name: &str) -> Result<Image, PullError> {
         self.ensure(name, PullPolicy::Always).map(Pulled::into_image)
+    }
+
+    /// True when [`Store::ensure`] would fetch something, and not only look.
+    pub fn must_pull(&self, name: &str, policy: PullPolicy) -> bool {
+        let missing = || Reference::parse(name).is_ok_and(|reference| matches!(self.current(&reference, policy), Ok(None)));
+        match policy {
+            PullPolicy::Always => true,
+            PullPolicy::Never => false,
+            PullPolicy::IfNotPresent => missing(),
+        }
+    }
+
+    /// The local image, unless the library has another of this name since.
+    fn current(&self, reference: &Reference, policy: PullPolicy) -> Result<Option<Image>, StoreError> {
+        let Some(image) = self.read(reference)? else { return Ok(None) };
+        let newer = policy == PullPolicy::IfNotPresent && self.library.find(reference)?.is_some_and(|digest| digest != image.digest);
+        Ok(if newer { None } else { Some(image) })
     }
 
     /// The local image of this name, digest or id (a prefix of the id is enough, as for `docker`).
@@ -198,6 +235,20 @@ impl Store {
         Ok(true)
     }
 
+    /// Puts a bundled image into the library without a name, so that it can be written to a file. `None` for other names.
+    pub fn bundled_into(&self, library: &Library, reference: &Reference) -> Result<Option<Stored>, StoreError> {
+        let Some(entry) = self.catalogue.find(reference) else { return Ok(None) };
+        let Some(bundled) = entry.bundled() else { return Ok(None) };
+        let (record, layers) = bundled_record(reference, entry, bundled);
+        portable::keep_bundled(library, reference, &record.config, &layers).map(Some)
+    }
+
+    /// Id and size of a bundled image, without making it local.
+    pub fn bundled_summary(&self, entry: &Entry) -> Option<(Digest, u64)> {
+        let (record, _) = bundled_record(&entry.reference, entry, entry.bundled()?);
+        Some((Digest::of(record.config.as_bytes()), record.size))
+    }
+
     /// The userland alone, unpacked: the root of a node's sandbox, with `/bin`, `/etc` and empty mount points.
     pub fn userland_dir(&self) -> Result<PathBuf, StoreError> {
         let layer = EmbeddedLayer::find(USERLAND).expect("build.rs always makes it");
@@ -211,52 +262,98 @@ impl Store {
 
     fn pull_reference(&self, reference: &Reference) -> Result<Image, PullError> {
         let failed = |error: StoreError| PullError::failed(reference, chain(&error));
+        if let Some(digest) = self.library.find(reference).map_err(failed)? {
+            return self.take_stored(&self.library, reference, &digest).map_err(failed);
+        }
         let found = match &reference.digest {
             None => self.catalogue.find(reference),
             Some(digest) => self.find_by_digest(reference, digest),
         };
-        let Some(entry) = found else {
+        let Some(entry) = found else { return self.pull_from_registry(reference) };
+        if let Some(bundled) = entry.bundled() {
+            let (record, layers) = bundled_record(reference, entry, bundled);
+            for layer in layers {
+                self.unpack_embedded(layer).map_err(failed)?;
+            }
+            self.write(reference, &record).map_err(failed)?;
+            let image = self.read(reference).map_err(failed)?;
+            return image.ok_or_else(|| PullError::failed(reference, "its layers vanished while it was pulled"));
+        }
+        match &entry.source {
+            Source::Registry(name) => match Reference::parse(name) {
+                Ok(source) => self.pull_from_registry(&source),
+                Err(error) => Err(PullError::failed(reference, error)),
+            },
+            _ => Err(PullError::not_prefetched(reference, &entry.books)),
+        }
+    }
+
+    /// Asks a registry, when the name says which: the great public ones cannot be reached from inside a cluster, so for
+    /// them it is decided here.
+    fn pull_from_registry(&self, reference: &Reference) -> Result<Image, PullError> {
+        if reference.domain == "docker.io" || !registry::is_near(&reference.domain) {
             return Err(if self.catalogue.has_repository(reference) {
                 PullError::tag_not_found(reference)
             } else {
                 PullError::repository_not_found(reference)
             });
-        };
-        match &entry.source {
-            Source::Bundled(bundled) => {
-                let (record, layers) = bundled_record(reference, entry, bundled);
-                for layer in layers {
-                    self.unpack_embedded(layer).map_err(failed)?;
-                }
-                self.write(reference, &record).map_err(failed)?;
-                let image = self.read(reference).map_err(failed)?;
-                image.ok_or_else(|| PullError::failed(reference, "its layers vanished while it was pulled"))
-            }
-            Source::Recipe(recipe) => Err(PullError::failed(
-                reference,
-                format!("recipe {recipe} has not been prefetched (drydock image prefetch)"),
-            )),
-            Source::Registry(_) => {
-                Err(PullError::failed(reference, "pulling from a registry needs a network"))
-            }
         }
+        let pulled = Library::new(&self.dirs.images.with_file_name("pulled"));
+        let digest = registry::pull(reference, &pulled, &registry::Credentials::default(), &mut |_| {})?;
+        self.take_stored(&pulled, reference, &digest).map_err(|error| PullError::failed(reference, chain(&error)))
+    }
+
+    /// Makes an image of a library local: unpacks its layers and writes its record.
+    fn take_stored(&self, library: &Library, reference: &Reference, digest: &Digest) -> Result<Image, StoreError> {
+        let stored = library.read(reference.clone(), digest)?;
+        for (layer, content) in &stored.layers {
+            self.unpack_stored(library, &layer.digest, content)?;
+        }
+        let config: ImageConfiguration = serde_json::from_str(&stored.config)
+            .map_err(|source| StoreError::BadRecord { path: library.blob(&stored.id), source })?;
+        let labels = config.config().as_ref().and_then(|config| config.labels().as_ref());
+        let record = Record {
+            reference: reference.to_string(),
+            digest: stored.digest,
+            size: stored.size,
+            layers: stored.layers.into_iter().map(|(_, content)| content).collect(),
+            stand_in: labels.and_then(|labels| labels.get(STAND_IN_TEXT_LABEL).cloned()),
+            config: stored.config,
+        };
+        self.write(reference, &record)?;
+        let gone = || StoreError::BadLayer { digest: digest.to_string(), reason: "its layers vanished while it was pulled".to_owned() };
+        self.read(reference)?.ok_or_else(gone)
     }
 
     fn find_by_digest(&self, reference: &Reference, digest: &Digest) -> Option<&Entry> {
         self.catalogue.entries().iter().find(|entry| {
             let same_repository = entry.reference.repository() == reference.repository();
-            match &entry.source {
-                Source::Bundled(bundled) if same_repository => {
-                    bundled_record(&entry.reference, entry, bundled).0.digest == *digest
-                }
-                _ => false,
-            }
+            let bundled = entry.bundled().filter(|_| same_repository);
+            bundled.is_some_and(|bundled| bundled_record(&entry.reference, entry, bundled).0.digest == *digest)
         })
     }
 
-    /// Unpacks an embedded layer unless it is there, and gives its directory.
+    /// Unpacks a layer of ours; that it has its digest is a test.
     fn unpack_embedded(&self, layer: &EmbeddedLayer) -> Result<PathBuf, StoreError> {
         let digest = layer.diff_id();
+        self.unpack_layer(&digest, |directory| {
+            let reader = layer.reader().map_err(StoreError::io("decompress into", directory))?;
+            unpack(digest.as_str(), reader, directory)
+        })
+    }
+
+    /// Unpacks a layer from elsewhere; its content must have the digest it is known by.
+    fn unpack_stored(&self, library: &Library, blob: &Digest, content: &Digest) -> Result<PathBuf, StoreError> {
+        self.unpack_layer(content, |directory| {
+            let mut reader = Hashing::new(library.open_layer(blob)?);
+            unpack(content.as_str(), &mut reader, directory)?;
+            let found = reader.finish().map_err(StoreError::io("decompress into", directory))?;
+            if found == *content { Ok(()) } else { Err(StoreError::BadLayer { digest: content.to_string(), reason: format!("its content has the digest {found}") }) }
+        })
+    }
+
+    /// Makes the directory of a layer unless it is there; it gets its name when `fill` has filled it.
+    fn unpack_layer(&self, digest: &Digest, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<PathBuf, StoreError> {
         let target = self.dirs.layers.join(digest.hex());
         if target.exists() {
             return Ok(target);
@@ -266,10 +363,7 @@ impl Store {
         let temporary =
             self.dirs.layers.join(format!(".unpacking-{}-{unique}", std::process::id()));
         fs::create_dir_all(&temporary).map_err(StoreError::io("create directory", &temporary))?;
-        let done = layer
-            .reader()
-            .map_err(StoreError::io("decompress into", &temporary))
-            .and_then(|reader| unpack(digest.as_str(), reader, &temporary))
+        let done = fill(&temporary)
             .and_then(|()| match fs::rename(&temporary, &target) {
                 Ok(()) => Ok(true),
                 // Another process was first; its copy is the same.
@@ -399,7 +493,7 @@ fn bundled_config(entry: &Entry, bundled: &Bundled, layers: &[&EmbeddedLayer]) -
 }
 
 /// JSON with sorted keys, so that equal values have equal digests.
-fn canonical_json(value: &serde_json::Value) -> String {
+pub(crate) fn canonical_json(value: &serde_json::Value) -> String {
     fn sort(value: &serde_json::Value) -> serde_json::Value {
         match value {
             serde_json::Value::Object(map) => {

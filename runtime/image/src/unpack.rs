@@ -142,7 +142,8 @@ fn remove_existing(path: &Path) -> io::Result<()> {
 /// Gives `path` its owner where the user namespace maps it (EINVAL) and the process may (EPERM).
 fn set_owner(path: &Path, header: &tar::Header) -> io::Result<()> {
     let id = |id: u64| u32::try_from(id).map_err(|_| io::Error::from(io::ErrorKind::InvalidData));
-    match lchown(path, Some(id(header.uid()?)?), Some(id(header.gid()?)?)) {
+    // Some writers leave the fields of root empty.
+    match lchown(path, Some(id(header.uid().unwrap_or(0))?), Some(id(header.gid().unwrap_or(0))?)) {
         Err(error) if matches!(error.raw_os_error(), Some(libc_errno::EPERM | libc_errno::EINVAL)) => Ok(()),
         other => other,
     }

@@ -91,6 +91,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "sort", text::sort),
     ("/usr/bin", "ss", net::netstat),
     ("/bin", "stat", files::stat),
+    ("/sbin", "su-exec", process::su_exec),
     ("/bin", "sync", environment::yes_status),
     ("/usr/bin", "tac", text::tac),
     ("/usr/bin", "tail", text::tail),

@@ -50,6 +50,39 @@ pub(crate) fn setsid(words: &[String]) -> i32 {
     become_command("setsid", command)
 }
 
+/// `su-exec USER[:GROUP] COMMAND...`: becomes somebody else, then the command.
+pub(crate) fn su_exec(words: &[String]) -> i32 {
+    let [_, who, program, arguments @ ..] = words else {
+        complain("su-exec", "usage: su-exec USER[:GROUP] COMMAND...");
+        return 1;
+    };
+    let (user, group) = who.split_once(':').map_or((who.as_str(), None), |(user, group)| (user, Some(group)));
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let line: Option<Vec<&str>> =
+        passwd.lines().map(|line| line.split(':').collect::<Vec<&str>>()).find(|fields| fields.len() > 5 && (fields[0] == user || fields[2] == user));
+    let uid = line.as_ref().and_then(|fields| fields[2].parse().ok()).or_else(|| user.parse().ok());
+    let own = line.as_ref().and_then(|fields| fields[3].parse().ok());
+    let gid = match group {
+        Some(group) => sys::id_of("/etc/group", group).or_else(|| group.parse().ok()),
+        None => own.or(uid),
+    };
+    let (Some(uid), Some(gid)) = (uid, gid) else {
+        complain("su-exec", format!("{who}: there is no such user or group"));
+        return 1;
+    };
+    let gid = nix::unistd::Gid::from_raw(gid);
+    let changed = nix::unistd::setgroups(&[gid])
+        .and_then(|()| nix::unistd::setgid(gid))
+        .and_then(|()| nix::unistd::setuid(nix::unistd::Uid::from_raw(uid)));
+    if let Err(error) = changed {
+        complain("su-exec", format!("{who}: {}", error.desc()));
+        return 1;
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).env("HOME", line.as_ref().map_or("/", |fields| fields[5]));
+    become_command("su-exec", command)
+}
+
 /// `nohup COMMAND...`: goes on when the terminal goes away.
 pub(crate) fn nohup(words: &[String]) -> i32 {
     let Some((program, arguments)) = words[1..].split_first() else {

@@ -34,12 +34,8 @@ impl Worker {
             let (store, recorder, wanted) = (Arc::clone(&node.images), node.recorder.clone(), image.clone());
             let work = tokio::task::spawn_blocking(move || {
                 // What is here needs no pull, and no event that says so.
-                if policy != PullPolicy::Always {
-                    let here = store.ensure(&wanted, PullPolicy::Never);
-                    let missing = here.as_ref().is_err_and(|error| error.kind == PullErrorKind::NeverPull);
-                    if !missing || policy == PullPolicy::Never {
-                        return here;
-                    }
+                if !store.must_pull(&wanted, policy) {
+                    return store.ensure(&wanted, PullPolicy::Never);
                 }
                 recorder.container(&pod, field, Severity::Normal, "Pulling", format!("Pulling image \"{wanted}\""));
                 store.ensure(&wanted, policy)

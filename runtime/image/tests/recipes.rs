@@ -1,0 +1,94 @@
+//! Recipes, followed: packages fetched by the machine's package manager, and the images made of them run.
+//!
+//! Needs apt-get with a mirror it can reach, and for the second half root's rights; what is missing is said.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use drydock_image::{
+    Image, Reference, Store,
+    recipe::{Recipe, RecipeError},
+};
+
+/// Mounts the image's layers in namespaces of their own, and runs a script in them.
+const HARNESS: &str = r#"
+set -e
+mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
+mount -t proc proc "$WORK/root/proc"
+mkdir -p "$WORK/root/dev/shm"
+for device in null zero urandom; do touch "$WORK/root/dev/$device"; mount --bind "/dev/$device" "$WORK/root/dev/$device"; done
+mount -t tmpfs tmpfs "$WORK/root/dev/shm"
+ln -s /proc/self/fd/1 "$WORK/root/dev/stdout"
+ln -s /proc/self/fd/2 "$WORK/root/dev/stderr"
+ip link set lo up 2>/dev/null || ifconfig lo up
+exec chroot "$WORK/root" /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin:/sbin LANG=C.UTF-8 PGDATA=/var/lib/postgresql/data sh -c "$SCRIPT"
+"#;
+
+/// Namespaces in which the servers can become other users: only root can make them without a helper.
+fn unshare() -> Option<Command> {
+    let command = || {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "-p", "-f", "-n", "--kill-child", "--mount-proc"]);
+        command
+    };
+    let works = command().args(["sh", "-c", "mount -t tmpfs t /mnt && ip link set lo up && id -u"]).output();
+    works.is_ok_and(|output| output.status.success() && output.stdout == b"0\n").then(command)
+}
+
+fn run(mut command: Command, image: &Image, script: &str) -> Output {
+    let work = tempfile::tempdir().unwrap();
+    for name in ["upper", "work", "root"] {
+        std::fs::create_dir(work.path().join(name)).unwrap();
+    }
+    let layers: Vec<String> = image.layers.iter().rev().map(|layer| layer.to_string_lossy().into_owned()).collect();
+    command.args(["sh", "-c", HARNESS]).env("LAYERS", layers.join(":")).env("WORK", work.path()).env("SCRIPT", script);
+    command.output().unwrap()
+}
+
+/// Makes an image; nothing when this machine has no packages to make it of.
+fn make(store: &Store, name: &str, work: &Path) -> Option<Image> {
+    match Recipe::find(name).unwrap().make(name, store.library(), work, &mut |_| {}) {
+        Ok(digest) => {
+            let reference = Reference::parse(&format!("{name}:made")).unwrap();
+            store.library().name(&reference, &digest).unwrap();
+            Some(store.pull(&reference.to_string()).unwrap())
+        }
+        Err(RecipeError::Apt(error)) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+    }
+}
+
+#[test]
+fn real_servers_are_made_of_packages() {
+    let directory = tempfile::Builder::new().prefix("recipes").tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let work = directory.path().join("work");
+    let Some(nginx) = make(&store, "nginx", &work) else { return };
+    assert!(nginx.stand_in.as_ref().unwrap().starts_with("nginx 1."), "{:?}", nginx.stand_in);
+    let Some(postgres) = make(&store, "postgres", &work) else { return };
+    let record = std::fs::read_to_string(work.join("postgres.json")).unwrap();
+    assert!(record.contains("\"sha256\"") && record.contains(&postgres.digest.to_string()), "{record}");
+
+    let Some(one) = unshare() else {
+        eprintln!("skipped: this machine does not let a test make namespaces");
+        return;
+    };
+    let script = "nginx -t && nginx && wget -q -O - http://127.0.0.1 | grep '<h1>' && curl -sI http://127.0.0.1 | grep ^Server";
+    let output = run(one, &nginx, script);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("test is successful") && said.contains("<h1>Welcome to nginx!</h1>") && said.contains("Server: nginx/1."), "{said}");
+
+    let script = "echo secret > /tmp/pw; chmod 400 /tmp/pw; export POSTGRES_PASSWORD_FILE=/tmp/pw POSTGRES_DB=todo; docker-entrypoint.sh postgres > /tmp/log 2>&1 &\n\
+        until grep -q 'init process complete' /tmp/log && PGPASSWORD=secret psql -h 127.0.0.1 -U postgres -d todo -Atc 'select 40 + 2' 2>/dev/null; do sleep 0.1; kill -0 $! || { cat /tmp/log; exit 1; }; done\n\
+        stat -c '%u %a' /var/lib/postgresql/data /var/lib/postgresql/data/pg_wal; PGPASSWORD=wrong psql -h 127.0.0.1 -U postgres -Atc 'select 1'; tail -n 1 /tmp/log; kill -INT $!; wait $!; echo $?";
+    let output = run(unshare().unwrap(), &postgres, script);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    for part in ["42\n70 700\n70 700\n", "password authentication failed for user \"postgres\""] {
+        assert!(said.contains(part), "{said}");
+    }
+}
