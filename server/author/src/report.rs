@@ -1,5 +1,6 @@
 //! What came of a test.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One exercise, solution or wrong answer.
@@ -32,6 +33,37 @@ impl Summary {
     pub fn line(&self) -> String {
         let took: Duration = self.cases.iter().map(|case| case.took).sum();
         format!("{} passed, {} failed, {:.1} s", self.cases.len() - self.failed(), self.failed(), took.as_secs_f64())
+    }
+
+    /// What many runs prove: minutes of each suite, and what does not always pass.
+    pub fn proof(&self) -> String {
+        let mut suites: Vec<&str> = Vec::new();
+        let mut cases: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
+        for case in &self.cases {
+            if !suites.contains(&case.suite.as_str()) {
+                suites.push(&case.suite);
+            }
+            let (runs, failed) = cases.entry((&case.suite, &case.name)).or_default();
+            *runs += 1;
+            *failed += usize::from(!case.problems.is_empty());
+        }
+        let mut out = format!("{:<12} {:>5} {:>8} {:>12} {:>7}\n", "suite", "runs", "cases", "minutes/run", "failed");
+        for suite in suites {
+            let own = || self.cases.iter().filter(|case| case.suite == suite);
+            let names = cases.iter().filter(|((of, _), _)| *of == suite);
+            let runs = names.clone().map(|(_, (runs, _))| *runs).max().unwrap_or(1);
+            let took: Duration = own().map(|case| case.took).sum();
+            let failed = own().filter(|case| !case.problems.is_empty()).count();
+            let minutes = took.as_secs_f64() / 60.0 / runs as f64;
+            out.push_str(&format!("{suite:<12} {runs:>5} {:>8} {minutes:>12.1} {failed:>7}\n", names.count()));
+        }
+        for ((suite, name), (runs, failed)) in cases.iter().filter(|(_, (_, failed))| *failed > 0) {
+            let word = if failed == runs { "fails" } else { "flakes" };
+            let first = self.cases.iter().find(|case| case.suite == *suite && case.name == *name && !case.problems.is_empty());
+            let problem = first.and_then(|case| case.problems[0].lines().next()).unwrap_or_default();
+            out.push_str(&format!("{word}: {suite} {name}, {failed} of {runs} runs; at first: {problem}\n"));
+        }
+        out
     }
 
     /// JUnit XML, as build servers read it.
@@ -80,5 +112,20 @@ mod tests {
         assert_eq!(summary.line(), "1 passed, 1 failed, 1.5 s");
         let xml = summary.junit();
         assert!(xml.contains("failures=\"1\"") && xml.contains("1 &lt; 2 \u{fffd}"), "{xml}");
+    }
+
+    #[test]
+    fn a_proof_tells_a_flake_from_a_failure() {
+        let case = |name: &str, problems: &[&str]| Case {
+            suite: "ch02".into(),
+            name: name.into(),
+            took: Duration::from_secs(30),
+            problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
+        };
+        let summary = Summary { cases: vec![case("a", &[]), case("b", &["x\ny"]), case("a", &["late"]), case("b", &["x"])] };
+        let proof = summary.proof();
+        for line in ["ch02             2        2          1.0       3", "flakes: ch02 a, 1 of 2 runs; at first: late", "fails: ch02 b, 2 of 2 runs; at first: x"] {
+            assert!(proof.lines().any(|said| said == line), "{line:?} not in\n{proof}");
+        }
     }
 }

@@ -33,6 +33,16 @@ const ANSWERS: &str = "author-answers";
 pub struct Options {
     /// Only chapters, exercises and labs whose id contains this. Exercises build on those before them, which are done too.
     pub only: Option<String>,
+    /// Only the chapter or lab in this directory.
+    pub inside: Option<String>,
+    /// Only the chapter of this id.
+    pub chapter: Option<String>,
+}
+
+/// The chapters in which there is something to test, in order.
+pub fn chapters(course: &Course, options: &Options) -> Vec<String> {
+    let some = |wanted: &Wanted| wanted.sections > 0 || !wanted.labs.is_empty();
+    course.chapters().filter(|chapter| some(&Wanted::of(chapter, options))).map(|chapter| chapter.id.clone()).collect()
 }
 
 /// Test a course; progress goes to `out`.
@@ -43,7 +53,7 @@ pub async fn course(course: &Course, stage: &dyn Stage, options: &Options, out: 
     let mut summary = Summary::default();
     for chapter in course.chapters() {
         let tester = Tester { course, chapter, stage };
-        let wanted = Wanted::of(chapter, options.only.as_deref());
+        let wanted = Wanted::of(chapter, options);
         if wanted.sections > 0 {
             writeln!(out, "{} {}", chapter.id, chapter.title)?;
             tester.lesson(wanted.sections, &mut summary, out).await?;
@@ -53,7 +63,6 @@ pub async fn course(course: &Course, stage: &dyn Stage, options: &Options, out: 
             tester.lab(lab, &mut summary, out).await?;
         }
     }
-    writeln!(out, "{}", summary.line())?;
     Ok(summary)
 }
 
@@ -65,7 +74,15 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(chapter: &Chapter, only: Option<&str>) -> Wanted {
+    fn of(chapter: &Chapter, options: &Options) -> Wanted {
+        if options.chapter.as_ref().is_some_and(|id| *id != chapter.id) {
+            return Wanted { sections: 0, labs: Vec::new() };
+        }
+        if let Some(inside) = options.inside.as_ref().filter(|inside| **inside != chapter.directory) {
+            let labs = chapter.labs.iter().filter(|lab| lab.directory == *inside).map(|lab| lab.id.clone());
+            return Wanted { sections: 0, labs: labs.collect() };
+        }
+        let only = options.only.as_deref();
         let fits = |id: &str| only.is_none_or(|only| id.contains(only));
         let labs = chapter.labs.iter().map(|lab| lab.id.clone());
         if fits(&chapter.id) {

@@ -94,6 +94,11 @@ impl Library {
     }
 }
 
+/// The names an expression uses; `None` when it does not parse.
+pub fn names_of(expression: &str) -> Option<Vec<String>> {
+    Expression::parse(expression).ok().map(|parsed| parsed.variables())
+}
+
 /// A pattern must parse before its placeholders are filled in, so they are taken out first.
 fn pattern(text: &str) -> Result<(), String> {
     let mut plain = text.to_owned();

@@ -263,3 +263,17 @@ fn only_what_has_news_is_judged_again() {
     assert_eq!(judged(&play, "seen"), before[2], "it has passed for good");
     assert_ne!(judged(&play, "other"), before[1]);
 }
+
+#[test]
+fn nothing_waits_for_a_drill() {
+    let drill = "{id: more, say: s, optional: true, expect: {object: {kind: Pod, name: more}}}";
+    let after = "{id: after, say: s, expect: {object: {kind: Pod, name: after}}}";
+    let mut play = Play::new(vec![unit("one", UnitKind::Exercise, "x", &[MAKE]), unit("extra", UnitKind::Drill, "y", &[drill]), unit("two", UnitKind::Exercise, "z", &[after])]);
+    play.pod("a", json!({}));
+    play.judge();
+    play.pod("after", json!({}));
+    assert_eq!(play.of("after"), Pass, "it begins with the exercise before, not with the drill");
+    assert_eq!(play.of("more"), Fail, "it can be done at any time");
+    play.pod("more", json!({}));
+    assert_eq!(play.of("more"), Pass);
+}

@@ -20,6 +20,8 @@ pub struct Plan {
 pub enum UnitKind {
     /// A try-it-now: its checks latch, its window opens with the unit before.
     Exercise,
+    /// A try-it-now beside the book: as an exercise, but nothing waits for it.
+    Drill,
     /// A lab: its checks may flip, its window opens with the chapter or when it is started.
     Lab,
 }
@@ -77,7 +79,7 @@ impl Unit {
         Unit {
             id: section.id.clone(),
             title: section.title.clone(),
-            kind: UnitKind::Exercise,
+            kind: if section.drill { UnitKind::Drill } else { UnitKind::Exercise },
             checks: section.checks().cloned().collect(),
             blocks: blocks.collect(),
         }

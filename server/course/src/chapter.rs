@@ -126,6 +126,8 @@ pub struct Section {
     pub level: u8,
     /// What it is.
     pub kind: SectionKind,
+    /// An exercise beside the book: nothing waits for it, and its checks are optional.
+    pub drill: bool,
     /// Its number in the inventory of the book's exercises, as `E2.01`.
     pub reference: Option<String>,
     /// The book's section it goes with, as `2.1`.

@@ -104,7 +104,7 @@ pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// "did you mean", when something close enough exists.
-pub(crate) fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     let limit = (word.chars().count() / 3).max(1);
     let nearest = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
     (nearest.0 <= limit).then(|| format!("did you mean `{}`?", nearest.1))

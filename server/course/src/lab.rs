@@ -38,9 +38,20 @@ pub struct Lab {
     /// Files for the learner's home.
     #[serde(skip)]
     pub files: Vec<HomeFile>,
+    /// Lines of the tasks in `lab.yaml`.
+    #[serde(skip)]
+    pub lines: Vec<usize>,
     /// Addresses in its text, to be looked at when the whole course is known.
     #[serde(skip)]
     pub(crate) links: Vec<render::Link>,
+}
+
+impl Lab {
+    /// Line of a task in `lab.yaml`.
+    pub fn line_of(&self, task: &str) -> usize {
+        let at = self.tasks.iter().position(|known| known.id == task);
+        at.and_then(|at| self.lines.get(at)).copied().unwrap_or(1)
+    }
 }
 
 /// How hard a lab is.
@@ -109,7 +120,7 @@ pub(crate) fn load(source: &dyn Source, path: &str, home: &str) -> (Option<Lab>,
     let Some(file) = yaml::read::<LabFile>(&text, 0, &KEYS, &mut report) else { return (None, report.finish()) };
     let minutes = file.est.as_deref().and_then(|est| fence::minutes(est, yaml::offset_of_key(&text, "est"), &mut report));
     let files = home_files(source, &format!("{directory}/files"), &format!("{home}/{}", file.id), &mut report);
-    let tasks = tasks(&file.tasks, &text, &mut report);
+    let (tasks, lines) = tasks(&file.tasks, &text, &mut report);
     let mut found = report.finish();
     let mut part = |name: Option<String>, default: &str, kind: render::Kind| {
         let path = format!("{directory}/{}", name.as_deref().unwrap_or(default));
@@ -145,13 +156,14 @@ pub(crate) fn load(source: &dyn Source, path: &str, home: &str) -> (Option<Lab>,
         solutions,
         wrong,
         files: files.into_iter().map(|file| file.home).collect(),
+        lines,
         links,
     };
     (Some(lab), found)
 }
 
-fn tasks(values: &[serde_yaml::Value], text: &str, report: &mut Report<'_>) -> Vec<Check> {
-    let mut tasks = Vec::new();
+fn tasks(values: &[serde_yaml::Value], text: &str, report: &mut Report<'_>) -> (Vec<Check>, Vec<usize>) {
+    let (mut tasks, mut lines) = (Vec::new(), Vec::new());
     for value in values {
         let id = value.get("id").and_then(serde_yaml::Value::as_str).unwrap_or_default();
         let at = text.find(&format!("id: {id}")).filter(|_| !id.is_empty()).unwrap_or_else(|| yaml::offset_of_key(text, "tasks"));
@@ -159,6 +171,7 @@ fn tasks(values: &[serde_yaml::Value], text: &str, report: &mut Report<'_>) -> V
             Ok(mut check) => {
                 check.mode = check.mode.or(Some(Mode::Level));
                 tasks.push(check);
+                lines.push(report.line_of(at));
             }
             Err(problem) => report.error(at, format!("task {id}: {problem}")),
         }
@@ -166,7 +179,7 @@ fn tasks(values: &[serde_yaml::Value], text: &str, report: &mut Report<'_>) -> V
     if values.is_empty() {
         report.error_with_help(yaml::offset_of_key(text, "tasks"), "a lab without tasks is never done", Some("write at least one".into()));
     }
-    tasks
+    (tasks, lines)
 }
 
 fn scripts(source: &dyn Source, directory: &str, found: &mut Vec<Diagnostic>) -> (Vec<Script>, Vec<Wrong>) {

@@ -52,12 +52,18 @@ impl Linter<'_> {
             }
         }
         for section in &chapter.sections {
-            let checks: Vec<&Check> = section.checks().collect();
+            let checks: Vec<(&Check, usize)> = section.blocks.iter().filter_map(|block| match &block.kind {
+                crate::chapter::BlockKind::Check { check } => Some((&**check, block.line)),
+                _ => None,
+            }).collect();
             if section.kind == SectionKind::Exercise && checks.is_empty() {
                 let message = format!("exercise `{}` has no check", section.id);
                 self.say(Severity::Error, &file, section.line, message, "write a check fence, or take `.try` out");
             }
-            self.checks(&checks, &file, section.line);
+            if section.kind == SectionKind::Exercise && section.minutes.is_none() {
+                self.say(Severity::Warning, &file, section.line, format!("exercise `{}` does not say how long it takes", section.id), "write est=4m at its heading");
+            }
+            self.checks(&checks, &file);
         }
         for link in &chapter.links {
             self.link(link);
@@ -70,10 +76,10 @@ impl Linter<'_> {
     fn lab(&mut self, lab: &Lab, ids: &mut BTreeMap<String, (String, usize)>) {
         let file = format!("{}/lab.yaml", lab.directory);
         for task in &lab.tasks {
-            self.unique(ids, &task.id, &file, 1);
+            self.unique(ids, &task.id, &file, lab.line_of(&task.id));
         }
-        let tasks: Vec<&Check> = lab.tasks.iter().collect();
-        self.checks(&tasks, &file, 1);
+        let tasks: Vec<(&Check, usize)> = lab.tasks.iter().map(|task| (task, lab.line_of(&task.id))).collect();
+        self.checks(&tasks, &file);
         for wrong in &lab.wrong {
             if !wrong.check.is_empty() && !lab.tasks.iter().any(|task| task.id == wrong.check) {
                 let file = format!("{}/wrong/{}.sh", lab.directory, wrong.script.name);
@@ -113,12 +119,20 @@ impl Linter<'_> {
     }
 
     /// Checks that stand together: what they need is there and goes one way, and questions they judge exist.
-    fn checks(&mut self, checks: &[&Check], file: &str, line: usize) {
-        for (index, check) in checks.iter().enumerate() {
+    fn checks(&mut self, checks: &[(&Check, usize)], file: &str) {
+        for (index, (check, line)) in checks.iter().enumerate() {
+            let line = *line;
+            if !check.id.starts_with(&format!("{}-", self.chapter.id)) {
+                let help = format!("begin it with `{}-`: ids are unique in the course", self.chapter.id);
+                self.say(Severity::Warning, file, line, format!("check `{}` does not say which chapter it belongs to", check.id), help);
+            }
+            if check.hints.is_empty() {
+                self.say(Severity::Warning, file, line, format!("check `{}` has no hint", check.id), "write one as a question, one that says where to look, one that says what to do");
+            }
             for need in &check.needs {
-                match checks.iter().position(|other| other.id == *need) {
+                match checks.iter().position(|(other, _)| other.id == *need) {
                     None => {
-                        let help = did_you_mean(need, checks.iter().map(|check| check.id.as_str())).unwrap_or_else(|| "name one beside it".into());
+                        let help = did_you_mean(need, checks.iter().map(|(check, _)| check.id.as_str())).unwrap_or_else(|| "name one beside it".into());
                         self.say(Severity::Error, file, line, format!("check {}: needs `{need}`, which is not here", check.id), help);
                     }
                     Some(other) if other >= index => {

@@ -247,7 +247,8 @@ impl Reader<'_, '_, '_> {
         for class in classes {
             match class.as_ref() {
                 "try" => section.kind = SectionKind::Exercise,
-                other => self.report.error_with_help(at, format!("unknown class `.{other}`"), Some("an exercise is `.try`".into())),
+                "drill" => (section.kind, section.drill) = (SectionKind::Exercise, true),
+                other => self.report.error_with_help(at, format!("unknown class `.{other}`"), Some("an exercise is `.try`, an optional one `.drill`".into())),
             }
         }
         if section.kind == SectionKind::Exercise && id.is_none() {
@@ -297,7 +298,10 @@ impl Reader<'_, '_, '_> {
         let body_at = events.get(1).map_or(at, |(_, range)| range.start);
         let line = self.report.line_of(at);
         let fence = Fence { info, body: &body, at, body_at };
-        let Some(kind) = fence::block(&fence, &mut self.memory, self.context.files, self.report) else { return };
+        let Some(mut kind) = fence::block(&fence, &mut self.memory, self.context.files, self.report) else { return };
+        if let (BlockKind::Check { check }, true) = (&mut kind, self.section().drill) {
+            check.optional = true;
+        }
         if !self.may_stand(&kind) {
             let help = "a lab's brief holds prose, listings and files; what must be true goes into lab.yaml";
             self.report.error_with_help(at, "this fence cannot stand here", Some(help.into()));

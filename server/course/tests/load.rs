@@ -9,7 +9,7 @@ use drydock_course::source::Memory;
 const COURSE: &str = "id: lunches\ntitle: Lunches\nretired: [ch02-old]\nchapters: [02-pods, {id: ch03, number: '3', title: Services}]\n";
 const FRONT: &str = "---\nid: ch02\ntitle: Pods\nbook: {chapter: 2}\n---\n";
 const EXERCISE: &str = "\n## Run {#run .try est=4m ref=E2.01 book=2.1}\n\n";
-const CHECK: &str = "\n```yaml check id=ch02-a\nsay: A Pod\nexpect: {object: {kind: Pod}}\n```\n";
+const CHECK: &str = "\n```yaml check id=ch02-a\nsay: A Pod\nexpect: {object: {kind: Pod}}\nhints: [x]\n```\n";
 
 fn files(lesson: &str) -> Memory {
     let mut files = Memory::new();
@@ -35,7 +35,7 @@ fn lab(files: &mut Memory, yaml: &str) {
     files.insert(at("wrong/typo.sh"), &b"# expect: image-typo\n# check: ch02-lab-a\nkubectl get pod\n"[..]);
 }
 
-const LAB: &str = "id: ch02-lab\nchapter: ch02\ntitle: Web\nest: 20m\nlevel: medium\ntasks:\n- {id: ch02-lab-a, say: A, expect: {object: {kind: Pod}}}\n";
+const LAB: &str = "id: ch02-lab\nchapter: ch02\ntitle: Web\nest: 20m\nlevel: medium\ntasks:\n- {id: ch02-lab-a, say: A, expect: {object: {kind: Pod}}, hints: [x]}\n";
 
 #[test]
 fn a_lesson_becomes_sections_of_blocks() {
@@ -117,9 +117,9 @@ const MISTAKES: &[(&str, usize, &str)] = &[
     ("```yaml check id=c\nsay: x\nexpect: {object: {kind: Pod}}\n```\n", 6, "a check outside of an exercise"),
     ("## A {#a .try}\n\n```yaml check id=c\nsay: x\nexpect: {objekt: {kind: Pod}}\n```\n", 8, "unknown key `objekt`"),
     ("## A {#a .try}\n\n```yaml check id=c\nsay: [x\n```\n", 10, "did not find expected"),
-    ("## A {#a .try}\n\n```yaml check id=c\nsay: x\nneeds: [d]\nexpect: {object: {kind: Pod}}\n```\n", 6, "needs `d`, which is not here"),
+    ("## A {#a .try}\n\n```yaml check id=c\nsay: x\nneeds: [d]\nexpect: {object: {kind: Pod}}\n```\n", 8, "needs `d`, which is not here"),
     ("## A {#a .try}\n\n```yaml check id=ch02-old\nsay: x\nexpect: {object: {kind: Pod}}\n```\n", 8, "is retired"),
-    ("## A {#a .try}\n\n```yaml check id=c\nsay: x\nexpect: {answer: {ask: nobody}}\n```\n", 6, "there is no question `nobody`"),
+    ("## A {#a .try}\n\n```yaml check id=c\nsay: x\nexpect: {answer: {ask: nobody}}\n```\n", 8, "there is no question `nobody`"),
     ("[out](https://example.org)\n", 6, "a link out of the course"),
     ("[no](#nowhere)\n", 6, "there is no section `#nowhere`"),
     ("[no](/ch09)\n", 6, "there is no chapter `ch09`"),
@@ -198,4 +198,27 @@ fn the_example_for_authors_is_a_chapter() {
     let course = load(&files(&format!("{example}\n")));
     assert_eq!(course.diagnostics, []);
     assert_eq!(course.chapter("ch02").unwrap().checks().count(), 2);
+}
+
+#[test]
+fn a_drill_is_an_exercise_nothing_waits_for() {
+    let lesson = format!("{FRONT}\n## Run {{#run .try est=4m}}\n{CHECK}\n## More {{#more .drill est=2m}}\n\n```yaml check id=ch02-b\nsay: b\nexpect: {{object: {{kind: Pod}}}}\nhints: [x]\n```\n");
+    let course = load(&files(&lesson));
+    assert_eq!(course.diagnostics, []);
+    let chapter = course.chapter("ch02").unwrap();
+    let kinds: Vec<(SectionKind, bool, bool)> =
+        chapter.sections.iter().map(|section| (section.kind, section.drill, section.checks().all(|check| check.optional))).collect();
+    assert_eq!(kinds, [(SectionKind::Exercise, false, false), (SectionKind::Exercise, true, true)]);
+}
+
+#[test]
+fn what_should_not_be_published_is_a_warning() {
+    let lesson = format!("{FRONT}## A {{#a .try}}\n\n```yaml check id=c\nsay: x\nexpect: {{object: {{kind: Pod}}}}\n```\n");
+    let course = load(&files(&lesson));
+    let said: Vec<String> = course.diagnostics.iter().map(ToString::to_string).collect();
+    let at = |line: usize, text: &str| format!("chapters/lunches/02-pods/lesson.md:{line}:1: warning: {text}");
+    let expected = [at(6, "exercise `a` does not say how long"), at(8, "check `c` does not say which chapter"), at(8, "check `c` has no hint")];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    assert!(said.iter().zip(&expected).all(|(said, expected)| said.starts_with(expected)), "{said:#?}");
+    assert!(course.chapter("ch02").is_some(), "it can be read all the same");
 }

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | ci | proof flakes [ROUNDS] | proof guest [BINARY]";
+const USAGE: &str = "usage: cargo xtask tidy | ci | proof flakes [ROUNDS] | proof guest [BINARY] | proof course NAME [--runs N] [--jobs N] [--only TEXT]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         ["tidy"] => run_tidy(),
         ["ci"] => run(Command::new(root().join("tests/run"))),
         ["proof", "flakes", rest @ ..] => flakes(rest.first().copied().unwrap_or("20")),
+        ["proof", "course", name, rest @ ..] => course(name, rest),
         ["proof", "guest", rest @ ..] => guest::prove(&rest.first().map_or_else(release, PathBuf::from)),
         _ => {
             eprintln!("{USAGE}");
@@ -52,6 +53,34 @@ fn run_tidy() -> Result<()> {
         eprintln!("{problem}");
     }
     bail!("{} problems", problems.len())
+}
+
+/// Do a course many times as a reader does it; says how long each chapter takes and what does not always pass.
+fn course(name: &str, options: &[&str]) -> Result<()> {
+    let content = root();
+    if !content.join("chapters").join(name).join("course.yaml").exists() {
+        bail!("there is no course {name:?}");
+    }
+    let mut build = Command::new("cargo");
+    build.current_dir(&content).args(["build", "-q", "-p", "drydock", "--bin", "drydock", "--message-format", "json-render-diagnostics"]);
+    let built = build.stderr(std::process::Stdio::inherit()).output().context("start cargo")?;
+    if !built.status.success() {
+        bail!("drydock does not build");
+    }
+    let binary = executable(&String::from_utf8_lossy(&built.stdout)).context("cargo does not say where drydock is")?;
+    let mut test = Command::new(binary);
+    test.current_dir(&content).args(["author", "test"]).arg(&content);
+    let runs = if options.contains(&"--runs") { &[][..] } else { &["--runs", "20"][..] };
+    run({
+        test.args(runs).args(options);
+        test
+    })
+}
+
+/// The program in what cargo tells about a build.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let (_, rest) = messages.rsplit_once("\"executable\":\"")?;
+    rest.split('"').next().map(PathBuf::from)
 }
 
 /// Run the course tests again and again; every round must pass.

@@ -1,9 +1,11 @@
 //! `drydock author lint|test`: for those who write lessons.
 
+use std::collections::VecDeque;
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use drydock_author::report::Summary;
@@ -27,22 +29,44 @@ const SCROLLBACK: usize = 2000;
 /// Run an `author` command.
 pub(crate) fn run(command: Author) -> anyhow::Result<ExitCode> {
     match command {
-        Author::Lint { content } => check(&content),
-        Author::Test { content, only, runs, junit } => {
-            if check(&content)? != ExitCode::SUCCESS {
+        Author::Lint { content } => check(&Place::of(&content)?),
+        Author::Test { content, only, runs, jobs, junit } => {
+            let place = Place::of(&content)?;
+            if check(&place)? != ExitCode::SUCCESS {
                 bail!("what does not read cannot be tested");
             }
-            play(&content, &Options { only }, runs, junit)
+            let options = Options { only, inside: place.inside.clone(), chapter: None };
+            play(&place.root, &options, runs, jobs, junit)
         }
     }
 }
 
-fn check(content: &Path) -> anyhow::Result<ExitCode> {
-    let source = Directory::new(content);
-    if Course::tracks(&source)?.is_empty() {
-        bail!("there is no chapters/NAME/course.yaml; say where the content is, as `drydock author lint DIR`");
+/// Where content is, and which part of it is meant.
+struct Place {
+    root: PathBuf,
+    /// Directory of one chapter or lab, relative to the root.
+    inside: Option<String>,
+}
+
+impl Place {
+    /// All content below a directory, or the chapter or lab the directory belongs to.
+    fn of(path: &Path) -> anyhow::Result<Place> {
+        let found = |root: &Path| Course::tracks(&Directory::new(root)).is_ok_and(|tracks| !tracks.is_empty());
+        let whole = path.canonicalize().with_context(|| format!("there is no {}", path.display()))?;
+        let Some(root) = whole.ancestors().find(|root| found(root)) else {
+            bail!("there is no chapters/NAME/course.yaml; say where the content is, as `drydock author lint DIR`");
+        };
+        // chapters/TRACK/CHAPTER or labs/TRACK/LAB, and anything in it.
+        let below: Vec<_> = whole.strip_prefix(root)?.components().take(3).collect();
+        let inside = (below.len() == 3).then(|| below.iter().collect::<PathBuf>().to_string_lossy().into_owned());
+        Ok(Place { root: root.to_owned(), inside })
     }
-    let found = lint::source(&source)?;
+}
+
+fn check(place: &Place) -> anyhow::Result<ExitCode> {
+    let found = lint::source(&Directory::new(&place.root))?;
+    let meant = |file: &str| place.inside.as_ref().is_none_or(|inside| file.starts_with(&format!("{inside}/")) || file.ends_with("course.yaml"));
+    let found: Vec<_> = found.iter().filter(|diagnostic| meant(&diagnostic.file)).collect();
     for diagnostic in &found {
         println!("{diagnostic}");
     }
@@ -50,10 +74,43 @@ fn check(content: &Path) -> anyhow::Result<ExitCode> {
     Ok(if errors { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Test content on a cluster of its own, in a state directory that is gone afterwards unless something failed.
-fn play(directory: &Path, options: &Options, runs: u32, junit: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+/// Test content on clusters of its own, in state directories that are gone afterwards unless something failed. Each job has a cluster
+/// and takes one chapter after the other.
+fn play(directory: &Path, options: &Options, runs: u32, jobs: u32, junit: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let content = Content::load(Some(directory))?;
-    let path = std::env::temp_dir().join(format!("drydock-author-{}", std::process::id()));
+    let chapters = test::chapters(content.course(), options);
+    if chapters.is_empty() {
+        bail!("no chapter, exercise or lab is meant: {}", options.only.as_ref().or(options.inside.as_ref()).map_or("the course is empty", String::as_str));
+    }
+    let rounds = (0..runs).flat_map(|_| chapters.iter().cloned());
+    let queue: Mutex<VecDeque<String>> = Mutex::new(rounds.collect());
+    let jobs = jobs.min(chapters.len() as u32).max(1);
+    let done: Vec<anyhow::Result<Summary>> = std::thread::scope(|scope| {
+        let start = |number: u32| {
+            let (content, queue) = (&content, &queue);
+            let named = std::thread::Builder::new().name(format!("author-{number}"));
+            named.spawn_scoped(scope, move || job(number, content, options, queue, jobs > 1))
+        };
+        let started: Vec<_> = (0..jobs).map(start).collect();
+        started.into_iter().map(|thread| thread?.join().map_err(|_| anyhow::anyhow!("a job panicked"))?).collect()
+    });
+    let mut all = Summary::default();
+    for summary in done {
+        all.cases.extend(summary?.cases);
+    }
+    if runs > 1 || chapters.len() > 1 {
+        print!("{}", all.proof());
+    }
+    println!("{}", all.line());
+    if let Some(path) = junit {
+        std::fs::write(&path, all.junit()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(if all.failed() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// One cluster, for as long as there are chapters. With `aside`, what it says about a chapter comes in one piece.
+fn job(number: u32, content: &Content, options: &Options, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {
+    let path = std::env::temp_dir().join(format!("drydock-author-{}-{number}", std::process::id()));
     // Made here and not taken over: anybody may have put something there.
     std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
     let state = State::find(Some(path))?;
@@ -63,32 +120,34 @@ fn play(directory: &Path, options: &Options, runs: u32, junit: Option<PathBuf>) 
     settings.internet = content.internet();
     let (running, millis) = cluster::start(&state, Some(0), settings)?;
     println!("cluster ready in {millis} ms");
-    let summary = cluster::wait_for(perform(&state, &running.directory, &content, options, runs));
+    let summary = cluster::wait_for(perform(&state, &running.directory, content, options, queue, aside));
     drop(running);
     let summary = summary?;
-    if let (true, Some(only)) = (summary.cases.is_empty(), &options.only) {
-        bail!("no chapter, exercise or lab has an id that contains {only:?}");
-    }
-    if let Some(path) = junit {
-        std::fs::write(&path, summary.junit()).with_context(|| format!("cannot write {}", path.display()))?;
-    }
     if summary.failed() > 0 {
         println!("the cluster's log is {}", crate::state::cluster_log(&state.directory).display());
-        return Ok(ExitCode::FAILURE);
+    } else {
+        state.delete(lock)?;
     }
-    state.delete(lock)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(summary)
 }
 
-async fn perform(state: &State, directory: &Path, content: &Content, options: &Options, runs: u32) -> anyhow::Result<Summary> {
+async fn perform(state: &State, directory: &Path, content: &Content, options: &Options, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {
     let client = serve::page_client(directory).await?;
     let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK);
     let grader = Grader::start(client.clone(), content.plans(), &state.directory.join("grading"))?;
     let stage = Live::new(client, terminals, grader);
     let mut all = Summary::default();
-    for _ in 0..runs {
-        let summary = test::course(content.course(), &stage, options, &mut std::io::stdout()).await?;
+    loop {
+        let Some(chapter) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return Ok(all) };
+        let options = Options { chapter: Some(chapter), ..options.clone() };
+        let summary = if aside {
+            let mut said = Vec::new();
+            let summary = test::course(content.course(), &stage, &options, &mut said).await?;
+            std::io::stdout().write_all(&said)?;
+            summary
+        } else {
+            test::course(content.course(), &stage, &options, &mut std::io::stdout()).await?
+        };
         all.cases.extend(summary.cases);
     }
-    Ok(all)
 }
