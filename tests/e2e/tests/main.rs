@@ -3,5 +3,8 @@
 mod cluster;
 mod command;
 mod crash;
+mod mischief;
 mod nodes;
 mod ordinary_user;
+mod services;
+mod undo;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use drydock_kit::{Drydock, Ran, User, ordinary_users, repository};
 
-use crate::{cluster, crash, nodes};
+use crate::{cluster, crash, mischief, nodes, services};
 
 #[test]
 fn a_pod_can_be_looked_into() {
@@ -34,6 +34,24 @@ fn a_killed_drydock_leaves_nothing_and_loses_nothing() {
 fn the_end_leaves_nothing() {
     for user in ordinary_users() {
         crash::ended(&Drydock::cluster_of(user, 1));
+    }
+}
+
+#[test]
+fn mischief_ends_where_it_began() {
+    for user in ordinary_users() {
+        let drydock = Drydock::cluster_of(user, 1);
+        mischief::everything_killed(&drydock);
+        drydock.run(&["cluster", "reset"]).ok();
+        mischief::everything_removed(&drydock);
+        mischief::fork_bomb(&drydock);
+    }
+}
+
+#[test]
+fn services_are_reached_as_the_book_reaches_them() {
+    for user in ordinary_users() {
+        services::reached(&Drydock::cluster_of(user, 1));
     }
 }
 

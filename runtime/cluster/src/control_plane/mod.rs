@@ -239,15 +239,21 @@ impl Plant {
         setup.reset_home()?;
         let empty = ["sh", "-c", "rm -rf /tmp/* /tmp/.[!.]*"];
         let failed = |why: &str| io::Error::other(format!("/tmp of the workstation: {why}"));
-        let why = match seat.run(As::Root, &empty, b"").await {
-            Ok((0, _, _)) => return Ok(()),
-            Ok((_, _, said)) => String::from_utf8_lossy(&said).trim().to_owned(),
-            Err(error) => error.to_string(),
+        let why = if seat.is_crowded().await {
+            "a fork bomb".to_owned()
+        } else {
+            match seat.run(As::Root, &empty, b"").await {
+                Ok((0, _, _)) => return Ok(()),
+                Ok((_, _, said)) => String::from_utf8_lossy(&said).trim().to_owned(),
+                Err(error) => error.to_string(),
+            }
         };
-        // Its shell does not even run any more: somebody removed it. A new computer, then; /tmp comes with it.
+        // Its shell does not even run any more, or nothing beside it: a new computer, then; /tmp comes with it.
         tracing::info!(why, "the workstation is built anew");
-        setup.prepare()?;
-        seat.restart().await.map_err(|failure| failed(&failure.to_string()))
+        let mut emptied = Ok(());
+        let restarted = seat.restart(|| emptied = setup.empty_layer()).await;
+        restarted.map_err(|failure| failed(&failure.to_string()))?;
+        emptied
     }
 
     /// The LAN addresses of the nodes that are on.

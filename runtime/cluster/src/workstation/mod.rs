@@ -33,6 +33,9 @@ pub(crate) use setup::Setup;
 /// Where the learner's files are.
 pub(crate) const HOME: &str = "/home/learner";
 
+/// More processes and threads than anybody sits in front of.
+const CROWD: u64 = 500;
+
 /// Who a process of the workstation runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum As {
@@ -120,15 +123,21 @@ impl Seat {
         Ok(seat)
     }
 
-    /// Start its container again, whatever is left of it. Everything that runs in it ends.
+    /// Whether so much runs in it that hardly anything else can: a fork bomb.
+    pub(crate) async fn is_crowded(&self) -> bool {
+        self.inner.init.usage(&self.inner.container).await.is_ok_and(|usage| usage.pids.is_some_and(|pids| pids > CROWD))
+    }
+
+    /// Start its container again, whatever is left of it. Everything that runs in it ends; what `meanwhile` does nobody in it sees.
     ///
     /// # Errors
     /// When it cannot start.
-    pub(crate) async fn restart(&self) -> Result<(), Failure> {
+    pub(crate) async fn restart(&self, meanwhile: impl FnOnce()) -> Result<(), Failure> {
         match self.inner.init.remove(&self.inner.container).await {
             Ok(()) | Err(Failure::NotFound { .. }) => {}
             Err(failure) => return Err(failure),
         }
+        meanwhile();
         self.inner.init.start_container(None, self.inner.spec.clone()).await.map(drop)
     }
 
@@ -150,7 +159,7 @@ impl Seat {
         let mut started = self.inner.init.exec(&self.inner.container, &id, process.clone()).await;
         if matches!(started, Err(Failure::NotRunning { .. } | Failure::NotFound { .. })) {
             // Somebody killed everything in sight; a new seat is the same to whoever sits down now.
-            self.restart().await?;
+            self.restart(|| {}).await?;
             started = self.inner.init.exec(&self.inner.container, &id, process).await;
         }
         match started {

@@ -71,10 +71,24 @@ impl Setup {
         std::fs::write(&missing, NO_KUBECTL)?;
         std::fs::set_permissions(&missing, std::fs::Permissions::from_mode(0o755))?;
         // A writable layer does not survive a restart.
-        let writable = self.directory.join("laptop");
-        std::fs::remove_dir_all(&writable).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-        std::fs::create_dir_all(&writable)?;
+        self.empty_layer()?;
         self.write_home()
+    }
+
+    /// Throw away what was changed outside of the home. The directory itself stays: the machine has it mounted.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written.
+    pub(crate) fn empty_layer(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.directory.join("laptop"))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// The learner's home as the control plane sees it.

@@ -244,9 +244,10 @@ impl LogFile {
 
     fn append(&mut self, source: Source, lines: &[Line], now: Timestamp) -> io::Result<()> {
         let mut text = Vec::new();
+        let stamp = format!("{} {} ", nano(now), source.name());
         for line in lines {
-            let tag = if line.complete { 'F' } else { 'P' };
-            write!(text, "{} {} {tag} ", nano(now), source.name())?;
+            text.extend_from_slice(stamp.as_bytes());
+            text.extend_from_slice(if line.complete { b"F " } else { b"P " });
             text.extend_from_slice(&line.text);
             text.push(b'\n');
         }

@@ -1,0 +1,114 @@
+//! Services as a learner meets them: load balancers on localhost, nicknames for hosts far away, endpoints made by hand, and nobody at home.
+
+use drydock_kit::{Drydock, PATIENCE, eventually};
+
+const WEB: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: kiamol/ch02-whoami}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: tools}
+spec: {containers: [{name: tools, image: kiamol/ch03-sleep}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 8088, targetPort: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: node}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, nodePort: 30080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: far}
+spec: {type: ExternalName, externalName: web.default.svc.cluster.local}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: manual}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: manual}
+subsets: [{addresses: [{ip: 192.168.123.234}], ports: [{port: 80}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: empty}
+spec: {selector: {app: nobody}, ports: [{port: 80}]}
+"#;
+
+#[test]
+fn services_are_reached_as_the_book_reaches_them() {
+    reached(&Drydock::cluster(1));
+}
+
+/// From the workstation's localhost, from a Pod by name, and not at all.
+pub(super) fn reached(drydock: &Drydock) {
+    drydock.apply(WEB).ok();
+    drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).ok();
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod/tools", "--timeout=60s"]).ok();
+    let terminal = |script: &str| drydock.run(&["cluster", "shell", "workstation", "--", "sh", "-c", script]);
+    let inside = |script: &str| drydock.kubectl(&["exec", "tools", "--", "sh", "-c", script]);
+    // One scalar and no more: the book prints `.ingress[0].*` into a URL.
+    let ingress = drydock.kubectl(&["get", "service", "web", "-o", "jsonpath={.status.loadBalancer.ingress[0].*}"]).ok();
+    assert_eq!(ingress, "localhost");
+    eventually(PATIENCE, || {
+        let ran = terminal("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do curl -s http://localhost:8088/ || exit 1; echo; done");
+        let mut names: Vec<&str> = ran.stdout.lines().filter(|line| line.contains("I'm web-")).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() >= 2 { Ok(()) } else { Err(format!("{}{}", ran.stdout, ran.stderr)) }
+    });
+    for url in ["http://localhost:30080/", "http://172.30.1.1:30080/"] {
+        assert!(terminal(&format!("curl -s -m 5 {url}")).ok().contains("I'm web-"), "{url}");
+    }
+    for name in ["web:8088", "node", "far:8088"] {
+        assert!(inside(&format!("curl -s -m 5 http://{name}/")).ok().contains("I'm web-"), "{name}");
+    }
+    assert!(inside("nslookup far").stdout.contains("canonical name = web.default.svc.cluster.local"));
+    // A virtual address is no machine; nobody behind it is said at once; one nobody has is silence.
+    assert!(inside("ping -c 1 web").stdout.contains("100% packet loss"));
+    for (name, code) in [("empty", 7), ("manual", 7), ("10.96.200.200", 28)] {
+        assert_eq!(inside(&format!("curl -s -m 2 http://{name}/")).status.code(), Some(code), "{name}");
+    }
+    drydock.kubectl(&["delete", "service", "web", "node"]).ok();
+    eventually(PATIENCE, || {
+        let ran = terminal("curl -s http://localhost:8088/ || curl -s http://localhost:30080/");
+        if ran.status.code() == Some(7) { Ok(()) } else { Err(ran.stdout) }
+    });
+}
+
+#[test]
+fn a_port_of_localhost_belongs_to_whoever_came_first() {
+    let drydock = Drydock::cluster(1);
+    let terminal = |script: &str| drydock.run(&["cluster", "shell", "workstation", "--", "sh", "-c", script]);
+    drydock.kubectl(&["run", "web", "--image=kiamol/ch02-hello-kiamol", "--labels=app=web"]).ok();
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod/web", "--timeout=60s"]).ok();
+    for name in ["one", "two"] {
+        drydock.kubectl(&["create", "service", "loadbalancer", name, "--tcp=8080:80"]).ok();
+        drydock.kubectl(&["set", "selector", &format!("service/{name}"), "app=web"]).ok();
+    }
+    eventually(PATIENCE, || {
+        let events = drydock.kubectl(&["get", "events", "--field-selector", "involvedObject.name=two", "-o", "jsonpath={.items[*].message}"]).ok();
+        if events.contains("port 8080 of localhost belongs to Service default/one") { Ok(()) } else { Err(events) }
+    });
+    eventually(PATIENCE, || {
+        let ran = terminal("curl -s http://localhost:8080/");
+        if ran.stdout.contains("Hello from Chapter 2!") { Ok(()) } else { Err(ran.stderr) }
+    });
+    // A port-forward of the same port is refused, as on any desktop.
+    let refused = terminal("kubectl port-forward pod/web 8080:80");
+    assert!(!refused.status.success() && format!("{refused:?}").contains("address already in use"), "{refused:?}");
+}
