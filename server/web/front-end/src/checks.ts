@@ -155,7 +155,7 @@ async function fetchHint(line: HTMLElement, number?: number): Promise<void> {
 export async function nextHint(line: HTMLElement): Promise<void> {
   const button = line.querySelector<HTMLButtonElement>('.hint');
   const seen = line.querySelectorAll('.hints li').length;
-  if (!button || button.hidden || seen >= Number(line.dataset['hints'])) return;
+  if (!button || button.hidden || line.dataset['state'] === 'pass' || seen >= Number(line.dataset['hints'])) return;
   try {
     await fetchHint(line, seen + 1);
   } catch (error) {
