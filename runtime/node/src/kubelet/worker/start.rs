@@ -106,7 +106,7 @@ impl Worker {
         let termination_log = pod_directory(&config.pods, uid(&self.pod)).join("containers").join(&container.name).join(&id[..8]);
         let mut mounts = volumes::mounts(container, &self.volumes, &env).map_err(Refused::config)?;
         let shown_mounts = mounts.clone();
-        mounts.extend(self.system_mounts(container, &mounts, &termination_log).map_err(Refused::create)?);
+        mounts.extend(self.system_mounts(container, image, &mounts, &termination_log).map_err(Refused::create)?);
         fs::create_dir_all(&directory).map_err(|error| Refused::create(format!("mkdir {}: {error}", directory.display())))?;
         let hostname = self.hostname();
         let qos = self.status.qos_class.clone().unwrap_or_else(|| "BestEffort".to_owned());
@@ -177,8 +177,10 @@ impl Worker {
     }
 
     /// Mounts every container has, unless a volume is mounted there.
-    fn system_mounts(&self, container: &Container, own: &[Mount], termination_log: &Path) -> Result<Vec<Mount>, String> {
+    fn system_mounts(&self, container: &Container, image: &Image, own: &[Mount], termination_log: &Path) -> Result<Vec<Mount>, String> {
         let etc = self.etc();
+        let trusted = trusted_file(image, own, &etc.join(format!("{}-certificates.crt", container.name)), &self.node.config.ca);
+        let trusted = trusted.map_err(|error| format!("write the certificates of the lab's Internet: {error}"))?;
         let files = ["hosts", "resolv.conf", "hostname"].map(|file| (etc.join(file), PathBuf::from("/etc").join(file)));
         let target = container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
         if let Some(parent) = termination_log.parent() {
@@ -188,7 +190,7 @@ impl Worker {
         use std::os::unix::fs::PermissionsExt;
         let permissions = fs::Permissions::from_mode(0o666);
         fs::set_permissions(termination_log, permissions).map_err(|error| format!("chmod {}: {error}", termination_log.display()))?;
-        let all = files.into_iter().chain([(termination_log.to_owned(), PathBuf::from(target))]);
+        let all = files.into_iter().chain(trusted).chain([(termination_log.to_owned(), PathBuf::from(target))]);
         Ok(all.filter(|(_, target)| !own.iter().any(|mount| mount.target == *target)).map(|(source, target)| Mount::bind(source, target)).collect())
     }
 
@@ -304,6 +306,23 @@ impl Worker {
             tracing::warn!(link = %link.display(), %error, "cannot link a container's log");
         }
     }
+}
+
+/// Where programs look for authorities they trust.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// What a container trusts: what its image does, and the authority of the lab's Internet. An image without a place for certificates has no
+/// program that looks for them; where a volume lies, the Pod decides.
+fn trusted_file(image: &Image, own: &[Mount], file: &Path, authority: &str) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
+    let target = Path::new(CERTIFICATES);
+    let inside = target.strip_prefix("/").unwrap_or(target);
+    let has_place = image.layers.iter().any(|layer| inside.parent().is_some_and(|parent| layer.join(parent).is_dir()));
+    if !has_place || own.iter().any(|mount| target.starts_with(&mount.target)) {
+        return Ok(None);
+    }
+    let of_image = image.layers.iter().rev().find_map(|layer| fs::read_to_string(layer.join(inside)).ok()).unwrap_or_default();
+    fs::write(file, format!("{of_image}{authority}"))?;
+    Ok(Some((file.to_owned(), target.to_owned())))
 }
 
 /// What a worker remembers of a container.
