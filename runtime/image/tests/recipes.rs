@@ -22,7 +22,8 @@ for device in null zero urandom; do touch "$WORK/root/dev/$device"; mount --bind
 mount -t tmpfs tmpfs "$WORK/root/dev/shm"
 ln -s /proc/self/fd/1 "$WORK/root/dev/stdout"
 ln -s /proc/self/fd/2 "$WORK/root/dev/stderr"
-ip link set lo up 2>/dev/null || ifconfig lo up
+ip link set lo up
+ip address add 10.9.9.9/32 dev lo
 exec chroot "$WORK/root" /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin:/sbin LANG=C.UTF-8 PGDATA=/var/lib/postgresql/data sh -c "$SCRIPT"
 "#;
 
@@ -33,7 +34,7 @@ fn unshare() -> Option<Command> {
         command.args(["-m", "-p", "-f", "-n", "--kill-child", "--mount-proc"]);
         command
     };
-    let works = command().args(["sh", "-c", "mount -t tmpfs t /mnt && ip link set lo up && id -u"]).output();
+    let works = command().args(["sh", "-c", "mount -t tmpfs t /mnt && ip link set lo up && ip address add 10.9.9.9/32 dev lo && id -u"]).output();
     works.is_ok_and(|output| output.status.success() && output.stdout == b"0\n").then(command)
 }
 
@@ -83,12 +84,30 @@ fn real_servers_are_made_of_packages() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("test is successful") && said.contains("<h1>Welcome to nginx!</h1>") && said.contains("Server: nginx/1."), "{said}");
 
-    let script = "echo secret > /tmp/pw; chmod 400 /tmp/pw; export POSTGRES_PASSWORD_FILE=/tmp/pw POSTGRES_DB=todo; docker-entrypoint.sh postgres > /tmp/log 2>&1 &\n\
-        until grep -q 'init process complete' /tmp/log && PGPASSWORD=secret psql -h 127.0.0.1 -U postgres -d todo -Atc 'select 40 + 2' 2>/dev/null; do sleep 0.1; kill -0 $! || { cat /tmp/log; exit 1; }; done\n\
-        stat -c '%u %a' /var/lib/postgresql/data /var/lib/postgresql/data/pg_wal; PGPASSWORD=wrong psql -h 127.0.0.1 -U postgres -Atc 'select 1'; tail -n 1 /tmp/log; kill -INT $!; wait $!; echo $?";
+    let script = r#"
+echo secret > /tmp/pw; chmod 400 /tmp/pw; export POSTGRES_PASSWORD_FILE=/tmp/pw POSTGRES_DB=shop
+docker-entrypoint.sh postgres > /tmp/log 2>&1 &
+server=$! n=0
+ask() { PGPASSWORD=$1 psql -h 10.9.9.9 -U postgres -d "$2" -Atc "$3"; }
+until grep -q 'init process complete' /tmp/log && ask secret shop 'select 40 + 2' 2>/dev/null; do
+  n=$((n + 1)); [ $n -lt 900 ] || { cat /tmp/log; exit 1; }; sleep 0.1
+done
+stat -c '%u %a' $PGDATA $PGDATA/pg_wal
+ask wrong shop 'select 1'
+mkdir /tmp/app; cd /tmp/app; echo 'drydock-application todo-list' > ToDoList.dll
+export Database__Provider=Postgres ASPNETCORE_URLS=http://+:8080
+export ConnectionStrings__ToDoDb='Server=10.9.9.9;Database=list;User Id=postgres;Password=secret;'
+dotnet ToDoList.dll &
+until nc -z 127.0.0.1 8080; do sleep 0.1; done
+curl -s -d "ToDo.Item=it's here" http://127.0.0.1:8080/new
+wget -q -O - http://127.0.0.1:8080/list | grep -o '<td>it[^<]*</td>'
+ask secret list 'select "Item" from "ToDos"'
+kill -INT $server; wait $server; echo "ended: $?"
+"#;
     let output = run(unshare().unwrap(), &postgres, script);
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    for part in ["42\n70 700\n70 700\n", "password authentication failed for user \"postgres\""] {
+    let parts = ["42\n70 700\n70 700\n", "password authentication failed for user \"postgres\"", "<td>it&#x27;s here</td>\nit's here\nended: 0\n"];
+    for part in parts {
         assert!(said.contains(part), "{said}");
     }
 }

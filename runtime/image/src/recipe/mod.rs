@@ -44,7 +44,7 @@ pub struct Recipe {
     pub(crate) title: String,
     /// The package whose version is the image's.
     version_of: String,
-    /// Packages to begin with; names may end in `*`.
+    /// Packages to begin with.
     packages: Vec<String>,
     /// Packages not to take even when others want them.
     #[serde(default)]

@@ -24,7 +24,9 @@ prepare_directory() {
   chmod 700 "$PGDATA"
   chmod 3777 /run/postgresql
   if [ "$(id -u)" = 0 ]; then
-    find "$PGDATA" ! -user postgres -exec chown postgres:postgres {} +
+    if [ "$(stat -c %U "$PGDATA")" != postgres ]; then
+      chown -R postgres:postgres "$PGDATA"
+    fi
     chown postgres:postgres /run/postgresql
   fi
 }
