@@ -205,6 +205,18 @@ test('another chapter is read beside the cluster of the first, and set up when t
   await state(page, 'pod-runs', 'pass');
 });
 
+test('progress that is not kept is said for as long as it is so', only, async () => {
+  await type(page, 'kubectl full disk');
+  await page.waitForSelector('.trouble-banner');
+  assert.match(await page.$eval('.trouble-banner', (line) => line.textContent), /no space left on the disk\. What you do now is lost/);
+  await axe(page, 'progress is not kept');
+  await page.reload();
+  await page.waitForSelector('.trouble-banner');
+  await ready(page);
+  await type(page, 'kubectl room again');
+  await page.waitForSelector('.trouble-banner', { hidden: true });
+});
+
 test('what commands set in motion is told in its order, and again after a reload', only, async () => {
   await type(page, 'kubectl create deployment web');
   await page.waitForFunction(() => document.querySelector('.strip ol')?.textContent.includes('Deployment ready'));

@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::back;
 use crate::course::{Chapter, ChapterOutline};
+use crate::pane::Visit;
 use crate::progress::Book;
 use crate::routes::Shared;
 use crate::verdicts::{Outcome, Verdict};
@@ -26,6 +27,8 @@ enum Event<'a> {
     Status { status: &'a Status },
     Progress { progress: &'a Book },
     Restored { restored: &'a Restored },
+    Visit { visit: &'a Visit },
+    Trouble { why: Option<&'a str> },
 }
 
 pub(crate) async fn socket(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
@@ -52,10 +55,19 @@ async fn follow(mut socket: WebSocket, shared: Shared) -> Result<(), axum::Error
     let mut status = shared.config.workbench.status();
     let mut progress = shared.progress.follow();
     let mut restored = shared.config.workbench.restored();
+    let mut visits = shared.visits.subscribe();
     status.mark_unchanged();
     progress.mark_unchanged();
+    let mut troubles = [shared.progress.trouble(), shared.config.verdicts.trouble()];
     hello(&mut socket, &shared).await?;
+    let mut known = None;
     loop {
+        let why = troubles.iter_mut().find_map(|trouble| trouble.borrow_and_update().clone());
+        if why != known {
+            send(&mut socket, &Event::Trouble { why: why.as_deref() }).await?;
+            known = why;
+        }
+        let [own, judge] = &mut troubles;
         tokio::select! {
             verdict = verdicts.recv() => match verdict {
                 Ok(verdict) => send(&mut socket, &Event::Verdict { verdict: &verdict }).await?,
@@ -82,6 +94,13 @@ async fn follow(mut socket: WebSocket, shared: Shared) -> Result<(), axum::Error
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
             },
+            news = visits.recv() => match news {
+                Ok(visit) => send(&mut socket, &Event::Visit { visit: &visit }).await?,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            changed = own.changed() => if changed.is_err() { return Ok(()) },
+            changed = judge.changed() => if changed.is_err() { return Ok(()) },
             message = socket.recv() => match message {
                 None | Some(Ok(Message::Close(_))) => return Ok(()),
                 Some(Ok(_)) => {}

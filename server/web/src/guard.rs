@@ -40,7 +40,7 @@ impl Guard {
         Ok(Guard { hosts, port, users: users(fs::metadata(directory)?.uid(), std::env::var("SUDO_UID").ok().as_deref()), access })
     }
 
-    fn knows_user(&self, request: &Request) -> bool {
+    pub(crate) fn knows_user(&self, request: &Request) -> bool {
         let peer = request.extensions().get::<ConnectInfo<Peer>>();
         peer.is_none_or(|ConnectInfo(peer)| peer.uid.is_some_and(|uid| self.users.contains(&uid)))
     }

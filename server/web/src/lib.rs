@@ -9,12 +9,14 @@
 //! * Loopback only, and only under its own names: another `Host` or `Origin` gets nothing (DNS rebinding, other sites).
 //! * Only the user who started it, and root, are answered: loopback is open to every user of the machine.
 //! * Reading is free; whatever acts or shows more than the book carries the cookie that a one-time link was exchanged for.
+//! * What runs in the learner's cluster is shown under origins of its own (`pNNNN.localhost`), never under ours.
 //! * No inline script, nothing from the network: the content security policy says so to the browser.
 //! * What the learner has done is on disk before the answer leaves (one atomic rename per change, in order).
 
 pub mod access;
 pub mod course;
 pub mod page;
+pub mod pane;
 pub mod progress;
 pub mod verdicts;
 pub mod workbench;

@@ -78,6 +78,7 @@ pub struct Progress {
     path: PathBuf,
     writing: Mutex<()>,
     book: watch::Sender<Arc<Book>>,
+    trouble: watch::Sender<Option<String>>,
 }
 
 impl Progress {
@@ -99,7 +100,7 @@ impl Progress {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Book::default(),
             Err(error) => return Err(read(error)),
         };
-        Ok(Progress { path, writing: Mutex::default(), book: watch::channel(Arc::new(book)).0 })
+        Ok(Progress { path, writing: Mutex::default(), book: watch::channel(Arc::new(book)).0, trouble: watch::Sender::new(None) })
     }
 
     /// As it is now.
@@ -114,6 +115,12 @@ impl Progress {
         self.book.subscribe()
     }
 
+    /// Why the last change was not kept; `None` while all are.
+    #[must_use]
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+
     /// Edit and write; nothing is written where nothing changed.
     pub fn change(&self, edit: impl FnOnce(&mut Book)) -> Result<(), ProgressError> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +130,9 @@ impl Progress {
         if book == *old {
             return Ok(());
         }
-        self.write(&book).map_err(|source| ProgressError::Write { path: self.path.clone(), source })?;
+        let written = self.write(&book).map_err(|source| ProgressError::Write { path: self.path.clone(), source });
+        self.trouble.send_replace(written.as_ref().err().map(ToString::to_string));
+        written?;
         self.book.send_replace(Arc::new(book));
         Ok(())
     }
@@ -153,6 +162,20 @@ mod tests {
         drop(progress);
         let book = Progress::open(directory.path()).unwrap().book();
         assert!(book.passed.contains_key("a"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_until_it_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let progress = Progress::open(directory.path()).unwrap();
+        let place = |name: &str| progress.change(|book| book.place = Some(name.into()));
+        fs::create_dir(directory.path().join("progress.json.new")).unwrap();
+        assert!(place("/ch01").is_err());
+        assert!(progress.trouble().borrow().as_ref().is_some_and(|why| why.contains("is the disk full?")));
+        assert_eq!(progress.book().place, None, "what is shown is what is kept");
+        fs::remove_dir(directory.path().join("progress.json.new")).unwrap();
+        place("/ch01").unwrap();
+        assert_eq!(*progress.trouble().borrow(), None);
     }
 
     #[test]

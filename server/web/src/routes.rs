@@ -11,10 +11,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::course::{Chapter, Section};
 use crate::guard::{self, Guard};
+use crate::pane::{self, Visit};
 use crate::progress::Progress;
 use crate::{WebConfig, WebError, assets, back, blocks, events, files, page, terminals};
 
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     /// Changes with every start of the server.
     pub(crate) server: Arc<str>,
     pub(crate) closing: CancellationToken,
+    /// What panes load.
+    pub(crate) visits: broadcast::Sender<Visit>,
 }
 
 /// The page, ready to be served.
@@ -48,9 +52,10 @@ pub fn app(config: WebConfig, port: u16) -> Result<App, WebError> {
     let guard = Guard::new(port, &config.progress_dir)?;
     let closing = CancellationToken::new();
     let server = uuid::Uuid::new_v4().to_string().into();
-    let shared = Shared { config, progress: progress.clone(), guard: guard.clone(), server, closing: closing.clone() };
+    let shared = Shared { config, progress: progress.clone(), guard: guard.clone(), server, closing: closing.clone(), visits: broadcast::Sender::new(64) };
     tokio::spawn(events::keep_passes(shared.clone()));
-    let router = routes().with_state(shared).layer(middleware::from_fn_with_state(guard, guard::check));
+    let own = routes().with_state(shared.clone()).layer(middleware::from_fn_with_state(guard, guard::check));
+    let router = own.layer(middleware::from_fn_with_state(shared, pane::divert));
     Ok(App { router, progress, closing })
 }
 

@@ -2,7 +2,7 @@
 
 pub use drydock_checks::verdict::{Evidence, Outcome, Reason, Verdict};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::Pending;
 
@@ -13,6 +13,9 @@ pub trait Verdicts: Send + Sync + 'static {
 
     /// Results as they change.
     fn subscribe(&self) -> broadcast::Receiver<Verdict>;
+
+    /// Why what was judged is not kept, in a sentence; `None` while it is.
+    fn trouble(&self) -> watch::Receiver<Option<String>>;
 
     /// The learner opened a chapter: watch its checks.
     fn open(&self, chapter: &str);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 
 use crate::Pending;
+use crate::pane::{Duplex, Target};
 
 /// The machine beside the book.
 pub trait Workbench: Send + Sync + 'static {
@@ -36,6 +37,9 @@ pub trait Workbench: Send + Sync + 'static {
 
     /// Whatever was taken back or skipped, from the page or from a terminal.
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>>;
+
+    /// One connection to what a pane shows. The error says why there is none.
+    fn dial(&self, target: &Target) -> Pending<'_, Result<Box<dyn Duplex>, String>>;
 
     /// A file of the learner's home; `None` if there is none.
     fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>>;
@@ -186,4 +190,6 @@ pub struct Object {
     pub labels: Vec<String>,
     /// Uids it selects, of a Service.
     pub selects: Vec<String>,
+    /// Panes that show it, of a Service: labels of [`Target`].
+    pub panes: Vec<String>,
 }

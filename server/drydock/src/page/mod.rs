@@ -2,6 +2,7 @@
 
 pub(crate) mod back;
 pub(crate) mod course;
+pub(crate) mod dial;
 pub(crate) mod picture;
 pub(crate) mod shell;
 pub(crate) mod verdicts;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use drydock_checks::world::World;
+use drydock_web::pane::Target;
 use drydock_web::workbench::{Node, Object, Phase, Status, Step};
 use serde_json::Value;
 
@@ -54,7 +55,25 @@ fn object(kind: &str, object: &Arc<Value>, world: &World) -> Object {
         restarts: statuses(object).map(|status| status["restartCount"].as_u64().unwrap_or(0)).sum::<u64>() as u32,
         labels: labels.collect(),
         selects: if kind == "Service" { selected(object, world) } else { Vec::new() },
+        panes: if kind == "Service" { panes(object) } else { Vec::new() },
     }
+}
+
+/// How a browser gets to a Service: by the workstation's `localhost` where a load balancer listens there, else straight to it.
+fn panes(service: &Value) -> Vec<String> {
+    let (spec, metadata) = (&service["spec"], &service["metadata"]);
+    if spec["type"] == "ExternalName" {
+        return Vec::new();
+    }
+    let ingress = service["status"]["loadBalancer"]["ingress"].as_array();
+    let local = ingress.into_iter().flatten().any(|at| at["hostname"] == "localhost" || at["ip"] == "127.0.0.1");
+    let tcp = spec["ports"].as_array().into_iter().flatten().filter(|port| port["protocol"].as_str().is_none_or(|protocol| protocol == "TCP"));
+    let ports = tcp.filter_map(|port| u16::try_from(port["port"].as_u64()?).ok());
+    let target = |port| match local {
+        true => Target::Local(port),
+        false => Target::Service { namespace: text(&metadata["namespace"]), name: text(&metadata["name"]), port },
+    };
+    ports.map(|port| target(port).to_string()).collect()
 }
 
 fn replicas(object: &Value) -> (String, bool, bool) {
@@ -126,6 +145,19 @@ mod tests {
             let status = draw(&world, Phase::Ready, Vec::new());
             let drawn = &status.objects[0];
             assert_eq!((drawn.state.as_str(), drawn.ready, drawn.trouble), (state, ready, trouble));
+        }
+    }
+
+    #[test]
+    fn a_service_is_opened_where_it_answers() {
+        let cases = [
+            (json!({"type": "ClusterIP", "ports": [{"port": 80}, {"port": 53, "protocol": "UDP"}]}), json!({}), vec!["p80.web.default"]),
+            (json!({"type": "LoadBalancer", "ports": [{"port": 8088}]}), json!({"loadBalancer": {"ingress": [{"hostname": "localhost"}]}}), vec!["p8088"]),
+            (json!({"type": "LoadBalancer", "ports": [{"port": 8088}]}), json!({"loadBalancer": {}}), vec!["p8088.web.default"]),
+            (json!({"type": "ExternalName", "ports": [{"port": 80}]}), json!({}), vec![]),
+        ];
+        for (spec, status, wanted) in cases {
+            assert_eq!(panes(&json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec, "status": status})), wanted);
         }
     }
 

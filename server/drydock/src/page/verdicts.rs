@@ -6,7 +6,7 @@ use drydock_checks::grader::{Grader, GraderError};
 use drydock_course::chapter::Ask;
 use drydock_web::Pending;
 use drydock_web::verdicts::{Answered, Verdict, Verdicts};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Verdicts of a grader.
 pub(crate) struct Judge {
@@ -32,6 +32,10 @@ impl Verdicts for Judge {
 
     fn subscribe(&self) -> broadcast::Receiver<Verdict> {
         self.grader.subscribe()
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.grader.trouble()
     }
 
     fn open(&self, chapter: &str) {

@@ -8,10 +8,12 @@ use drydock_checks::watch as follow;
 use drydock_checks::world::World;
 use drydock_terminal::Terminals;
 use drydock_web::Pending;
+use drydock_web::pane::{Duplex, Target};
 use drydock_web::workbench::{Phase, Reset, Restored, Status, Step, Workbench};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::back::Back;
+use super::dial;
 use super::picture;
 use super::shell::WorkstationShell;
 use crate::exec::{LAB, encode, sentence};
@@ -153,6 +155,11 @@ impl Workbench for LabWorkbench {
 
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>> {
         self.back.subscribe()
+    }
+
+    fn dial(&self, target: &Target) -> Pending<'_, Result<Box<dyn Duplex>, String>> {
+        let target = target.clone();
+        Box::pin(async move { dial::dial(&self.client, &target).await.map_err(|error| format!("{error:#}")) })
     }
 
     fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use drydock_terminal::Terminals;
 use drydock_web::Pending;
+use drydock_web::pane::{Duplex, Target};
 use drydock_web::verdicts::{Answered, Evidence, Outcome, Reason, Verdict, Verdicts};
 use drydock_web::workbench::{Changed, Node, Object, Phase, Reset, Restored, Status, Step, Workbench};
 use serde_json::json;
@@ -33,6 +34,7 @@ struct World {
     past: Mutex<Vec<(String, Vec<Object>)>>,
     marks: Mutex<BTreeMap<String, Vec<Object>>>,
     restored: broadcast::Sender<Arc<Restored>>,
+    trouble: watch::Sender<Option<String>>,
     shell: Arc<LocalShell>,
 }
 
@@ -47,6 +49,7 @@ impl Pretend {
             past: Mutex::default(),
             marks: Mutex::default(),
             restored: broadcast::Sender::new(16),
+            trouble: watch::Sender::new(None),
             shell: shell.clone(),
         });
         world.judge();
@@ -102,6 +105,8 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
                     world.run("hello-kiamol-2-7c9f-9jw6m", Some(owner));
                 }
             }
+            "full" => drop(world.trouble.send_replace(Some("progress cannot be written: no space left on the disk".into()))),
+            "room" => drop(world.trouble.send_replace(None)),
             "reset" => world.reset(),
             "break" => world.edit(|status| {
                 status.phase = Phase::Failed {
@@ -321,6 +326,15 @@ impl Workbench for Pretend {
         self.world.restored.subscribe()
     }
 
+    fn dial(&self, target: &Target) -> Pending<'_, Result<Box<dyn Duplex>, String>> {
+        let target = target.clone();
+        Box::pin(async move {
+            let Target::Local(port) = target else { return Err("only localhost is pretended".to_owned()) };
+            let connection = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
+            Ok(Box::new(connection) as Box<dyn Duplex>)
+        })
+    }
+
     fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>> {
         let read = std::fs::read(self.shell.home.join(path.trim_start_matches('/'))).ok();
         Box::pin(async move { Ok(read) })
@@ -339,6 +353,10 @@ impl Verdicts for Pretend {
 
     fn subscribe(&self) -> broadcast::Receiver<Verdict> {
         self.world.verdicts.subscribe()
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.world.trouble.subscribe()
     }
 
     fn open(&self, _chapter: &str) {}

@@ -36,6 +36,8 @@ case "$1 $2" in
   "port-forward "*) echo "Forwarding from 127.0.0.1:8080 -> 80"; say "forward"; exec sleep 1000000 ;;
   "reset "*) say "reset" ;;
   "break "*) say "break" ;;
+  "full "*) say "full" ;;
+  "room "*) say "room" ;;
   *) echo "error: the pretended kubectl knows run, create deployment, get, delete pod, exec, port-forward" >&2; exit 1 ;;
 esac
 "#;

@@ -2,10 +2,10 @@
 
 import { acts, enter } from './access';
 import { startBack } from './back';
-import { startBench, terminalText } from './bench';
+import { openPage, startBench, terminalText } from './bench';
 import { startChecks } from './checks';
 import { startContents } from './contents';
-import { startOffline } from './dialogs';
+import { startOffline, startTrouble } from './dialogs';
 import { startHome } from './home';
 import { startKeys } from './keys';
 import { startLabs } from './lab';
@@ -37,11 +37,12 @@ function pictureSplitter(): HTMLElement {
 
 function start(): void {
   startOffline();
+  startTrouble();
   startLesson();
   startChecks();
   startLabs();
   startStrip();
-  startPicture();
+  startPicture((pane) => void openPage(pane));
   startBench(picture, startPanes(), pictureSplitter());
   startBack();
   startScene();
@@ -64,6 +65,7 @@ function startReading(): void {
 function startTrack(mayAct: boolean): void {
   if (mayAct) {
     startOffline();
+    startTrouble();
     startHome();
     world.allowed = acts;
     world.connect();

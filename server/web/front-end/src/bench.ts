@@ -9,6 +9,7 @@ import { ran, typedByHand } from './lesson';
 import { commandBegan, commandEnded } from './strip';
 import { pictureShown, togglePicture } from './picture';
 import { millis } from './words';
+import { Browser, placeOf } from './browser';
 import type { Editor } from './editor';
 import type { Term } from './terminal';
 import type { Mode } from './types';
@@ -20,6 +21,7 @@ interface Tab {
   panel: HTMLElement;
   term?: Term;
   editor?: Editor;
+  browser?: Browser;
   mode?: Mode;
 }
 
@@ -59,8 +61,10 @@ const keybar = h(
   }),
 );
 
+/** The key of the one tab that is a browser. */
+const WEB = 'web:';
 const isFile = (key: string): boolean => key.startsWith('file:');
-const title = (key: string): string => (isFile(key) ? (key.split('/').at(-1) ?? key).replace('file:', '') : key === 'main' ? 'Terminal' : key.replace(/^t(\d+)$/, 'Terminal $1'));
+const title = (key: string): string => (key === WEB ? 'Browser' : isFile(key) ? (key.split('/').at(-1) ?? key).replace('file:', '') : key === 'main' ? 'Terminal' : key.replace(/^t(\d+)$/, 'Terminal $1'));
 
 function makeTab(key: string): Tab {
   const old = tabs.get(key);
@@ -69,7 +73,7 @@ function makeTab(key: string): Tab {
   const button = h(
     'button',
     { type: 'button', class: 'tab', role: 'tab', id, 'aria-controls': `${id}-panel`, 'aria-selected': 'false', tabindex: -1, title: isFile(key) ? key.slice(5) : null, onclick: () => select(key, true) },
-    isFile(key) ? icon('file') : h('span', { class: 'busy', 'aria-hidden': 'true' }),
+    key === WEB ? icon('globe') : isFile(key) ? icon('file') : h('span', { class: 'busy', 'aria-hidden': 'true' }),
     h('span', {}, title(key)),
     h('span', { class: 'polite', 'data-tab-state': true }),
   );
@@ -99,10 +103,11 @@ export async function select(key: string, focus: boolean): Promise<Tab> {
   closeButton.hidden = key === 'main';
   tab.button.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   remember();
-  if (isFile(key)) await fillEditor(tab);
+  if (key === WEB) fillBrowser(tab);
+  else if (isFile(key)) await fillEditor(tab);
   else await fillTerminal(tab);
   tab.term?.fit();
-  if (focus && selected === key) (tab.term ?? tab.editor)?.focus();
+  if (focus && selected === key) (tab.term ?? tab.editor ?? tab.browser)?.focus();
   return tab;
 }
 
@@ -115,11 +120,30 @@ async function fillTerminal(tab: Tab): Promise<void> {
     mode: (mode) => showMode(tab, mode),
     run: (id, phase) => ran(id, phase),
     released: () => keybar.querySelector('[aria-pressed]')?.setAttribute('aria-pressed', 'false'),
+    page: (address) => void openPage(address),
     leave: (way) => (way === 'back' ? focusLesson() : focusRegion(way)),
   });
   tab.term = term;
   tab.panel.append(term.element);
   term.open();
+}
+
+function fillBrowser(tab: Tab): void {
+  if (tab.browser) return;
+  tab.browser = new Browser();
+  tab.panel.append(tab.browser.element);
+  const place = world.layout.web ? placeOf(world.layout.web) : null;
+  if (place) tab.browser.go(place);
+}
+
+/** Show a page of the cluster: `http://localhost:8080/`, `web.default:80`, or a pane's own name. */
+export async function openPage(address: string): Promise<void> {
+  const place = /^p\d+/.test(address) ? { pane: address, path: '/' } : placeOf(address);
+  if (!place) return;
+  world.arrange({ web: '' });
+  showBench();
+  const tab = await select(WEB, false);
+  tab.browser?.go(place);
 }
 
 async function fillEditor(tab: Tab): Promise<void> {
@@ -190,10 +214,11 @@ async function closeTab(key: string): Promise<void> {
     const neighbor = keys[keys.indexOf(key) - 1] ?? 'main';
     tab.term?.dispose();
     tab.editor?.dispose();
+    tab.browser?.dispose();
     tab.button.remove();
     tab.panel.remove();
     tabs.delete(key);
-    if (!isFile(key)) call('DELETE', `/api/terminals/${key}`).catch(() => undefined);
+    if (!isFile(key) && key !== WEB) call('DELETE', `/api/terminals/${key}`).catch(() => undefined);
     void select(neighbor, true);
   };
   if (tab.mode?.mode === 'busy') {
@@ -227,7 +252,7 @@ export function askForFile(): void {
 
 export function focusBench(): void {
   const tab = tabs.get(selected);
-  (tab?.term ?? tab?.editor ?? tab?.button)?.focus();
+  (tab?.term ?? tab?.editor ?? tab?.browser ?? tab?.button)?.focus();
 }
 
 export function terminalHasFocus(): boolean {
@@ -265,10 +290,11 @@ function paintBoot(boot: HTMLElement): void {
 export function startBench(picture: HTMLElement, beside: HTMLElement, between: HTMLElement): void {
   const add = iconButton('plus', 'New terminal', () => void newTerminal());
   const edit = h('button', { type: 'button', class: 'tool worded', title: 'Open a file in the editor', onclick: askForFile }, icon('edit'), h('span', {}, 'Editor'));
+  const web = h('button', { type: 'button', class: 'tool worded', title: 'Pages of your cluster', onclick: () => void select(WEB, true) }, icon('globe'), h('span', {}, 'Browser'));
   const cluster = h('button', { type: 'button', class: 'tool worded', 'aria-pressed': String(pictureShown()), title: 'Show the cluster', onclick: () => cluster.setAttribute('aria-pressed', String(togglePicture())) }, icon('graph'), h('span', {}, 'Cluster'));
   const boot = h('div', { class: 'boot', role: 'status', hidden: true });
   tablist.addEventListener('keydown', tabKeys);
-  bench.append(beside, h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, cluster)), panels, keybar, between, picture);
+  bench.append(beside, h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, web, cluster)), panels, keybar, between, picture);
   panels.append(boot);
   document.querySelector('[data-desk]')?.append(bench);
   let phase = '';

@@ -106,3 +106,16 @@ export function startOffline(): void {
     document.body.append(banner);
   });
 }
+
+/** One line for as long as what is done cannot be kept. */
+export function startTrouble(): void {
+  let line: HTMLElement | null = null;
+  world.on('trouble', () => {
+    line?.remove();
+    line = null;
+    if (world.trouble === null) return;
+    const why = `${world.trouble.charAt(0).toUpperCase()}${world.trouble.slice(1).replace(/[.?]?$/, '.')}`;
+    line = h('div', { class: 'banner trouble-banner', role: 'alert' }, h('span', {}, `${why} What you do now is lost when Drydock ends; make room and it is kept again by itself.`));
+    document.body.append(line);
+  });
+}

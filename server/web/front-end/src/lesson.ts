@@ -4,7 +4,7 @@ import { all, announce, h, icon, one } from './dom';
 import type { Icon } from './dom';
 import { Refused, call, world } from './net';
 import { refusedRun, toast } from './dialogs';
-import { openFile, prompted, reveal } from './bench';
+import { openFile, openPage, prompted, reveal } from './bench';
 import { sceneSettled } from './scene';
 import { sentence } from './words';
 import type { Given, RunPhase } from './types';
@@ -112,8 +112,25 @@ function dressCommand(figure: HTMLElement): void {
     const button = act('run', 'Run', 'Run in the terminal', (event) => void run(figure, { byKeyboard: event.detail === 0 }), 'run');
     bar.append(button);
   }
+  const address = asked(figure);
+  if (address) bar.append(act('globe', null, `Open ${address} in the browser pane`, () => void openPage(address), 'needs-machine'));
   bar.append(copyButton(figure));
   mark(figure, null);
+}
+
+/** `http://localhost:8080` in a sentence: a click shows the page. */
+function dressAddress(code: HTMLElement): void {
+  const address = code.textContent ?? '';
+  if (!/^https?:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/\S*)?$/.test(address) || code.closest('pre, button, a, form')) return;
+  const button = h('button', { type: 'button', class: 'page-link needs-machine', title: 'Open in the browser pane', onclick: () => void openPage(address) });
+  code.replaceWith(button);
+  button.append(code, icon('open'));
+}
+
+/** The address that a command asks. */
+function asked(figure: HTMLElement): string | undefined {
+  const text = one('code[data-text]', figure).dataset['text'] ?? '';
+  return /^\s*(?:curl|wget)\b/m.test(text) ? /(?:https?:\/\/)?localhost(?::\d+)?(?:\/[^\s'"|;)]*)?/.exec(text)?.[0] : undefined;
 }
 
 /** A key to be pressed in a terminal: the button presses it there. */
@@ -247,6 +264,7 @@ export function typedByHand(line: string): void {
 
 export function startLesson(): void {
   for (const figure of all('.command')) dressCommand(figure);
+  for (const code of all('#lesson :is(p, li, td) code')) dressAddress(code);
   for (const figure of all('.press')) dressPress(figure);
   for (const figure of all('.listing')) dressListing(figure);
   for (const form of all<HTMLFormElement>('form.ask')) dressAsk(form);

@@ -1,6 +1,6 @@
 // Talking to the server: requests, and one socket for everything that changes. The cookie goes along by itself.
 
-import type { Book, Layout, Restored, ServerEvent, Status, Verdict } from './types';
+import type { Book, Layout, Restored, ServerEvent, Status, Verdict, Visit } from './types';
 
 const meta = (name: string): string => document.querySelector<HTMLMetaElement>(`meta[name="${name}"]`)?.content ?? '';
 export const nonce = meta('drydock-nonce');
@@ -70,7 +70,7 @@ export function pauses(): { next: () => number; reset: () => void } {
   };
 }
 
-type Change = 'verdict' | 'status' | 'progress' | 'online' | 'restored';
+type Change = 'verdict' | 'status' | 'progress' | 'online' | 'restored' | 'visit' | 'trouble';
 
 /** Everything the server has told. Listeners are called after a change, with the checks that changed. */
 class World {
@@ -80,6 +80,10 @@ class World {
   online: boolean | null = null;
   /** What was put back last. */
   restored: Restored | null = null;
+  /** What a pane has loaded last. */
+  visit: Visit | null = null;
+  /** Why progress is not kept. */
+  trouble: string | null = null;
   /** Whether anything has been heard at all. */
   known = false;
   /** Changes with every start of the server. */
@@ -125,6 +129,8 @@ class World {
         if (this.server && this.server !== event.server) return location.reload();
         this.server = event.server;
         this.known = true;
+        this.trouble = null;
+        this.tell('trouble');
         this.verdicts = new Map(event.verdicts.map((verdict) => [verdict.check, verdict]));
         this.status = event.status;
         this.book = event.progress;
@@ -146,6 +152,12 @@ class World {
       case 'restored':
         this.restored = event.restored;
         return this.tell('restored', { fresh: true });
+      case 'visit':
+        this.visit = event.visit;
+        return this.tell('visit', { fresh: true });
+      case 'trouble':
+        this.trouble = event.why;
+        return this.tell('trouble', { fresh: true });
     }
   }
 

@@ -1,6 +1,6 @@
 // The cluster in a small picture: owners above, nodes with their Pods below. Things keep their places, arrive and leave quietly.
 
-import { h, one } from './dom';
+import { h, icon, one } from './dom';
 import { world } from './net';
 import { count } from './words';
 import type { ClusterNode, ClusterObject } from './types';
@@ -13,6 +13,8 @@ const none = h('p', { class: 'none' }, 'Nothing here yet. What you create appear
 const drawn = new Map<string, HTMLElement>();
 const homes = new Map<string, HTMLElement>();
 const groups = new Map<string, HTMLElement>();
+
+let onOpen: (pane: string) => void = () => undefined;
 
 export const picture = h('section', { class: 'picture', 'aria-label': 'The cluster now', tabindex: 0 });
 
@@ -76,6 +78,13 @@ function paintBox(object: ClusterObject): HTMLElement {
   const empty = object.kind === 'Service' && object.selects.length === 0;
   const state = object.terminating ? 'Terminating' : empty ? 'selects nothing' : object.state;
   one('.state', box).textContent = object.restarts ? `${state} · ${count(object.restarts, 'restart')}` : state;
+  const open = box.querySelector<HTMLElement>('.opens');
+  const pane = object.panes?.[0];
+  if (open && open.dataset['pane'] !== pane) open.remove();
+  if (pane && open?.dataset['pane'] !== pane) {
+    const label = `Open ${object.name} in the browser pane`;
+    box.append(h('button', { type: 'button', class: 'opens', 'data-pane': pane, 'aria-label': label, title: label, onclick: () => onOpen(pane) }, icon('open')));
+  }
   flag(box, 'ready', object.ready && !object.terminating && !empty);
   flag(box, 'trouble', object.trouble || empty);
   flag(box, 'leaving', object.terminating);
@@ -196,7 +205,8 @@ function drawLinks(): void {
   links.replaceChildren(...paths);
 }
 
-export function startPicture(): void {
+export function startPicture(open: (pane: string) => void): void {
+  onOpen = open;
   links.setAttribute('class', 'links');
   links.setAttribute('aria-hidden', 'true');
   picture.append(none, owners, nodes, links);

@@ -36,11 +36,18 @@ const DARK: ITheme = {
 /** Bytes that are on the screen are told to the server in pieces of at least this much, and whenever nothing is left. */
 const ACK = 16 * 1024;
 
+/** What the browser pane shows. */
+const LAB = /^https?:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/|$)/;
+/** What kubectl says of a port-forward. */
+const FORWARDS = /Forwarding from 127\.0\.0\.1:(\d+)/;
+
 export interface Listener {
   mode: (mode: Mode) => void;
   run: (id: string, phase: RunPhase) => void;
   /** `Ctrl` of the key bar has been used. */
   released: () => void;
+  /** An address of the lab was clicked. */
+  page: (address: string) => void;
   /** Leave the terminal: forward or backward, or to where the learner came from. */
   leave: (way: 'next' | 'previous' | 'back') => void;
 }
@@ -80,7 +87,10 @@ export class Term {
     this.term.loadAddon(this.search);
     this.term.loadAddon(new Unicode11Addon());
     this.term.unicode.activeVersion = '11';
-    this.term.loadAddon(new WebLinksAddon((event, uri) => (event.ctrlKey || event.metaKey) && window.open(uri, '_blank', 'noopener')));
+    this.term.loadAddon(new WebLinksAddon((event, uri) => {
+        if (LAB.test(uri)) this.listener.page(uri);
+        else if (event.ctrlKey || event.metaKey) window.open(uri, '_blank', 'noopener');
+      }));
     this.term.attachCustomKeyEventHandler((event) => this.key(event));
     const encoder = new TextEncoder();
     this.term.onData((data) => this.send(encoder.encode(this.held(data))));
@@ -201,7 +211,7 @@ export class Term {
     if (this.repaint) {
       this.repaint = false;
       this.term.reset();
-    }
+    } else if (bytes.length < 4096) this.offer(FORWARDS.exec(this.decoder.decode(bytes))?.[1]);
     this.pending += 1;
     this.term.write(bytes, () => {
       this.pending -= 1;
@@ -219,6 +229,21 @@ export class Term {
   private send(bytes: Uint8Array): void {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(bytes as Uint8Array<ArrayBuffer>);
     else this.say('Not connected. Trying again; what you type is not sent.', true);
+  }
+
+  private readonly decoder = new TextDecoder();
+
+  /** A port that is forwarded now is one click away, for as long as the forward is likely to be wanted. */
+  private offer(port: string | undefined): void {
+    if (!port) return;
+    this.say('');
+    const open = (): void => {
+      this.say(null);
+      this.listener.page(`http://localhost:${port}/`);
+    };
+    clearTimeout(this.noteTimer);
+    this.note.replaceChildren(h('button', { type: 'button', class: 'act', onclick: open }, icon('globe'), `Open localhost:${port}`));
+    this.noteTimer = window.setTimeout(() => this.say(null), 20_000);
   }
 
   /** A sentence over the terminal; it leaves by itself unless it has to stay. */

@@ -49,6 +49,7 @@ export interface ClusterObject {
   restarts: number;
   labels: string[];
   selects: string[];
+  panes: string[];
 }
 
 export interface Status {
@@ -75,6 +76,7 @@ export interface Layout {
   tab?: string;
   scroll?: Record<string, number>;
   files?: string[];
+  web?: string;
 }
 
 export interface Book {
@@ -106,12 +108,22 @@ export interface Restored {
   millis: number;
 }
 
+export interface Visit {
+  pane: string;
+  path: string;
+  status: number;
+  reason: string;
+  headers: [string, string][];
+}
+
 export type ServerEvent =
   | { type: 'hello'; server: string; verdicts: Verdict[]; status: Status; progress: Book }
   | { type: 'verdict'; verdict: Verdict }
   | { type: 'status'; status: Status }
   | { type: 'progress'; progress: Book }
-  | { type: 'restored'; restored: Restored };
+  | { type: 'restored'; restored: Restored }
+  | { type: 'visit'; visit: Visit }
+  | { type: 'trouble'; why: string | null };
 
 export type Mode =
   | { mode: 'starting'; why: string | null }
