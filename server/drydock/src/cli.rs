@@ -39,12 +39,63 @@ pub(crate) enum Command {
     /// Check and run course content.
     #[command(subcommand)]
     Author(Author),
+    /// Images for Pods: list them, fetch them, bring and take them as files.
+    #[command(subcommand)]
+    Image(Image),
     /// The docker command, for the node of a running cluster.
     #[command(disable_help_flag = true)]
     Docker {
         /// Its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+}
+
+/// `drydock image`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// List the images that Pods can use.
+    #[command(alias = "list")]
+    Ls {
+        /// How to print it.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Fetch an image from its registry.
+    Pull {
+        /// Its name, as a Pod has it.
+        name: String,
+        /// Log in under this name; the password is read from standard input.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Take in an image from an OCI layout (directory or archive) or from an archive of `docker save`.
+    Import {
+        /// The file or directory.
+        path: PathBuf,
+        /// The image's name, when the file does not say it or another is wanted.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Write an image to an archive that Docker and others can load.
+    Export {
+        /// Its name.
+        name: String,
+        /// The file to write.
+        path: PathBuf,
+    },
+    /// Forget an image that was fetched, imported or made.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+    /// Fetch all that a book needs, so that it can be worked through without a network.
+    Prefetch {
+        /// The book: lunches.
+        book: String,
+        /// Make what is here already once more, with today's packages.
+        #[arg(long)]
+        again: bool,
     },
 }
 
@@ -93,7 +144,7 @@ pub(crate) enum Cluster {
     Kubeconfig,
     /// Open a shell on a node.
     Shell {
-        /// Name of the node.
+        /// Name of the node, or `workstation`.
         #[arg(default_value = "node-1")]
         node: String,
         /// What to run instead of a shell.
@@ -102,6 +153,25 @@ pub(crate) enum Cluster {
     },
     /// Back to how the cluster was right after its first start; credentials stay valid.
     Reset,
+    /// Give the state of the cluster and of the workstation's files a name to come back to; it outlives restarts.
+    Snapshot {
+        /// Its name [default: a number].
+        name: Option<String>,
+        /// What it is, for people.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        label: String,
+        /// Let a snapshot of this name go before.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Back to a snapshot; without a name, list them.
+    Restore {
+        /// Name of the snapshot.
+        name: Option<String>,
+        /// How to print the list.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
 }
 
 /// `drydock cluster up`
@@ -137,13 +207,13 @@ pub(crate) struct Bench {
 pub(crate) enum Author {
     /// Read all content and say what is wrong with it.
     Lint {
-        /// Directory that holds `chapters/` and `labs/`.
+        /// Directory that holds `chapters/` and `labs/`, or the directory of one chapter or lab.
         #[arg(default_value = ".")]
         content: PathBuf,
     },
     /// Run every fence, solution and wrong answer in a cluster of its own.
     Test {
-        /// Directory that holds `chapters/` and `labs/`.
+        /// Directory that holds `chapters/` and `labs/`, or the directory of one chapter or lab.
         #[arg(default_value = ".")]
         content: PathBuf,
         /// Only chapters, exercises and labs whose id contains this.
@@ -152,6 +222,9 @@ pub(crate) enum Author {
         /// How often.
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         runs: u32,
+        /// Chapters that are tested at the same time, each in a cluster of its own.
+        #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+        jobs: u32,
         /// Write the results there, as JUnit XML.
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,

@@ -22,7 +22,7 @@
 //! A `Restoration` is
 //! ```json
 //! {"metadata": {"name": "restoration-4", "resourceVersion": "1301", "creationTimestamp": "2026-01-01T10:00:00Z"},
-//!  "spec": {"action": "undo", "revision": "1234", "snapshot": "", "label": "",
+//!  "spec": {"action": "undo", "revision": "1234", "time": "2026-01-01T09:59:51Z", "snapshot": "", "label": "",
 //!           "command": {"name": "command-12", "line": "kubectl delete pod sleep", "session": "1", "startTime": "2026-01-01T09:59:51Z"}},
 //!  "status": {"revision": "1301", "millis": 212,
 //!             "summary": "Undid `kubectl delete pod sleep`: restored pod/sleep.",
@@ -30,7 +30,8 @@
 //!             "files": [{"verb": "changed back", "where": "workstation", "path": "/home/learner/ch02/pod.yaml"}],
 //!             "notes": ["node-1: /data/pgdata/base.db (212 MB) is too large to be taken back; it stays as it is"]}}
 //! ```
-//! * `action` is `undo`, `restore`, `reset` or `skip`. `command` is null when what is undone was not typed in a terminal.
+//! * `action` is `undo`, `restore`, `reset` or `skip` (which has `duration` in place of `time`). `command` is null when what is undone was
+//!   not typed in a terminal. Undo after undo goes further back; what is done after an undo is undone first.
 //! * `verb` is `restored` (it was gone), `deleted` (it was new), `changed back` (it was changed) or `restarted` (a Pod whose containers are new).
 //! * `owned`: it belongs to another object (a ReplicaSet's Pod), so a page may fold it away. Events and mere status are not listed.
 //! * `summary` and `notes` are whole sentences for a page; `notes` says what could not be taken back.

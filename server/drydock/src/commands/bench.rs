@@ -2,6 +2,7 @@
 
 mod measure;
 pub(super) mod runtimes;
+mod undo;
 mod workloads;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `drydock cluster up|down|status|kubeconfig|shell|reset`.
+//! `drydock cluster up|down|status|kubeconfig|shell|reset|snapshot|restore`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::shell;
 use crate::cli::{Cluster, Output, Up};
-use crate::exec::sentence;
+use crate::exec::{LAB, sentence};
 use crate::state::{RunningNow, State};
 
 /// Run a `cluster` command.
@@ -41,6 +41,9 @@ pub(crate) fn run(state: &State, command: Cluster) -> anyhow::Result<ExitCode> {
         }
         Cluster::Shell { node, command } => wait_for(shell::run(state, &node, &command)),
         Cluster::Reset => wait_for(reset(state)),
+        Cluster::Snapshot { name, label, replace } => wait_for(snapshot(state, name, label, replace)),
+        Cluster::Restore { name: Some(name), .. } => wait_for(restore(state, &name)),
+        Cluster::Restore { name: None, output } => wait_for(snapshots(state, output)),
     }
 }
 
@@ -209,11 +212,51 @@ async fn status(state: &State, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn reset(state: &State) -> anyhow::Result<ExitCode> {
+/// Ask the lab API of the running cluster.
+async fn lab(state: &State, method: http::Method, path: &str, body: Option<serde_json::Value>) -> anyhow::Result<serde_json::Value> {
     state.running()?;
-    let started = std::time::Instant::now();
-    let request = http::Request::post("/apis/lab.drydock.internal/v1alpha1/reset").body(b"{}".to_vec())?;
-    client(state).await?.request_text(request).await.map_err(sentence).context("the cluster could not be reset")?;
-    println!("reset in {} ms", started.elapsed().as_millis());
+    let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+    let request = http::Request::builder().method(method).uri(format!("{LAB}/{path}")).body(body)?;
+    Ok(client(state).await?.request(request).await.map_err(sentence)?)
+}
+
+/// Say what a restoration did.
+fn told(restoration: &serde_json::Value) {
+    let status = &restoration["status"];
+    println!("{} ({} ms)", status["summary"].as_str().unwrap_or_default(), status["millis"]);
+    for note in status["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str()) {
+        println!("{note}");
+    }
+}
+
+async fn reset(state: &State) -> anyhow::Result<ExitCode> {
+    let done = lab(state, http::Method::POST, "reset", None).await.context("the cluster could not be reset")?;
+    println!("reset in {} ms", done["status"]["millis"]);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn snapshot(state: &State, name: Option<String>, label: String, replace: bool) -> anyhow::Result<ExitCode> {
+    let spec = serde_json::json!({"spec": {"name": name, "label": label, "replace": replace}});
+    let made = lab(state, http::Method::POST, "snapshots", Some(spec)).await?;
+    let name = made["metadata"]["name"].as_str().unwrap_or_default();
+    println!("{name}: `drydock cluster restore {name}` comes back to it");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn restore(state: &State, name: &str) -> anyhow::Result<ExitCode> {
+    told(&lab(state, http::Method::POST, &format!("snapshots/{name}/restore"), None).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn snapshots(state: &State, output: Output) -> anyhow::Result<ExitCode> {
+    let list = lab(state, http::Method::GET, "snapshots", None).await?;
+    if output == Output::Json {
+        println!("{:#}", list["items"]);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for snapshot in list["items"].as_array().into_iter().flatten() {
+        let text = |pointer: &str| snapshot.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default();
+        println!("{:<24} {:<30} {}", text("/metadata/name"), text("/metadata/creationTimestamp"), text("/spec/label"));
+    }
     Ok(ExitCode::SUCCESS)
 }

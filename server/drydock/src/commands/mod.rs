@@ -4,6 +4,7 @@ mod author;
 mod bench;
 mod cluster;
 mod doctor;
+mod image;
 mod serve;
 mod shell;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cluster(args) => cluster::run(&State::find(cli.state)?, args),
         Command::Doctor { output } => doctor::run(&State::find(cli.state)?, output),
         Command::Bench(args) => bench::run(&args),
+        Command::Image(args) => image::run(&State::find(cli.state)?, args),
         Command::Author(args) => author::run(args),
         Command::Docker { args } => Ok(docker(&State::find(cli.state)?, args)),
     }

@@ -27,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(super) async fn all(client: &kube::Client, runs: usize, directory: &Path) -> anyhow::Result<Vec<Figure>> {
     say(&format!("{runs} deployments"));
     let mut figures = vec![pods(client, runs).await?];
+    say("undo");
+    figures.extend(super::undo::undo(client, runs.min(5)).await?);
     say("check latency");
     figures.push(checks(client, runs, directory).await?);
     say("API verbs");
