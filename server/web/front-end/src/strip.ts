@@ -60,11 +60,11 @@ export function commandEnded(session: string): void {
 }
 
 /** Something was put back: its own story. */
-export function told({ action, line, changes }: Restored): void {
+export function told({ action, line, changes, millis: took }: Restored): void {
   const at = Date.now();
-  const kind = (what: string): string => ORDER.find((known) => known.toLowerCase() === what) ?? what;
-  const seen = changes.map(({ verb, what }) => ({ at, text: `${kind(what.split('/')[0] ?? '')} ${what.split('/').slice(1).join('/')} ${verb}` }));
-  stories.push({ session: '', line: line ? `${action} ${line}` : action, began: at, ended: at, seen });
+  const kind = (what: string): string => ORDER.find((known) => known.toLowerCase() === what.split('.')[0]) ?? what;
+  const seen = changes.map(({ verb, what }) => ({ at: at + took, text: `${kind(what.split('/')[0] ?? '')} ${what.split('/').slice(1).join('/')} ${verb}` }));
+  stories.push({ session: '', line: line ? `${action} ${line}` : action, began: at, ended: at + took, seen });
   paint();
   keep();
 }
