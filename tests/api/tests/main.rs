@@ -9,5 +9,6 @@ mod kubectl;
 mod lists;
 mod objects;
 mod rust_client;
+mod storage;
 mod streams;
 mod watches;

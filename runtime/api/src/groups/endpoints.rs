@@ -121,13 +121,6 @@ impl Rules for EndpointsRules {
         errors
     }
 
-    fn warnings(&self, _new: &Value) -> Vec<String> {
-        vec![
-            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
-                .to_owned(),
-        ]
-    }
-
     fn cells(&self, object: &Value, now: Timestamp) -> Option<Vec<Value>> {
         Some(vec![
             Value::from(meta::name(object)),
