@@ -27,6 +27,8 @@ const LOG_LINES: u32 = 2000;
 const LOG_PAUSE: Duration = Duration::from_millis(100);
 /// How long traffic goes on when nothing happens.
 const TRAFFIC: Duration = Duration::from_secs(300);
+/// Where a node's own files are in its shell.
+const NODE_ROOT: &str = "/host";
 const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
 
 /// Tells what a path is: kind, mode, owner, group and size; where it links to; then its text or the names in it.
@@ -227,6 +229,8 @@ impl Prober {
             }
             Probe::Log { tail, .. } => Ok(json!({"text": self.get(&log_path(probe, *tail, false)).await?})),
             Probe::File { target, path } => {
+                // The shell of a node has the node's own files below a directory.
+                let path = &if matches!(target, Target::Node { .. }) { format!("{NODE_ROOT}{path}") } else { path.clone() };
                 let (exit, stdout, stderr) = self.exec(target, &words(&["sh", "-c", LOOK, "sh", path])).await?;
                 if exit == 127 || stdout.is_empty() {
                     return Err(stderr.trim().to_owned());
