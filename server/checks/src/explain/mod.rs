@@ -38,7 +38,7 @@ pub fn explain(check: &Check, judgement: &Judgement, world: &World, baseline: Po
     let Some(leaf) = leaf else {
         return Why { reason: Reason::Other, sentences: vec![format!("Not yet: {}.", check.say)], evidence, look_at: Vec::new() };
     };
-    let mut found = Asker { world, baseline }.diagnose(leaf);
+    let mut found = Asker { world, baseline, leaves: &judgement.leaves }.diagnose(leaf);
     if let Some(hint) = check.hints.last()
         && found.sentences.len() < 3
     {
@@ -62,6 +62,8 @@ fn why(reason: Reason, sentences: Vec<String>, look_at: Vec<String>) -> Why {
 struct Asker<'a> {
     world: &'a World,
     baseline: Point,
+    /// Everything the check looked at: what one leaf names is no near miss for another.
+    leaves: &'a [Leaf],
 }
 
 impl Asker<'_> {
@@ -203,6 +205,9 @@ impl Asker<'_> {
         let others = select::objects(self.world, &anyhow, Moment::Now).into_iter().filter_map(|object| {
             let other = object["metadata"]["name"].as_str()?;
             let distance = distance(name, other);
+            if self.is_meant(&wanted.kind, other) {
+                return None;
+            }
             (1..=1 + name.len() / 4).contains(&distance).then_some(((!self.is_new(&wanted.kind, &object), distance), object))
         });
         let (_, other) = others.min_by_key(|(order, _)| *order)?;
@@ -210,6 +215,11 @@ impl Asker<'_> {
         let change = format!("A name cannot be changed: delete it and make it again as `{name}`.");
         let link = vec![shown(&wanted.kind, &other)];
         Some((other, why(Reason::Misnamed, vec![text, format!("Compare the names: `kubectl get {}`.", plural(&wanted.kind)), change], link)))
+    }
+
+    /// Whether the check asks for this object by name.
+    fn is_meant(&self, kind: &str, name: &str) -> bool {
+        self.leaves.iter().any(|leaf| matches!(&leaf.source, Source::Object(of) | Source::List(of) | Source::Gone(of) if of.kind == kind && of.name.as_deref() == Some(name)))
     }
 
     fn unlabeled(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {

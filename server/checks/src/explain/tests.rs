@@ -122,6 +122,7 @@ fn what_a_red_check_says() {
         // Missing, with and without something close.
         ("{object: {kind: Secret, name: token}}", Absent, "There is no Secret `token` yet."),
         ("{object: {kind: Pod, name: wep}}", Misnamed, "There is Pod `web`, but the name should be `wep`."),
+        ("{all: [{object: {kind: Pod, name: web}}, {object: {kind: Pod, name: wep}}]}", Absent, "There is no Pod `wep` yet."),
         ("{object: {kind: Pod, name: old-wep}}", Absent, "There is no Pod `old-wep` yet. Pod `old-web` has a similar name; it is from before this exercise."),
         ("{object: {kind: Pod, name: far}}", WrongNamespace, "Pod `far` is in namespace `other`; it should be in `default`."),
         ("{object: {kind: Pod, labels: {app: front}, name: web}}", SelectorMismatch, "No Pod has the label `app=front`; Pod `web` has `app=web`."),
