@@ -1,7 +1,7 @@
 //! The table of commands, and how they read their options.
 
 use crate::{
-    archive, awk, clock, compare, digests, dns, editor, environment, expr, files, find, grep, jq, net, pager, process, sed, servers, shell, text, transfer,
+    archive, awk, clock, compare, digests, dns, editor, environment, expr, files, find, grep, jq, net, pager, process, sed, servers, shell, terminal, text, transfer,
 };
 
 /// A command: arguments with the name first, exit status back.
@@ -91,6 +91,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "sort", text::sort),
     ("/usr/bin", "ss", net::netstat),
     ("/bin", "stat", files::stat),
+    ("/bin", "stty", terminal::stty),
     ("/sbin", "su-exec", process::su_exec),
     ("/bin", "sync", environment::yes_status),
     ("/usr/bin", "tac", text::tac),
@@ -102,6 +103,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "timeout", clock::timeout),
     ("/usr/bin", "top", process::top),
     ("/bin", "touch", files::touch),
+    ("/usr/bin", "tput", terminal::tput),
     ("/usr/bin", "tr", text::tr),
     ("/usr/bin", "tree", find::tree),
     ("/bin", "true", environment::yes_status),

@@ -104,6 +104,8 @@ const GROUPS: &[Group] = &[
         ("clear", "an empty screen"),
         ("reset", "repair the terminal"),
         ("tty", "the terminal's name"),
+        ("stty [-a|size|sane|raw|[-]echo]", "how the terminal is set"),
+        ("tput CAPABILITY [NUMBER]...", "what the terminal can do: cols, bold, setaf 2, sgr0"),
         ("apk add NAME", "does nothing here: tools are built in"),
         ("sync", "nothing to do here"),
     ]),

@@ -33,6 +33,7 @@ mod sed;
 mod servers;
 mod shell;
 mod sys;
+mod terminal;
 mod text;
 mod transfer;
 

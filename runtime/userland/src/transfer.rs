@@ -51,12 +51,12 @@ const CURL_LONG: &[(&str, char)] = &[
     ("include", 'i'), ("verbose", 'v'), ("insecure", 'k'), ("request", 'X'), ("data", 'd'), ("header", 'H'),
     ("write-out", 'w'), ("max-time", 'm'), ("fail", 'f'), ("user-agent", 'A'), ("user", 'u'), ("get", 'G'),
     ("cacert", 'E'), ("connect-timeout", 'c'), ("data-raw", 'd'), ("data-binary", 'd'), ("no-progress-meter", 's'),
-    ("resolve", 'r'), ("retry", 'y'), ("compressed", 'z'), ("http1.1", 'z'), ("progress-bar", 'z'),
+    ("resolve", 'r'), ("retry", 'y'), ("compressed", 'z'), ("http1.1", 'z'), ("progress-bar", 'z'), ("dump-header", 'D'),
 ];
 
 /// `curl [OPTION]... URL...`
 pub(crate) fn curl(words: &[String]) -> i32 {
-    let letters = "sSo:OLIivkX:d:H:w:m:fA:u:GE:c:r:y:zNq#";
+    let letters = "sSo:OLIivkX:d:H:w:m:fA:u:GE:c:r:y:zNq#D:";
     let Some(arguments) = Arguments::parse(words, letters, CURL_LONG) else { return 2 };
     if arguments.operands.is_empty() {
         complain("curl", "no URL specified!");
@@ -173,6 +173,16 @@ fn curl_one(arguments: &Arguments, text: &str) -> i32 {
         }
         url = next;
     };
+    if let Some(path) = arguments.value('D') {
+        let head: String = std::iter::once(response.line.clone())
+            .chain(response.headers.iter().map(|(name, value)| format!("{name}: {value}")))
+            .map(|line| line + "\r\n")
+            .collect();
+        let written = if path == "-" { sys::write_all(1, (head + "\r\n").as_bytes()) } else { std::fs::write(path, head + "\r\n") };
+        if let Err(error) = written {
+            return curl_error(arguments, 23, &format!("{path}: {}", sys::reason(&error)));
+        }
+    }
     curl_finish(arguments, &url, response, start, redirects)
 }
 
@@ -405,7 +415,9 @@ fn wget_save(arguments: &Arguments, url: &Url, mut response: Response) -> i32 {
         }
         Ok(count) => {
             if !quiet {
-                eprintln!("{shown:<20} 100% |{}| {count:>5}  0:00:00 ETA", "*".repeat(32));
+                // As wide as the terminal; 80 columns where there is none.
+                let width = if sys::is_terminal(2) { sys::window_size(2).0 } else { 80 };
+                eprintln!("{shown:<20} 100% |{}| {count:>5}  0:00:00 ETA", "*".repeat(width.saturating_sub(48).clamp(1, 200)));
                 if name == "-" { eprintln!("written to stdout") } else { eprintln!("'{name}' saved") }
             }
             0

@@ -44,14 +44,23 @@ pub(crate) fn nginx(words: &[String]) -> i32 {
         Ok(extra) => extra.unwrap_or_default(),
         Err(message) => return refuse(&message),
     };
-    let loaded = config::load(&path, &extra).and_then(|config| proxy::prepare(&config).map(|()| config));
+    let loaded = config::load(&path, &extra);
     if has("-t") || has("-T") {
-        return tested(&path, loaded.map(|_| ()), has("-T"));
+        return tested(&path, loaded.and_then(|config| proxy::prepare(&config)), has("-T"));
     }
     let config = match loaded {
         Ok(config) => config,
-        Err(message) => return refuse(&message),
+        Err(message) => {
+            // The error log is open already, and says it too.
+            emergency(&message);
+            return refuse(&message);
+        }
     };
+    // From here on there is the error log only.
+    if let Err(message) = proxy::prepare(&config) {
+        emergency(&message);
+        return 1;
+    }
     match value("-s") {
         Some(signal) => tell(&config.pid, signal),
         None => run(path, extra, config),
@@ -69,6 +78,12 @@ fn extra(text: &str) -> Result<Vec<syntax::Directive>, String> {
 fn refuse(message: &str) -> i32 {
     eprintln!("nginx: [emerg] {message}");
     1
+}
+
+/// A line of the error log that is about no request.
+fn emergency(message: &str) {
+    let pid = std::process::id();
+    eprintln!("{} [emerg] {pid}#{pid}: {message}", stamp());
 }
 
 fn tested(path: &Path, outcome: Result<(), String>, dump: bool) -> i32 {
@@ -118,7 +133,7 @@ fn run(path: PathBuf, extra: Vec<syntax::Directive>, config: Config) -> i32 {
     });
     let reload = Box::new(move || match config::load(&path, &extra).and_then(|config| proxy::prepare(&config).map(|()| config)) {
         Ok(config) => *shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config),
-        Err(message) => eprintln!("{} [emerg] {}#0: {message}", stamp(), std::process::id()),
+        Err(message) => emergency(&message),
     });
     let service = Service { applet: "nginx", server: "nginx", ports: ports.into_iter().collect(), handler, reload: Some(reload) };
     let Ok(open) = service.open() else { return 1 };

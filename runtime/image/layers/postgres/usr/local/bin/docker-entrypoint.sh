@@ -20,14 +20,14 @@ from_file() {
 }
 
 prepare_directory() {
-  mkdir -p "$PGDATA" /run/postgresql
+  mkdir -p "$PGDATA" /var/run/postgresql
   chmod 700 "$PGDATA"
-  chmod 3777 /run/postgresql
+  chmod 3777 /var/run/postgresql
   if [ "$(id -u)" = 0 ]; then
     if [ "$(stat -c %U "$PGDATA")" != postgres ]; then
       chown -R postgres:postgres "$PGDATA"
     fi
-    chown postgres:postgres /run/postgresql
+    chown postgres:postgres /var/run/postgresql
   fi
 }
 
@@ -41,7 +41,7 @@ check_password() {
 }
 
 sql() {
-  psql -v ON_ERROR_STOP=1 --no-psqlrc --quiet --username "$POSTGRES_USER" --host /run/postgresql "$@"
+  psql -v ON_ERROR_STOP=1 --no-psqlrc --quiet --username "$POSTGRES_USER" --host /var/run/postgresql "$@"
 }
 
 initialize() {
@@ -55,7 +55,7 @@ initialize() {
   rm -f /tmp/superuser
   echo "host all all all ${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >> "$PGDATA/pg_hba.conf"
 
-  pg_ctl -D "$PGDATA" -o "-c listen_addresses='' -c unix_socket_directories=/run/postgresql" -w start
+  pg_ctl -D "$PGDATA" -o "-c listen_addresses='' -c unix_socket_directories=/var/run/postgresql" -w start
   if [ "$POSTGRES_DB" != postgres ]; then
     sql --dbname postgres -c "CREATE DATABASE \"$POSTGRES_DB\""
   fi
@@ -96,6 +96,6 @@ if [ "$1" = postgres ]; then
     initialize
   fi
   # Where clients outside find it, and where those inside look for it.
-  set -- "$@" -c listen_addresses='*' -c unix_socket_directories=/run/postgresql
+  set -- "$@" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql
 fi
 exec "$@"
