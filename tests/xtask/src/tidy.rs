@@ -141,7 +141,8 @@ fn read_source(root: &Path, path: &Path, problems: &mut Vec<String>) -> Result<(
         if line.ends_with(' ') {
             problems.push(format!("{shown}:{}: trailing space", number + 1));
         }
-        if unfinished.iter().any(|word| line.contains(word)) {
+        // In a comment: one of the book's applications is a list of things to do and says so in capitals.
+        if line.split_once("//").is_some_and(|(_, comment)| unfinished.iter().any(|word| comment.contains(word))) {
             problems.push(format!("{shown}:{}: unfinished", number + 1));
         }
     }
