@@ -122,6 +122,8 @@ struct Shared {
 struct State {
     index: Index,
     last: Tree,
+    /// `last` is what a restore left, not the newest tree of the index.
+    restored: bool,
 }
 
 /// What a restore of files did.
@@ -143,7 +145,7 @@ impl Files {
         let last = index.trees.last().map_or(0, |(_, mark, _)| *mark);
         let tree = index.trees.last().and_then(|(_, _, tree)| read_json(&tree_path(directory, *tree))).unwrap_or_default();
         let (sender, work) = mpsc::channel::<Mark>();
-        let state = Mutex::new(State { index, last: tree });
+        let state = Mutex::new(State { index, last: tree, restored: false });
         let shared = Arc::new(Shared { directory: directory.to_owned(), roots, state, asked: Mutex::new((last, sender)), taken: watch::Sender::new(last), pinned: Mutex::default() });
         let worker = Arc::downgrade(&shared);
         std::thread::Builder::new().name("undo-files".into()).spawn(move || {
@@ -212,6 +214,7 @@ impl Files {
             let mut present = self.shared.walk(root, &mut state)?;
             self.shared.restore_root(root, wanted, &mut present, busy, &mut restored)?;
             state.last.roots.insert(root.name.clone(), present);
+            state.restored = true;
         }
         Ok(restored)
     }
@@ -236,7 +239,7 @@ impl Shared {
             let branch = self.walk(root, &mut state)?;
             tree.roots.insert(root.name.clone(), branch);
         }
-        let same = tree.roots.len() == state.last.roots.len() && tree.roots.iter().all(|(name, branch)| state.last.roots.get(name).is_some_and(|last| branch.is(last)));
+        let same = !std::mem::take(&mut state.restored) && tree.roots.len() == state.last.roots.len() && tree.roots.iter().all(|(name, branch)| state.last.roots.get(name).is_some_and(|last| branch.is(last)));
         state.last = tree;
         let first = state.index.trees.last().map_or(0, |(_, last, _)| last + 1);
         match state.index.trees.last_mut().filter(|_| same) {
@@ -525,6 +528,7 @@ mod tests {
         let files = home.open();
         home.write("ch02/pod.yaml", "one");
         home.write("notes", "mine");
+        home.write(".kube/config", "clusters");
         symlink("notes", home.home.join("link")).unwrap();
         fs::set_permissions(home.home.join("notes"), fs::Permissions::from_mode(0o600)).unwrap();
         let first = files.taken().await;
@@ -552,11 +556,13 @@ mod tests {
             ("restored", "/home/learner/link"),
             ("changed back", "/home/learner/notes"),
         ]);
-        fs::remove_dir_all(home.home.join(".kube")).unwrap();
+        fs::remove_dir_all(home.home.join(".kube/cache")).unwrap();
         assert_eq!(home.contents(), before);
         assert_eq!(fs::metadata(home.home.join("notes")).unwrap().mode() & 0o777, 0o600);
         assert!(!home.home.join("new").exists() && fs::read_link(home.home.join("link")).unwrap() == Path::new("notes"));
-        assert!(!files.differ(first, files.taken().await), "what was restored is what was");
+        let third = files.taken().await;
+        assert!(!files.differ(first, third), "what was restored is what was");
+        assert!(files.differ(second, third), "and not what was before the restore");
         assert!(files.restore(first, None, &idle).unwrap().changes.is_empty());
         files.restore(second, None, &idle).unwrap();
         assert_eq!(home.contents().len(), after.len() - 1, "all but the cache");
