@@ -23,11 +23,13 @@ use crate::page::course::Content;
 use crate::page::shell::WorkstationShell;
 use crate::state::State;
 
+/// Where a state directory keeps the images that were fetched.
+const LIBRARY: &str = "cluster/library";
 /// Lines a terminal remembers.
 const SCROLLBACK: usize = 2000;
 
-/// Run an `author` command.
-pub(crate) fn run(command: Author) -> anyhow::Result<ExitCode> {
+/// Run an `author` command. The images fetched for `state` are there for its clusters too.
+pub(crate) fn run(state: &State, command: Author) -> anyhow::Result<ExitCode> {
     match command {
         Author::Lint { content } => check(&Place::of(&content)?),
         Author::Test { content, only, runs, jobs, junit } => {
@@ -36,7 +38,7 @@ pub(crate) fn run(command: Author) -> anyhow::Result<ExitCode> {
                 bail!("what does not read cannot be tested");
             }
             let options = Options { only, inside: place.inside.clone(), chapter: None };
-            play(&place.root, &options, runs, jobs, junit)
+            play(&place.root, &options, state, runs, jobs, junit)
         }
     }
 }
@@ -76,7 +78,7 @@ fn check(place: &Place) -> anyhow::Result<ExitCode> {
 
 /// Test content on clusters of its own, in state directories that are gone afterwards unless something failed. Each job has a cluster
 /// and takes one chapter after the other.
-fn play(directory: &Path, options: &Options, runs: u32, jobs: u32, junit: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+fn play(directory: &Path, options: &Options, fetched: &State, runs: u32, jobs: u32, junit: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let content = Content::load(Some(directory))?;
     let chapters = test::chapters(content.course(), options);
     if chapters.is_empty() {
@@ -93,7 +95,7 @@ fn play(directory: &Path, options: &Options, runs: u32, jobs: u32, junit: Option
         let start = |number: u32| {
             let (content, queue) = (&content, &queue);
             let named = std::thread::Builder::new().name(format!("author-{number}"));
-            named.spawn_scoped(scope, move || job(number, content, options, queue, jobs > 1))
+            named.spawn_scoped(scope, move || job(number, content, options, fetched, queue, jobs > 1))
         };
         let started: Vec<_> = (0..jobs).map(start).collect();
         started.into_iter().map(|thread| thread?.join().map_err(|_| anyhow::anyhow!("a job panicked"))?).collect()
@@ -113,12 +115,13 @@ fn play(directory: &Path, options: &Options, runs: u32, jobs: u32, junit: Option
 }
 
 /// One cluster, for as long as there are chapters. With `aside`, what it says about a chapter comes in one piece.
-fn job(number: u32, content: &Content, options: &Options, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {
+fn job(number: u32, content: &Content, options: &Options, fetched: &State, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {
     let path = std::env::temp_dir().join(format!("drydock-author-{}-{number}", std::process::id()));
     // Made here and not taken over: anybody may have put something there.
     std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
     let state = State::find(Some(path))?;
     let Ok(lock) = state.lock()? else { bail!("{} is in use", state.directory.display()) };
+    link(&fetched.directory.join(LIBRARY), &state.directory.join(LIBRARY)).context("the images that were fetched")?;
     let mut settings = cluster::settings(content.nodes());
     settings.home_files = content.home_files();
     settings.internet = content.internet();
@@ -133,6 +136,24 @@ fn job(number: u32, content: &Content, options: &Options, queue: &Mutex<VecDeque
         state.delete(lock)?;
     }
     Ok(summary)
+}
+
+/// The same files at a second place; a directory that is not there has none.
+fn link(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let (source, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if source.is_dir() {
+            link(&source, &target)?;
+        } else if std::fs::hard_link(&source, &target).is_err() {
+            // Another file system, or files of somebody else.
+            std::fs::copy(&source, &target).with_context(|| format!("cannot copy {}", source.display()))?;
+        }
+    }
+    Ok(())
 }
 
 async fn perform(state: &State, directory: &Path, content: &Content, options: &Options, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {

@@ -24,7 +24,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor { output } => doctor::run(&State::find(cli.state)?, output),
         Command::Bench(args) => bench::run(&args),
         Command::Image(args) => image::run(&State::find(cli.state)?, args),
-        Command::Author(args) => author::run(args),
+        Command::Author(args) => author::run(&State::find(cli.state)?, args),
         Command::Docker { args } => Ok(docker(&State::find(cli.state)?, args)),
     }
 }
