@@ -167,18 +167,20 @@ fn crashing(pod: &Value, status: &Value, look: Vec<String>) -> Why {
     let words = format!("Read its last words: `kubectl logs {name} --previous`.");
     let container = pod["spec"]["containers"].as_array().into_iter().flatten().find(|container| container["name"] == status["name"]);
     let mounts = container.and_then(|container| container["volumeMounts"].as_array()).into_iter().flatten();
+    let code = status["lastState"]["terminated"]["exitCode"].as_i64();
+    // 126 and 127 of a shell, 145 of dotnet: the program is not where the image has it.
+    let lost_program = matches!(code, Some(126 | 127 | 145));
     // A directory at the top of the tree is the image's own; what is mounted there hides it.
     let hiding = mounts.filter(|mount| mount["subPath"].is_null()).find(|mount| {
         let path = mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/');
         let volume = pod["spec"]["volumes"].as_array().into_iter().flatten().find(|volume| volume["name"] == mount["name"]);
-        path.matches('/').count() == 1 && volume.is_some_and(|volume| volume["configMap"].is_object() || volume["secret"].is_object())
+        path.matches('/').count() == 1 && (lost_program || volume.is_some_and(|volume| volume["configMap"].is_object() || volume["secret"].is_object()))
     });
     if let Some(mount) = hiding {
         let path = mount["mountPath"].as_str().unwrap_or_default();
         let text = format!("Pod `{name}` starts and ends again and again: its volume at `{path}` hides what the image has there.");
         return why(Reason::MountHidden, vec![text, words, format!("Mount it at a directory of its own below `{path}`, or a single file with `subPath`.")], look);
     }
-    let code = status["lastState"]["terminated"]["exitCode"].as_i64();
     let text = match code {
         Some(code) => format!("Pod `{name}` starts and ends again and again; its container last ended with exit code {code}."),
         None => format!("Pod `{name}` starts and ends again and again."),

@@ -54,10 +54,14 @@ fn world() -> World {
     elsewhere["metadata"]["namespace"] = json!("other");
     world.put("Pod", elsewhere);
     let spec = json!({"containers": [{"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/app"}]}], "volumes": [{"name": "v", "configMap": {"name": "x"}}]});
+    let claimed = json!({"containers": [{"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/app"}]}], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]});
+    let mut no_program = waiting("CrashLoopBackOff", "");
+    no_program["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] = json!(145);
     let broken = [
         ("typo", json!({}), waiting("ImagePullBackOff", "no such image; did you mean \"kiamol/ch02-hello-kiamol\"?")),
         ("crash", json!({}), waiting("CrashLoopBackOff", "")),
         ("hidden", spec, waiting("CrashLoopBackOff", "")),
+        ("hidden-by-claim", claimed, no_program),
         ("oom", json!({}), waiting("CrashLoopBackOff", "oom")),
         ("no-config", json!({}), waiting("CreateContainerConfigError", "configmap \"settings\" not found")),
         ("no-key", json!({}), waiting("CreateContainerConfigError", "couldn't find key section in ConfigMap default/settings")),
@@ -154,6 +158,7 @@ fn what_a_red_check_says() {
         ("{object: {kind: Pod, name: typo}, where: 'status.phase == \"Running\"'}", ImageTypo, "Pod `typo` cannot start: there is no image `kiamol/ch02-hello-kiamo`."),
         ("{object: {kind: Pod, name: crash}, where: 'status.phase == \"Running\"'}", CrashLoop, "Pod `crash` starts and ends again and again; its container last ended with exit code 3."),
         ("{object: {kind: Pod, name: hidden}, where: 'status.phase == \"Running\"'}", MountHidden, "Pod `hidden` starts and ends again and again: its volume at `/app` hides what the image has there."),
+        ("{object: {kind: Pod, name: hidden-by-claim}, where: 'status.phase == \"Running\"'}", MountHidden, "Pod `hidden-by-claim` starts and ends again and again: its volume at `/app` hides what the image has there."),
         ("{object: {kind: Pod, name: oom}, where: 'status.phase == \"Running\"'}", OomKilled, "A container of Pod `oom` was killed because it used more memory than its limit."),
         ("{object: {kind: Pod, name: no-config}, where: 'status.phase == \"Running\"'}", ConfigMissing, "Pod `no-config` cannot start: there is no ConfigMap `settings`."),
         ("{object: {kind: Pod, name: no-key}, where: 'status.phase == \"Running\"'}", KeyMissing, "Pod `no-key` cannot start: the ConfigMap it names has no key `section`."),
