@@ -121,7 +121,10 @@ fn container(pod: &Value, status: &Value, world: &World) -> Option<Why> {
             let meant = message.split_once("did you mean").and_then(|(_, rest)| quoted_after(rest, " "));
             let reason = if meant.is_some() { Reason::ImageTypo } else { Reason::ImageMissing };
             let text = format!("Pod `{name}` cannot start: there is no image `{image}`.");
+            // An image that is made on this machine has the command in its message.
+            let make = message.split_once("run \"drydock ").and_then(|(_, rest)| rest.split_once('"')).map(|(command, _)| command);
             let change = match meant {
+                _ if make.is_some() => format!("The name is right; the image is not here yet. Run `drydock {}` on your own machine, once.", make.unwrap_or_default()),
                 Some(meant) => format!("Compare the image's name letter by letter; there is `{}`.", meant.trim_end_matches(['?', '.'])),
                 None => "Write the name of an image that exists; `drydock image ls` lists them.".to_owned(),
             };

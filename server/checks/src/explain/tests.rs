@@ -59,6 +59,7 @@ fn world() -> World {
     no_program["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] = json!(145);
     let broken = [
         ("typo", json!({}), waiting("ImagePullBackOff", "no such image; did you mean \"kiamol/ch02-hello-kiamol\"?")),
+        ("unmade", json!({}), waiting("ErrImagePull", "docker.io/library/postgres:11.6-alpine: it is made from the distribution's packages: run \"drydock image prefetch lunches\" (needs a network once)")),
         ("crash", json!({}), waiting("CrashLoopBackOff", "")),
         ("hidden", spec, waiting("CrashLoopBackOff", "")),
         ("hidden-by-claim", claimed, no_program),
@@ -244,6 +245,18 @@ fn troubles_have_three_sentences() {
         let why = explain(&check, &judgement, &world, baseline);
         assert_eq!(why.sentences.len(), 3, "{name}: what, where, what to change: {:?}", why.sentences);
     }
+}
+
+#[test]
+fn an_image_that_is_not_made_yet_says_how() {
+    let (world, probes) = (world(), probes());
+    let baseline = Point { revision: BASELINE, ..Point::START };
+    let check: Check = serde_yaml::from_str("{id: a, say: b, expect: {object: {kind: Pod, name: unmade}, where: status.phase == 'Running'}}").unwrap();
+    let library = Library::of([&check]).unwrap();
+    let judgement = eval::check(&check, &Facts { world: &world, probes: &probes, baseline, names: &Bindings::new(), library: &library }, &mut Memo::default());
+    let why = explain(&check, &judgement, &world, baseline);
+    assert_eq!(why.reason, Reason::ImageMissing);
+    assert_eq!(why.sentences[2], "The name is right; the image is not here yet. Run `drydock image prefetch lunches` on your own machine, once.");
 }
 
 #[test]
