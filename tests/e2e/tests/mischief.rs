@@ -1,7 +1,6 @@
-//! What a learner may do to it: remove everything, a fork bomb, a log without end, `kill -9 -1`. The machine, the page and the cluster
+//! What a learner may do to it: remove everything, a log without end, `kill -9 -1`. The machine, the page and the cluster
 //! stand, or are one reset away.
 
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use drydock_kit::{Drydock, PATIENCE, eventually};
@@ -49,22 +48,6 @@ fn as_new(drydock: &Drydock) {
     });
 }
 
-/// Something that may go on until its victim is gone.
-struct Background(Child);
-
-impl Background {
-    fn start(drydock: &Drydock, arguments: &[&str]) -> Background {
-        Background(drydock.kubectl_command(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.kill().unwrap_or_default();
-        self.0.wait().map(drop).unwrap_or_default();
-    }
-}
-
 #[test]
 fn removing_everything_removes_what_is_ones_own() {
     everything_removed(&Drydock::cluster(1));
@@ -82,42 +65,6 @@ pub(super) fn everything_removed(drydock: &Drydock) {
         drydock.kubectl(&["get", "nodes"]).ok();
         as_new(drydock);
     }
-}
-
-#[test]
-fn a_fork_bomb_is_its_own_problem() {
-    let drydock = &Drydock::cluster(1);
-    let bomb = "f() { f | f & }; f; sleep 10000";
-    toolbox(drydock, "bystander");
-    toolbox(drydock, "bomber");
-    let explode = || Background::start(drydock, &["exec", "bomber", "--", "sh", "-c", bomb]);
-    let mut running = explode();
-    let processes = || drydock.family().len();
-    eventually(PATIENCE, || {
-        if processes() > 200 {
-            return Ok(());
-        }
-        // A bomb may burn out before it is seen, or the connection may not be there yet.
-        if let Some(status) = running.0.try_wait().unwrap() {
-            running = explode();
-            return Err(format!("the bomb ended ({status}), {} processes", processes()));
-        }
-        Err(format!("{} processes", processes()))
-    });
-    // The API answers, and the bomb ends with its Pod.
-    drydock.kubectl(&["get", "pods"]).ok();
-    drydock.kubectl(&["delete", "pod", "bomber", "--now", "--timeout=60s"]).ok();
-    drop(running);
-    eventually(LONG, || if processes() < 100 { Ok(()) } else { Err(format!("{} processes", processes())) });
-    stands(drydock, "bystander");
-    let mut seat = drydock.command(&["cluster", "shell", "workstation", "--", "sh", "-c", bomb]);
-    let seat = Background(seat.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    eventually(PATIENCE, || if processes() > 200 { Ok(()) } else { Err(format!("{} processes", processes())) });
-    drydock.kubectl(&["exec", "bystander", "--", "hostname"]);
-    drydock.run(&["cluster", "reset"]).ok();
-    drop(seat);
-    eventually(LONG, || if processes() < 100 { Ok(()) } else { Err(format!("{} processes", processes())) });
-    as_new(drydock);
 }
 
 #[test]
