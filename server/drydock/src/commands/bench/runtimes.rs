@@ -75,13 +75,12 @@ pub(crate) fn role(arguments: &[String]) -> ExitCode {
 }
 
 fn measure(runs: usize, layer: &Path, directory: &Path) -> anyhow::Result<String> {
-    // Nobody limits anything here, and crun refuses to start where it sees both versions of control groups.
-    let hidden = Command::new("mount").args(["-t", "tmpfs", "none", "/sys/fs/cgroup"]).stdin(Stdio::null()).status();
-    if !hidden.is_ok_and(|status| status.success()) {
-        say("/sys/fs/cgroup could not be hidden; crun may refuse to run");
-    }
     let mut all = vec![ours(runs, layer, &directory.join("drydock"))?];
-    for peer in ["crun", "runc"] {
+    // crun comes last: it refuses to start where it sees both versions of control groups, and runc where it sees none.
+    for peer in ["runc", "crun"] {
+        if peer == "crun" {
+            hide_control_groups();
+        }
         if let Some(program) = find_program(peer) {
             match theirs(&program, peer, runs, layer, &directory.join(peer)) {
                 Ok(times) => all.push(times),
@@ -90,6 +89,14 @@ fn measure(runs: usize, layer: &Path, directory: &Path) -> anyhow::Result<String
         }
     }
     Ok(serde_json::to_string(&all)?)
+}
+
+/// In this mount namespace only. Nobody limits anything here.
+fn hide_control_groups() {
+    let hidden = Command::new("mount").args(["-t", "tmpfs", "none", "/sys/fs/cgroup"]).stdin(Stdio::null()).status();
+    if !hidden.is_ok_and(|status| status.success()) {
+        say("/sys/fs/cgroup could not be hidden; crun may refuse to run");
+    }
 }
 
 fn nanos(started: Instant) -> u64 {
