@@ -24,6 +24,7 @@ mod probe;
 mod recorder;
 mod records;
 mod server;
+mod settle;
 mod state;
 mod status;
 mod stream;

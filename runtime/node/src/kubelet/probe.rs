@@ -91,8 +91,18 @@ pub(super) fn start(node: &Arc<Node>, pod: &Arc<Pod>, container: &Container, rec
         };
         Some((kind, AbortOnDropHandle::new(tokio::spawn(asker.run(started.subscribe())))))
     });
-    let tasks = tasks.collect();
+    let mut tasks: Vec<_> = tasks.collect();
+    if container.readiness_probe.is_none() {
+        let settling = settle(Arc::clone(node), container.name.clone(), record.clone());
+        tasks.push((ProbeKind::Readiness, AbortOnDropHandle::new(tokio::spawn(settling))));
+    }
     Probes { started, tasks }
+}
+
+/// A container without a readiness probe is ready once it has come to rest.
+async fn settle(node: Arc<Node>, container: String, record: Record) {
+    super::settle::settled(record.pid).await;
+    node.tell(&record.uid, Message::Probe { container, id: record.id, kind: ProbeKind::Readiness, success: true });
 }
 
 fn seconds(value: Option<i32>, default: u64) -> Duration {

@@ -97,7 +97,7 @@ pub(super) struct Slot {
     pub(super) stopping: bool,
     /// The startup probe succeeded, or there is none.
     pub(super) started: bool,
-    /// The readiness probe succeeded, or there is none.
+    /// The readiness probe succeeded; without one, it has come to rest after its start.
     pub(super) ready: bool,
     /// Its postStart hook runs: it is not ready, and nothing after it is started.
     pub(super) hooking: bool,

@@ -263,9 +263,8 @@ impl Worker {
         let probed = matches!(kind, Kind::Regular | Kind::Sidecar);
         let slot = self.state.slot_mut(&container.name);
         slot.started = !(probed && container.startup_probe.is_some());
-        slot.ready = !(probed && container.readiness_probe.is_some());
-        let any = [&container.startup_probe, &container.liveness_probe, &container.readiness_probe].into_iter().any(Option::is_some);
-        if probed && any && record.exit.is_none() {
+        slot.ready = !probed;
+        if probed && record.exit.is_none() {
             let field = self.field(&container.name);
             let probes = probe::start(&self.node, &self.pod, container, record, &field);
             self.probes.insert(container.name.clone(), probes);
