@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("node", &["container", "image", "network", "engine", "primitives"]),
     ("engine", &["container", "image", "network", "primitives"]),
     ("userland", &[]),
+    ("kubectl", &["primitives"]),
     ("cluster", &["primitives", "api", "cel", "store", "apiserver", "controllers", "scheduler", "node", "container", "image", "network", "engine"]),
     ("course", &["primitives"]),
     ("checks", &["course", "cel", "primitives"]),

@@ -1,0 +1,16 @@
+//! `kubectl cp`.
+
+use clap::{ArgMatches, Command};
+
+use crate::factory::Factory;
+use crate::failure::Failure;
+
+/// Its flags.
+pub fn command() -> Command {
+    Command::new("cp")
+}
+
+/// Do it.
+pub async fn run(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
+    Err(factory.usage("cp is being built"))
+}

@@ -1,0 +1,16 @@
+//! `kubectl exec`.
+
+use clap::{ArgMatches, Command};
+
+use crate::factory::Factory;
+use crate::failure::Failure;
+
+/// Its flags.
+pub fn command() -> Command {
+    Command::new("exec")
+}
+
+/// Do it.
+pub async fn run(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
+    Err(factory.usage("exec is being built"))
+}

@@ -1,0 +1,16 @@
+//! `kubectl explain`.
+
+use clap::{ArgMatches, Command};
+
+use crate::factory::Factory;
+use crate::failure::Failure;
+
+/// Its flags.
+pub fn command() -> Command {
+    Command::new("explain")
+}
+
+/// Do it.
+pub async fn run(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
+    Err(factory.usage("explain is being built"))
+}

@@ -1,0 +1,192 @@
+//! One module per command, and the table that lists them.
+//!
+//! A module has `command()`, its flags, and `run()`. Only the command that was typed is built.
+
+mod table;
+
+pub mod attach;
+pub mod cp;
+pub mod describe;
+pub mod diff;
+pub mod events;
+pub mod exec;
+pub mod explain;
+pub mod logs;
+pub mod port_forward;
+pub mod proxy;
+pub mod top;
+pub mod wait;
+
+use clap::{ArgMatches, Command};
+use futures::future::LocalBoxFuture;
+
+use crate::factory::Factory;
+use crate::failure::Failure;
+use crate::flags::{self, Flags};
+use crate::globals;
+use crate::help;
+
+pub use table::TABLE;
+
+/// Starts a command.
+pub type Run = for<'a> fn(&'a Factory, &'a ArgMatches) -> LocalBoxFuture<'a, Result<(), Failure>>;
+
+/// A line of the table.
+pub struct Entry {
+    /// What is typed.
+    pub name: &'static str,
+    /// The heading it is listed under by `kubectl help`.
+    pub group: &'static str,
+    /// One line on it.
+    pub about: &'static str,
+    /// Its flags.
+    pub command: fn() -> Command,
+    /// What it does; nothing when it only has subcommands.
+    pub act: Option<Run>,
+    /// Its subcommands.
+    pub children: &'static [Entry],
+}
+
+impl Entry {
+    /// Do it.
+    pub async fn run(&self, factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
+        match self.act {
+            Some(act) => act(factory, matches).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The command that was typed, with the words that led to it.
+pub struct Chosen {
+    /// Its line.
+    pub entry: &'static Entry,
+    /// `["rollout", "status"]`.
+    pub words: Vec<&'static str>,
+}
+
+impl Chosen {
+    /// `kubectl rollout status`.
+    pub fn path(&self) -> String {
+        format!("kubectl {}", self.words.join(" "))
+    }
+}
+
+/// What a command line asks for.
+pub enum Prepared {
+    /// To run this.
+    Run(Chosen, ArgMatches),
+    /// To be told this.
+    Print(String),
+}
+
+/// Find the command of a line and read its flags.
+pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
+    let root = globals::with_globals(Command::new("kubectl"));
+    let mut left = args.to_vec();
+    let Some(index) = flags::first_word(&root, &left) else {
+        flags::parse(root, "kubectl", &left).map_err(capital)?;
+        return Ok(Prepared::Print(help::root()));
+    };
+    let word = left.remove(index);
+    if word == "help" {
+        return help_of(&left);
+    }
+    let Some(mut entry) = TABLE.iter().find(|entry| entry.name == word) else {
+        return Err(unknown(&word));
+    };
+    let mut words = vec![entry.name];
+    while !entry.children.is_empty() {
+        let Some(child) = next_word(entry, &left) else { break };
+        left.remove(child.0);
+        entry = child.1;
+        words.push(entry.name);
+    }
+    let chosen = Chosen { entry, words };
+    let command = globals::with_globals((entry.command)());
+    let matches = flags::parse(command, &chosen.path(), &left).map_err(capital)?;
+    if matches.on("help") {
+        return Ok(Prepared::Print(help::command(&chosen)));
+    }
+    if entry.act.is_none() {
+        return match matches.arguments().first() {
+            None => Ok(Prepared::Print(help::command(&chosen))),
+            Some(word) => Err(Failure::usage(&chosen.path(), &format!("unknown command {word:?}"))),
+        };
+    }
+    Ok(Prepared::Run(chosen, matches))
+}
+
+fn next_word(entry: &'static Entry, left: &[String]) -> Option<(usize, &'static Entry)> {
+    let command = globals::with_globals((entry.command)());
+    let index = flags::first_word(&command, left)?;
+    let child = entry.children.iter().find(|child| child.name == left[index])?;
+    Some((index, child))
+}
+
+/// Mistakes found while reading flags start with a capital, unlike those of commands.
+fn capital(failure: Failure) -> Failure {
+    Failure::Plain(failure.report().replacen("error:", "Error:", 1), 1)
+}
+
+fn help_of(words: &[String]) -> Result<Prepared, Failure> {
+    let mut found: Option<Chosen> = None;
+    for word in words.iter().filter(|word| !word.starts_with('-')) {
+        let among = found.as_ref().map_or(TABLE, |chosen| chosen.entry.children);
+        let Some(entry) = among.iter().find(|entry| entry.name == *word) else {
+            let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+            return Ok(Prepared::Print(format!("Unknown help topic [{}]\n\n{}", all.join(" "), help::root())));
+        };
+        let mut before = found.map(|chosen| chosen.words).unwrap_or_default();
+        before.push(entry.name);
+        found = Some(Chosen { entry, words: before });
+    }
+    Ok(Prepared::Print(found.map_or_else(help::root, |chosen| help::command(&chosen))))
+}
+
+// upstream: spf13/cobra/command.go findSuggestions, SuggestionsFor
+fn unknown(word: &str) -> Failure {
+    let mut text = format!("Error: unknown command {word:?} for \"kubectl\"");
+    let near: Vec<&str> =
+        TABLE.iter().map(|entry| entry.name).filter(|name| distance(word, name) <= 2 || name.to_lowercase().starts_with(&word.to_lowercase())).collect();
+    if !near.is_empty() {
+        text.push_str("\n\nDid you mean this?\n");
+        for name in near {
+            text.push_str(&format!("\t{name}\n"));
+        }
+        text.push('\n');
+    }
+    Failure::Plain(text, 1)
+}
+
+/// Levenshtein's.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.to_lowercase().chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let next = (row[j] + 1).min(row[j + 1] + 1).min(diagonal + usize::from(a != *b));
+            diagonal = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_flags_that_do_not_collide_and_a_line_of_help() {
+        fn check(entry: &'static Entry) {
+            assert!(!entry.about.is_empty(), "{}", entry.name);
+            let command = globals::with_globals((entry.command)());
+            flags::parse(command, entry.name, &[]).unwrap();
+            entry.children.iter().for_each(check);
+        }
+        TABLE.iter().for_each(check);
+    }
+}

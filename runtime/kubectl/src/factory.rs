@@ -1,0 +1,170 @@
+//! What commands share: surroundings, streams, global flags, and, made when first asked for, the client and the server's kinds.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::config::{self, Chosen, Loaded};
+use crate::discovery::{self, Mapper};
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::flags;
+use crate::globals::Globals;
+use crate::rest::{Answer, Call, Rest};
+use crate::streams::Streams;
+
+/// The name stock kubectl 1.32 goes by.
+pub const USER_AGENT: &str = "kubectl/v1.32.4 (linux/amd64) kubernetes/4cb5f07";
+
+/// What every command is given.
+pub struct Factory {
+    /// Where it runs.
+    pub env: Environment,
+    /// What it reads and writes.
+    pub streams: Streams,
+    /// The flags all commands have.
+    pub globals: Globals,
+    /// `kubectl rollout status`.
+    pub path: String,
+    rest: OnceCell<Rest>,
+    mapper: OnceCell<Mapper>,
+    fresh: OnceCell<Mapper>,
+    config: OnceCell<Loaded>,
+}
+
+impl Factory {
+    /// For the command with this full name.
+    pub fn new(env: Environment, streams: Streams, globals: Globals, path: String) -> Self {
+        Self { env, streams, globals, path, rest: OnceCell::new(), mapper: OnceCell::new(), fresh: OnceCell::new(), config: OnceCell::new() }
+    }
+
+    /// The kubeconfig files.
+    pub fn config(&self) -> Result<&Loaded, Failure> {
+        if let Some(loaded) = self.config.get() {
+            return Ok(loaded);
+        }
+        let loaded = config::load(&self.env, &self.globals)?;
+        // Nobody else sets it: the process has one thread and there is no await in between.
+        drop(self.config.set(loaded));
+        self.config.get().ok_or_else(|| Failure::new("kubeconfig was not kept"))
+    }
+
+    /// The namespace in which commands work, and whether `-n` demands it.
+    pub fn namespace(&self) -> Result<(String, bool), Failure> {
+        self.config()?.namespace(&self.globals)
+    }
+
+    /// The connection to the server.
+    pub async fn rest(&self) -> Result<&Rest, Failure> {
+        self.rest.get_or_try_init(|| self.connect()).await
+    }
+
+    /// The kinds of the server.
+    pub async fn mapper(&self) -> Result<&Mapper, Failure> {
+        self.mapper.get_or_try_init(|| discovery::load(self)).await
+    }
+
+    /// The kinds of the server, as it says now.
+    pub async fn fresh_mapper(&self) -> Result<&Mapper, Failure> {
+        self.fresh.get_or_try_init(|| discovery::fetch(self)).await
+    }
+
+    /// Send a request; the answer as an object.
+    pub async fn call(&self, call: Call) -> Result<Value, Failure> {
+        self.rest().await?.value(&self.streams, call).await
+    }
+
+    /// Send a request; the whole answer.
+    pub async fn answer(&self, call: Call) -> Result<Answer, Failure> {
+        self.rest().await?.answer(&self.streams, call).await
+    }
+
+    /// A mistake on the command line.
+    pub fn usage(&self, text: &str) -> Failure {
+        Failure::usage(&self.path, text)
+    }
+
+    /// `--request-timeout`.
+    pub fn request_timeout(&self) -> Result<Option<Duration>, Failure> {
+        let text = self.globals.request_timeout.as_str();
+        let limit = text.parse::<u64>().map(Duration::from_secs).ok();
+        let limit = limit.or_else(|| flags::go_duration(text).ok().map(|nanos| Duration::from_nanos(nanos.unsigned_abs())));
+        let invalid = "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)";
+        let limit = limit.ok_or_else(|| Failure::new(invalid))?;
+        Ok((!limit.is_zero()).then_some(limit))
+    }
+
+    async fn connect(&self) -> Result<Rest, Failure> {
+        let timeout = self.request_timeout()?;
+        let loaded = self.config()?;
+        if self.globals.verbosity >= 6 {
+            for file in loaded.files.iter().filter(|file| !file.value.is_null()) {
+                crate::rest::log(&self.streams, "loader.go:402", &format!("Config loaded from file:  {}", file.path.display()));
+            }
+        }
+        let chosen = loaded.choose(&self.globals)?;
+        let server = chosen.cluster["server"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
+        let mut settings = settings(&chosen).await?;
+        settings.default_retry = false;
+        let command = self.path.clone();
+        let session = uuid::Uuid::new_v4().to_string();
+        for (name, value) in [("user-agent", USER_AGENT), ("kubectl-command", &command), ("kubectl-session", &session)] {
+            let value = HeaderValue::from_str(value).map_err(|error| Failure::new(error.to_string()))?;
+            settings.headers.push((HeaderName::from_static(name), value));
+        }
+        impersonation(&chosen.user, &mut settings)?;
+        let client = kube::Client::try_from(settings).map_err(|error| Failure::new(innermost(&error)))?;
+        Ok(Rest::new(client, server, timeout, self.globals.verbosity))
+    }
+}
+
+/// The kube client's settings from the chosen cluster and user.
+async fn settings(chosen: &Chosen) -> Result<kube::Config, Failure> {
+    let mut user = chosen.user.clone();
+    if let Some(fields) = user.as_object_mut() {
+        fields.retain(|name, value| !value.is_null() && !name.starts_with("as"));
+    }
+    let mut cluster = chosen.cluster.clone();
+    if let Some(fields) = cluster.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    let kubeconfig = json!({
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": chosen.namespace}}],
+        "current-context": "x",
+    });
+    let kubeconfig = serde_json::from_value(kubeconfig).map_err(|error| Failure::new(format!("invalid configuration: {error}")))?;
+    kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await.map_err(|error| Failure::new(innermost(&error)))
+}
+
+fn impersonation(user: &Value, settings: &mut kube::Config) -> Result<(), Failure> {
+    let mut add = |name: &'static str, value: &str| {
+        let value = HeaderValue::from_str(value).map_err(|error| Failure::new(error.to_string()))?;
+        settings.headers.push((HeaderName::from_static(name), value));
+        Ok::<(), Failure>(())
+    };
+    if let Some(name) = user["as"].as_str() {
+        add("impersonate-user", name)?;
+    }
+    if let Some(uid) = user["as-uid"].as_str() {
+        add("impersonate-uid", uid)?;
+    }
+    for group in user["as-groups"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        add("impersonate-group", group)?;
+    }
+    if user["as"].as_str().unwrap_or_default().is_empty() && user["as-groups"].as_array().is_some_and(|groups| !groups.is_empty()) {
+        return Err(Failure::new("requesting uid, groups or user-extra for  without impersonating a user"));
+    }
+    Ok(())
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,202 @@
+//! What ends a command early, and how it is said: the texts are upstream's, since scripts and learners read them.
+// upstream: kubectl/pkg/cmd/util/helpers.go checkErr, StandardErrorMessage, MultilineError
+
+use serde_json::Value;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// The server's own answer: a `Status` object.
+    Status(Box<Value>),
+    /// Something of ours; said after `error: `.
+    Message(String),
+    /// Said exactly so, with this exit code.
+    Plain(String, i32),
+    /// The server cannot be reached.
+    Unreachable(String),
+    /// Everything is said; only the exit code is left.
+    Exit(i32),
+    /// Several at once.
+    Many(Vec<Failure>),
+}
+
+impl Failure {
+    /// A message of ours.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self::Message(text.into())
+    }
+
+    /// A mistake on the command line of `kubectl VERB`, with where to read more.
+    // upstream: kubectl/pkg/cmd/util/helpers.go UsageErrorf
+    pub fn usage(path: &str, text: &str) -> Self {
+        Self::Message(format!("{text}\nSee '{path} -h' for help and examples"))
+    }
+
+    /// One failure, many, or none.
+    pub fn all(mut failures: Vec<Self>) -> Result<(), Self> {
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(failures.remove(0)),
+            _ => Err(Self::Many(failures)),
+        }
+    }
+
+    /// Whether the server said this reason, such as `NotFound`.
+    pub fn is(&self, reason: &str) -> bool {
+        matches!(self, Self::Status(status) if status["reason"] == reason)
+    }
+
+    /// The message without its prefix, as Go's `err.Error()`.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Status(status) => status["message"].as_str().unwrap_or_default().to_owned(),
+            Self::Message(text) | Self::Plain(text, _) | Self::Unreachable(text) => text.clone(),
+            Self::Exit(code) => format!("exit status {code}"),
+            Self::Many(all) => {
+                let texts: Vec<String> = all.iter().map(Self::text).collect();
+                if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) }
+            }
+        }
+    }
+
+    /// With what was attempted before the message: `error when creating "web.yaml": ...`.
+    // upstream: kubectl/pkg/cmd/util/helpers.go AddSourceToErr
+    #[must_use]
+    pub fn during(self, verb: &str, source: &str) -> Self {
+        if source.is_empty() { self } else { self.prefixed(&format!("error when {verb} {source:?}: ")) }
+    }
+
+    /// With a text before the message; what the server answered stays its answer.
+    #[must_use]
+    pub fn prefixed(self, prefix: &str) -> Self {
+        match self {
+            Self::Status(mut status) => {
+                let message = format!("{prefix}{}", status["message"].as_str().unwrap_or_default());
+                status["message"] = message.into();
+                Self::Status(status)
+            }
+            Self::Message(text) => Self::Message(format!("{prefix}{text}")),
+            other => other,
+        }
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Exit(code) | Self::Plain(_, code) => *code,
+            Self::Status(_) | Self::Message(_) | Self::Unreachable(_) | Self::Many(_) => 1,
+        }
+    }
+
+    /// What is said on standard error, without the last line break. Empty when all is said.
+    pub fn report(&self) -> String {
+        match self {
+            Self::Exit(_) => String::new(),
+            Self::Plain(text, _) | Self::Unreachable(text) => text.trim_end_matches('\n').to_owned(),
+            Self::Message(text) if text.starts_with("error: ") => text.trim_end_matches('\n').to_owned(),
+            Self::Message(text) => format!("error: {}", text.trim_end_matches('\n')),
+            Self::Status(status) if status["reason"] == "Invalid" => invalid(status),
+            Self::Status(status) => from_server(status),
+            Self::Many(all) => all.iter().map(Self::in_list).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    fn in_list(&self) -> String {
+        match self {
+            // In a list an invalid object is told like any other answer.
+            Self::Status(status) => from_server(status),
+            other => other.report(),
+        }
+    }
+}
+
+fn from_server(status: &Value) -> String {
+    let message = status["message"].as_str().unwrap_or_default();
+    match status["reason"].as_str().unwrap_or_default() {
+        "Unauthorized" => format!("error: You must be logged in to the server ({message})"),
+        "" => format!("Error from server: {message}"),
+        reason => format!("Error from server ({reason}): {message}"),
+    }
+}
+
+/// `The Deployment "web" is invalid: spec.replicas: ...`, one line for each cause.
+fn invalid(status: &Value) -> String {
+    let message = status["message"].as_str().unwrap_or_default();
+    let details = &status["details"];
+    if details.is_null() {
+        return format!("The request is invalid: {message}");
+    }
+    let of = |field: &str| details[field].as_str().unwrap_or_default();
+    let causes = causes(details);
+    let mut said = "The request is invalid".to_owned();
+    if !of("kind").is_empty() || !of("name").is_empty() {
+        said = format!("The {} {:?} is invalid", of("kind"), of("name"));
+    } else if !message.is_empty() && causes.is_empty() {
+        said.push_str(&format!(": {message}"));
+    }
+    match causes.as_slice() {
+        [] => said,
+        [one] => format!("{said}: {one}"),
+        many => {
+            let lines: Vec<String> = many.iter().map(|line| format!("* {line}")).collect();
+            format!("{said}: \n{}", lines.join("\n"))
+        }
+    }
+}
+
+fn causes(details: &Value) -> Vec<String> {
+    let mut seen = Vec::new();
+    for cause in details["causes"].as_array().into_iter().flatten() {
+        let (field, message) = (cause["field"].as_str().unwrap_or_default(), cause["message"].as_str().unwrap_or_default());
+        let line = format!("{field}: {message}");
+        if !seen.contains(&line) {
+            seen.push(line);
+        }
+    }
+    seen
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        // A reader that went away is nobody's mistake: what Go's runtime does on SIGPIPE.
+        if error.kind() == std::io::ErrorKind::BrokenPipe { Self::Exit(141) } else { Self::Message(go_io(&error)) }
+    }
+}
+
+/// An error of the system in Go's words: `no such file or directory`.
+pub fn go_io(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let bare = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = bare.chars();
+    letters.next().map(|first| first.to_lowercase().collect::<String>() + letters.as_str()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn failures_are_told_as_stock_kubectl_tells_them() {
+        let status = |reason: &str, details: Value| Failure::Status(Box::new(json!({"reason": reason, "message": "m", "details": details})));
+        let cases = [
+            (Failure::new("boom"), "error: boom"),
+            (status("NotFound", json!({})), "Error from server (NotFound): m"),
+            (status("", json!({})), "Error from server: m"),
+            (status("Unauthorized", json!({})), "error: You must be logged in to the server (m)"),
+            (
+                status("Invalid", json!({"kind": "Pod", "name": "x", "causes": [{"field": "spec", "message": "bad"}]})),
+                "The Pod \"x\" is invalid: spec: bad",
+            ),
+            (
+                status("Invalid", json!({"kind": "Pod", "name": "x", "causes": [{"field": "a", "message": "1"}, {"field": "b", "message": "2"}]})),
+                "The Pod \"x\" is invalid: \n* a: 1\n* b: 2",
+            ),
+            (Failure::Many(vec![status("NotFound", json!({})), Failure::new("x")]), "Error from server (NotFound): m\nerror: x"),
+        ];
+        for (failure, expected) in cases {
+            assert_eq!(failure.report(), expected);
+        }
+    }
+}

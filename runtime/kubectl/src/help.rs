@@ -1,0 +1,94 @@
+//! Help in the form stock kubectl gives it; the words are ours.
+// upstream: kubectl/pkg/util/templates/{templates,templater,help_flags_printer}.go
+
+use clap::{Arg, Command};
+
+use crate::commands::{Chosen, Entry, TABLE};
+use crate::flags::kind;
+use crate::globals;
+
+/// What `kubectl` alone says.
+pub fn root() -> String {
+    let mut text = "kubectl controls the Kubernetes cluster manager.\n\n Find more information at: https://kubernetes.io/docs/reference/kubectl/\n\n".to_owned();
+    let width = TABLE.iter().map(|entry| entry.name.len()).max().unwrap_or_default().max(15);
+    let mut groups: Vec<&str> = Vec::new();
+    for entry in TABLE {
+        if !groups.contains(&entry.group) {
+            groups.push(entry.group);
+        }
+    }
+    for group in groups {
+        text.push_str(&format!("{group}:\n"));
+        for entry in TABLE.iter().filter(|entry| entry.group == group) {
+            text.push_str(&format!("  {:width$} {}\n", entry.name, entry.about));
+        }
+        text.push('\n');
+    }
+    text.push_str("Usage:\n  kubectl [flags] [options]\n\nUse \"kubectl <command> --help\" for more information about a given command.\n");
+    text.push_str("Use \"kubectl options\" for a list of global command-line options (applies to all commands).\n");
+    text
+}
+
+/// What `kubectl COMMAND --help` says.
+pub fn command(chosen: &Chosen) -> String {
+    let command = (chosen.entry.command)();
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let about = if about.is_empty() { format!("{}.", chosen.entry.about) } else { about };
+    let mut text = format!("{}\n\n", about.trim_end());
+    if let Some(examples) = command.get_after_help() {
+        text.push_str("Examples:\n");
+        for line in examples.to_string().lines() {
+            text.push_str(&format!("  {line}\n"));
+        }
+        text.push('\n');
+    }
+    text.push_str(&children(chosen.entry));
+    text.push_str(&options("Options", &command.get_arguments().cloned().collect::<Vec<_>>()));
+    text.push_str(&format!("Usage:\n  {}\n\n", usage(chosen, &command)));
+    if !chosen.entry.children.is_empty() {
+        text.push_str(&format!("Use \"{} <command> --help\" for more information about a given command.\n", chosen.path()));
+    }
+    text.push_str("Use \"kubectl options\" for a list of global command-line options (applies to all commands).\n");
+    text
+}
+
+/// What `kubectl options` says.
+pub fn global_options() -> String {
+    options("The following options can be passed to any command", &globals::arguments())
+}
+
+fn usage(chosen: &Chosen, command: &Command) -> String {
+    let line = command.clone().render_usage().to_string();
+    let own = line.strip_prefix("Usage: ").map(str::trim).unwrap_or_default().to_owned();
+    if own.starts_with("kubectl ") {
+        return own;
+    }
+    let path = chosen.path();
+    if chosen.entry.children.is_empty() { format!("{path} [options]") } else { format!("{path} SUBCOMMAND [options]") }
+}
+
+fn children(entry: &Entry) -> String {
+    if entry.children.is_empty() {
+        return String::new();
+    }
+    let width = entry.children.iter().map(|child| child.name.len()).max().unwrap_or_default().max(13);
+    let lines: Vec<String> = entry.children.iter().map(|child| format!("  {:width$} {}\n", child.name, child.about)).collect();
+    format!("Available Commands:\n{}\n", lines.concat())
+}
+
+fn options(title: &str, arguments: &[Arg]) -> String {
+    let mut shown: Vec<&Arg> = arguments.iter().filter(|argument| !argument.is_hide_set() && argument.get_long().is_some()).collect();
+    shown.sort_by_key(|argument| argument.get_long());
+    if shown.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{title}:\n");
+    for argument in shown {
+        let default = argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+        let default = if kind(argument) == "string" { format!("'{default}'") } else { default };
+        let short = argument.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        text.push_str(&format!("    {short}--{}={default}:\n\t{help}\n\n", argument.get_long().unwrap_or_default()));
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! kubectl in the box: what stock kubectl 1.32 does, against any cluster.
+//!
+//! 1. [`run`] finds the command in [`commands::TABLE`], builds its flags alone, and reads the line by pflag's rules ([`flags`]).
+//! 2. The [`factory::Factory`] lends it surroundings, streams, the kubeconfig, the connection and the server's kinds.
+//! 3. The [`builder`] turns words and files into objects, a printer shows them, a [`failure::Failure`] says what went wrong in upstream's words.
+//!
+//! # Invariants
+//!
+//! * Kinds come from discovery only. Where a command treats a kind specially (`scale`, `describe`, `set image`), upstream's does too.
+//! * Objects are JSON values: nothing the server said is lost between reading and writing.
+//! * One thread, one runtime that waits; no part of Drydock but primitives is known here.
+//! * Output, error texts and exit codes are stock kubectl's; help texts are our own words in its form.
+
+pub mod builder;
+pub mod commands;
+pub mod config;
+pub mod describe;
+pub mod discovery;
+pub mod environment;
+pub mod factory;
+pub mod failure;
+pub mod flags;
+pub mod globals;
+pub mod help;
+pub mod rest;
+pub mod streams;
+pub mod tabwriter;
+
+use std::process::ExitCode;
+
+use crate::environment::Environment;
+use crate::factory::Factory;
+use crate::failure::Failure;
+use crate::globals::Globals;
+use crate::streams::Streams;
+
+/// Run a command line, without the program's name, as this process.
+pub fn main(args: Vec<String>) -> ExitCode {
+    let code = run(&args, Environment::process(), Streams::process());
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Run a command line; the exit code.
+pub fn run(args: &[String], env: Environment, streams: Streams) -> i32 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            streams.warn(&format!("error: {error}"));
+            return 1;
+        }
+    };
+    runtime.block_on(run_async(args, env, streams))
+}
+
+async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
+    let prepared = match commands::prepare(args) {
+        Ok(prepared) => prepared,
+        Err(failure) => return finish(&streams, Err(failure)),
+    };
+    let (chosen, matches) = match prepared {
+        commands::Prepared::Run(chosen, matches) => (chosen, matches),
+        commands::Prepared::Print(text) => {
+            let printed = streams.print(&text);
+            return finish(&streams, printed);
+        }
+    };
+    let factory = Factory::new(env, streams, Globals::read(&matches), chosen.path());
+    let outcome = chosen.entry.run(&factory, &matches).await;
+    finish(&factory.streams, outcome)
+}
+
+fn finish(streams: &Streams, outcome: Result<(), Failure>) -> i32 {
+    let outcome = outcome.and_then(|()| streams.flush());
+    match outcome {
+        Ok(()) => 0,
+        Err(failure) => {
+            let text = failure.report();
+            if text.is_empty() {
+                drop(streams.flush());
+            } else {
+                streams.warn(&text);
+            }
+            failure.code()
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Requests to the server, with the headers of stock kubectl, and its answers.
+//!
+//! One [`Call`] is one request. An answer other than 2xx is a [`Failure::Status`]; a server that cannot be reached is told as stock kubectl
+//! tells it. The kube client below carries TLS, credentials and upgrades; it knows no kinds.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::io::AsyncBufRead;
+
+use crate::failure::Failure;
+use crate::streams::Streams;
+
+/// Objects as they are.
+pub const JSON: &str = "application/json";
+/// Rows for people, or objects where the server has no rows.
+pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+/// A JSON patch.
+pub const JSON_PATCH: &str = "application/json-patch+json";
+/// A merge patch.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+/// A strategic merge patch.
+pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
+/// A server-side apply patch.
+pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Its verb.
+    pub method: Method,
+    /// Its path, from `/`.
+    pub path: String,
+    /// Its parameters.
+    pub query: Vec<(String, String)>,
+    /// What it wants back.
+    pub accept: &'static str,
+    /// What it sends and of which type.
+    pub body: Option<(&'static str, Vec<u8>)>,
+}
+
+impl Call {
+    /// A request without parameters and body.
+    pub fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), accept: JSON, body: None }
+    }
+
+    /// GET.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// With a parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.query.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a parameter, unless it is empty.
+    #[must_use]
+    pub fn query_some(self, name: &str, value: &str) -> Self {
+        if value.is_empty() { self } else { self.query(name, value) }
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(self, value: &Value) -> Self {
+        self.body(JSON, value.to_string().into_bytes())
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, kind: &'static str, bytes: Vec<u8>) -> Self {
+        self.body = Some((kind, bytes));
+        self
+    }
+
+    /// Wanting another representation.
+    #[must_use]
+    pub fn accept(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// Path and parameters.
+    pub fn target(&self) -> String {
+        let mut target = self.path.clone();
+        for (index, (name, value)) in self.query.iter().enumerate() {
+            target.push(if index == 0 && !self.path.contains('?') { '?' } else { '&' });
+            target.push_str(&encode(name));
+            target.push('=');
+            target.push_str(&encode(value));
+        }
+        target
+    }
+}
+
+/// Go's `url.QueryEscape`.
+pub fn encode(text: &str) -> String {
+    const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b' ');
+    percent_encoding::utf8_percent_encode(text, KEPT).to_string().replace(' ', "+")
+}
+
+/// A complete answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its code.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// The connection to a server.
+pub struct Rest {
+    /// The client below; for upgrades.
+    pub client: kube::Client,
+    /// `https://host:port`, with the path prefix the kubeconfig may have.
+    pub server: String,
+    timeout: Option<Duration>,
+    verbosity: i64,
+    warned: RefCell<Vec<String>>,
+}
+
+impl Rest {
+    /// Around a client.
+    pub fn new(client: kube::Client, server: String, timeout: Option<Duration>, verbosity: i64) -> Self {
+        Self { client, server, timeout, verbosity, warned: RefCell::new(Vec::new()) }
+    }
+
+    /// `host:port` of the server.
+    pub fn host(&self) -> String {
+        let rest = self.server.split_once("://").map_or(self.server.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether warnings were shown.
+    pub fn warnings(&self) -> usize {
+        self.warned.borrow().len()
+    }
+
+    /// The answer as an object.
+    pub async fn value(&self, streams: &Streams, call: Call) -> Result<Value, Failure> {
+        let answer = self.bytes(streams, call).await?;
+        serde_json::from_slice(&answer).map_err(|error| Failure::new(format!("the server's answer is no JSON: {error}")))
+    }
+
+    /// The answer's bytes.
+    pub async fn bytes(&self, streams: &Streams, call: Call) -> Result<Bytes, Failure> {
+        let answer = self.answer(streams, call).await?;
+        Ok(answer.body)
+    }
+
+    /// The whole answer, when it is 2xx.
+    pub async fn answer(&self, streams: &Streams, call: Call) -> Result<Answer, Failure> {
+        let work = async {
+            let response = self.send(streams, call.clone()).await?;
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| self.unreachable(&error, &call))?.to_bytes();
+            if self.verbosity >= 8 {
+                log(streams, "helper.go:113", &format!("\"Response Body\" body={:?}", String::from_utf8_lossy(&body)));
+            }
+            if parts.status.is_success() {
+                return Ok(Answer { status: parts.status, headers: parts.headers, body });
+            }
+            Err(status(parts.status, &body, &call))
+        };
+        match self.timeout {
+            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(self.timed_out(&call))),
+            None => work.await,
+        }
+    }
+
+    /// An answer that goes on, line by line.
+    pub async fn stream(&self, streams: &Streams, call: Call) -> Result<impl AsyncBufRead + Unpin + use<>, Failure> {
+        let response = self.send(streams, call.clone()).await?;
+        if !response.status().is_success() {
+            let code = response.status();
+            let body = response.into_body().collect().await.map_err(|error| self.unreachable(&error, &call))?.to_bytes();
+            return Err(status(code, &body, &call));
+        }
+        let frames = response.into_body().into_data_stream().map_err(std::io::Error::other);
+        Ok(tokio_util::io::StreamReader::new(Box::pin(frames)))
+    }
+
+    async fn send(&self, streams: &Streams, call: Call) -> Result<http::Response<Body>, Failure> {
+        let mut request = Request::builder().method(call.method.clone()).uri(call.target()).header(http::header::ACCEPT, call.accept);
+        let bytes = match &call.body {
+            Some((kind, bytes)) => {
+                request = request.header(http::header::CONTENT_TYPE, *kind);
+                bytes.clone()
+            }
+            None => Vec::new(),
+        };
+        if self.verbosity >= 8 {
+            log(streams, "helper.go:113", &format!("\"Request Body\" body={:?}", String::from_utf8_lossy(&bytes)));
+        }
+        let request = request.body(Body::from(bytes)).map_err(|error| Failure::new(error.to_string()))?;
+        let started = Instant::now();
+        let response = self.client.send(request).await.map_err(|error| self.unreachable(&error, &call))?;
+        if self.verbosity >= 6 {
+            let text = format!("{} {}{} {} in {} milliseconds", call.method, self.server, call.target(), response.status(), started.elapsed().as_millis());
+            log(streams, "round_trippers.go:560", &text);
+        }
+        self.warn(streams, response.headers());
+        Ok(response)
+    }
+
+    /// Show the server's warnings, each once.
+    fn warn(&self, streams: &Streams, headers: &HeaderMap) {
+        for header in headers.get_all(http::header::WARNING) {
+            let text = String::from_utf8_lossy(header.as_bytes()).into_owned();
+            let Some(message) = text.strip_prefix("299 ").and_then(|rest| rest.split_once('"')).map(|(_, quoted)| unquote(quoted)) else { continue };
+            if self.warned.borrow().contains(&message) {
+                continue;
+            }
+            if streams.err_is_terminal {
+                streams.warn(&format!("\u{1b}[33;1mWarning:\u{1b}[0m {message}"));
+            } else {
+                streams.warn(&format!("Warning: {message}"));
+            }
+            self.warned.borrow_mut().push(message);
+        }
+    }
+
+    fn timed_out(&self, call: &Call) -> Failure {
+        let verb = call.method.as_str();
+        let verb = verb[..1].to_owned() + &verb[1..].to_lowercase();
+        let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        Failure::Unreachable(format!("Unable to connect to the server: {verb} \"{}{}\": {why}", self.server, call.target()))
+    }
+
+    /// What stock kubectl says when there is no answer.
+    // upstream: kubectl/pkg/cmd/util/helpers.go StandardErrorMessage
+    fn unreachable(&self, error: &(dyn std::error::Error + 'static), _call: &Call) -> Failure {
+        let mut texts = Vec::new();
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+                match io.kind() {
+                    std::io::ErrorKind::ConnectionRefused => {
+                        let host = self.host();
+                        return Failure::Unreachable(format!("The connection to the server {host} was refused - did you specify the right host or port?"));
+                    }
+                    std::io::ErrorKind::UnexpectedEof => return Failure::Unreachable("Unable to connect to the server: EOF".to_owned()),
+                    _ => {}
+                }
+            }
+            texts.push(cause.to_string());
+            next = cause.source();
+        }
+        Failure::Unreachable(format!("Unable to connect to the server: {}", in_go(&self.host(), &texts)))
+    }
+}
+
+/// The common causes in Go's words.
+fn in_go(host: &str, texts: &[String]) -> String {
+    let all = texts.join(": ");
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    if all.contains("failed to lookup address") {
+        return format!("dial tcp: lookup {name}: no such host");
+    }
+    if all.contains("UnknownIssuer") {
+        return "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned();
+    }
+    if all.contains("NotValidForName") {
+        return format!("tls: failed to verify certificate: x509: certificate is not valid for {name}");
+    }
+    if all.contains("InvalidContentType") {
+        return "http: server gave HTTP response to HTTPS client".to_owned();
+    }
+    for (found, said) in [("Network is unreachable", "network is unreachable"), ("No route to host", "no route to host"), ("deadline has elapsed", "i/o timeout")] {
+        if all.contains(found) {
+            return format!("dial tcp {host}: connect: {said}");
+        }
+    }
+    texts.last().cloned().unwrap_or_default()
+}
+
+fn unquote(quoted: &str) -> String {
+    let mut text = String::new();
+    let mut letters = quoted.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => break,
+            '\\' => text.extend(letters.next()),
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+/// A log line as klog writes it.
+pub fn log(streams: &Streams, place: &str, text: &str) {
+    let now = jiff::Zoned::now();
+    streams.warn(&format!("I{} {:>7} {place}] {text}", now.strftime("%m%d %H:%M:%S.%6f"), std::process::id()));
+}
+
+/// What the server says, or what its silence means.
+// upstream: apimachinery/pkg/api/errors/errors.go NewGenericServerResponse
+fn status(code: StatusCode, body: &[u8], call: &Call) -> Failure {
+    if let Ok(value) = serde_json::from_slice::<Value>(body)
+        && value["kind"] == "Status"
+    {
+        return Failure::Status(Box::new(value));
+    }
+    let verb = if call.method == Method::GET { "get" } else { call.method.as_str() };
+    let text = String::from_utf8_lossy(body).trim().to_owned();
+    let (reason, message) = match code.as_u16() {
+        401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
+        403 => ("Forbidden", text),
+        404 => ("NotFound", "the server could not find the requested resource".to_owned()),
+        405 => ("MethodNotAllowed", "the server does not allow this method on the requested resource".to_owned()),
+        409 => ("Conflict", format!("the server reported a conflict: {text}")),
+        406 => ("NotAcceptable", "the server was unable to respond with a content type that the client supports".to_owned()),
+        415 => ("UnsupportedMediaType", format!("the body of the request was in an unknown format - accepted media types include: {text}")),
+        429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later".to_owned()),
+        503 => ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned()),
+        504 => ("Timeout", "the server was unable to return a response in the time allotted, but may still be processing the request".to_owned()),
+        500..=599 => ("InternalError", format!("an error on the server ({text:?}) has prevented the request from succeeding")),
+        other => ("", format!("the server responded with the status code {other} but did not return more information")),
+    };
+    let message = if reason == "NotFound" || reason == "ServiceUnavailable" || reason.is_empty() { message } else { format!("{message} ({})", verb.to_lowercase()) };
+    Failure::Status(Box::new(json!({"kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": code.as_u16()})))
+}
