@@ -1,4 +1,4 @@
-//! Words every other crate uses: quantities, names, selectors, clocks, YAML.
+//! Words every other crate uses: quantities, names, selectors, clocks, YAML, SPDY frames.
 //!
 //! Pure values and their texts, as Kubernetes reads and prints them; no I/O, no process state apart from clocks and random identifiers.
 //!
@@ -15,5 +15,6 @@ pub mod placement;
 pub mod quantity;
 pub mod release;
 pub mod selector;
+pub mod spdy;
 pub mod time;
 pub mod yaml;

@@ -10,12 +10,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use drydock_primitives::spdy::frame::{Decoder, Encoder, Frame};
+use drydock_primitives::spdy::headers::Headers;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::frame::{Decoder, Encoder, Frame};
-use super::headers::Headers;
 use crate::config::Duplex;
 
 const CANCEL: u32 = 5;
