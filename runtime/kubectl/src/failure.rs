@@ -32,6 +32,12 @@ impl Failure {
         Self::Message(format!("{text}\nSee '{path} -h' for help and examples"))
     }
 
+    /// A mistake told without where to read more.
+    #[must_use]
+    pub fn into_plain(self) -> Self {
+        Self::Message(self.text().split("\nSee '").next().unwrap_or_default().to_owned())
+    }
+
     /// One failure, many, or none.
     pub fn all(mut failures: Vec<Self>) -> Result<(), Self> {
         match failures.len() {
@@ -103,8 +109,9 @@ impl Failure {
 
     fn in_list(&self) -> String {
         match self {
-            // In a list an invalid object is told like any other answer.
+            // In a list an invalid object is told like any other answer, and what we say stands alone.
             Self::Status(status) => from_server(status),
+            Self::Message(_) | Self::Many(_) => self.text().trim_end_matches('\n').to_owned(),
             other => other.report(),
         }
     }
@@ -193,7 +200,7 @@ mod tests {
                 status("Invalid", json!({"kind": "Pod", "name": "x", "causes": [{"field": "a", "message": "1"}, {"field": "b", "message": "2"}]})),
                 "The Pod \"x\" is invalid: \n* a: 1\n* b: 2",
             ),
-            (Failure::Many(vec![status("NotFound", json!({})), Failure::new("x")]), "Error from server (NotFound): m\nerror: x"),
+            (Failure::Many(vec![status("NotFound", json!({})), Failure::new("x")]), "Error from server (NotFound): m\nx"),
         ];
         for (failure, expected) in cases {
             assert_eq!(failure.report(), expected);

@@ -22,9 +22,14 @@ pub mod failure;
 pub mod flags;
 pub mod globals;
 pub mod help;
+pub mod jsonpath;
+pub mod pods;
+pub mod print;
+pub mod remote;
 pub mod rest;
 pub mod streams;
 pub mod tabwriter;
+pub mod template;
 
 use std::process::ExitCode;
 

@@ -164,7 +164,7 @@ impl Rest {
         let work = async {
             let response = self.send(streams, call.clone()).await?;
             let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|error| self.unreachable(&error, &call))?.to_bytes();
+            let body = body.collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
             if self.verbosity >= 8 {
                 log(streams, "helper.go:113", &format!("\"Response Body\" body={:?}", String::from_utf8_lossy(&body)));
             }
@@ -184,7 +184,7 @@ impl Rest {
         let response = self.send(streams, call.clone()).await?;
         if !response.status().is_success() {
             let code = response.status();
-            let body = response.into_body().collect().await.map_err(|error| self.unreachable(&error, &call))?.to_bytes();
+            let body = response.into_body().collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
             return Err(status(code, &body, &call));
         }
         let frames = response.into_body().into_data_stream().map_err(std::io::Error::other);
@@ -205,7 +205,7 @@ impl Rest {
         }
         let request = request.body(Body::from(bytes)).map_err(|error| Failure::new(error.to_string()))?;
         let started = Instant::now();
-        let response = self.client.send(request).await.map_err(|error| self.unreachable(&error, &call))?;
+        let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
         if self.verbosity >= 6 {
             let text = format!("{} {}{} {} in {} milliseconds", call.method, self.server, call.target(), response.status(), started.elapsed().as_millis());
             log(streams, "round_trippers.go:560", &text);
@@ -240,7 +240,7 @@ impl Rest {
 
     /// What stock kubectl says when there is no answer.
     // upstream: kubectl/pkg/cmd/util/helpers.go StandardErrorMessage
-    fn unreachable(&self, error: &(dyn std::error::Error + 'static), _call: &Call) -> Failure {
+    pub(crate) fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
         let mut texts = Vec::new();
         let mut next = Some(error);
         while let Some(cause) = next {

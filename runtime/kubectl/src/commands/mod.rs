@@ -11,6 +11,7 @@ pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod explain;
+pub mod get;
 pub mod logs;
 pub mod port_forward;
 pub mod proxy;

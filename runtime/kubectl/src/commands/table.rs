@@ -11,9 +11,6 @@ const ADVANCED: &str = "Advanced Commands";
 const SETTINGS: &str = "Settings Commands";
 const OTHER: &str = "Other Commands";
 
-/// The headings in order.
-pub const GROUPS: [&str; 8] = [BEGINNER, INTERMEDIATE, DEPLOY, MANAGEMENT, TROUBLE, ADVANCED, SETTINGS, OTHER];
-
 /// A line: name, heading, about, `command`, `run`, children.
 macro_rules! entry {
     ($name:literal, $group:expr, $about:literal, $command:path, $run:path) => {
@@ -31,6 +28,7 @@ macro_rules! family {
 /// All commands.
 pub const TABLE: &[Entry] = &[
     entry!("explain", INTERMEDIATE, "Get documentation for a resource", explain::command, explain::run),
+    entry!("get", INTERMEDIATE, "Display one or many resources", get::command, get::run),
     family!("top", MANAGEMENT, "Display resource (CPU/memory) usage", top::command, [
         entry!("node", "", "Display resource (CPU/memory) usage of nodes", top::node_command, top::node),
         entry!("pod", "", "Display resource (CPU/memory) usage of pods", top::pod_command, top::pod),

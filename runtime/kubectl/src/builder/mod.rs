@@ -1,0 +1,353 @@
+//! From words, selectors and files to objects.
+//!
+//! 1. A command says what it takes with a [`Selection`].
+//! 2. [`Selection::requests`] turns that into [`Request`]s: one object, a list, or a manifest, without asking for objects yet.
+//! 3. [`Selection::infos`] asks for them, lists taken apart.
+// upstream: cli-runtime/pkg/resource/{builder,visitor}.go
+
+mod files;
+
+use clap::{Arg, ArgMatches};
+use serde_json::Value;
+
+pub use files::{objects_of, read_source};
+
+use crate::discovery::Mapping;
+use crate::factory::Factory;
+use crate::failure::Failure;
+use crate::flags::{self, Flags};
+use crate::rest::Call;
+
+/// What a command works on.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// `-f`
+    pub filenames: Vec<String>,
+    /// `-k`
+    pub kustomize: String,
+    /// `-R`
+    pub recursive: bool,
+    /// `TYPE NAME...`, `TYPE/NAME...`
+    pub words: Vec<String>,
+    /// `-l`
+    pub labels: String,
+    /// `--field-selector`
+    pub fields: String,
+    /// `--all`
+    pub all: bool,
+    /// Whether a type without names means all of it.
+    pub empty_selects: bool,
+    /// `-A`
+    pub all_namespaces: bool,
+    /// Where names are looked up.
+    pub namespace: String,
+    /// Whether manifests must agree with the namespace.
+    pub enforced: bool,
+    /// Take a subresource.
+    pub subresource: String,
+    /// How many objects a part of a list has.
+    pub chunk: i64,
+    /// Whether manifests are replaced by what the server has.
+    pub latest: bool,
+    /// The type of words that are names alone, such as `pods`.
+    pub default_type: String,
+}
+
+/// An object, where it lives and where it came from.
+#[derive(Debug, Clone, Default)]
+pub struct Info {
+    /// Its kind.
+    pub mapping: Mapping,
+    /// Its namespace; empty for what has none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The file it came from, or nothing.
+    pub source: String,
+    /// The object.
+    pub object: Value,
+}
+
+impl Info {
+    /// Its path.
+    pub fn path(&self) -> String {
+        self.mapping.path(&self.namespace, &self.name)
+    }
+
+    /// `deployment.apps/web`.
+    pub fn word(&self) -> String {
+        format!("{}/{}", self.mapping.group_kind_word(), self.name)
+    }
+
+    /// Ask for it again.
+    pub async fn get(&self, factory: &Factory) -> Result<Value, Failure> {
+        factory.call(Call::get(self.path())).await
+    }
+
+    fn of(mapping: &Mapping, object: Value) -> Self {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        Self { mapping: mapping.clone(), namespace: text("namespace"), name: text("name"), source: String::new(), object }
+    }
+}
+
+/// One thing to ask for.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// One object: kind, namespace, name.
+    One(Mapping, String, String),
+    /// A list in a namespace, or everywhere.
+    List(Mapping, String),
+    /// What a file says.
+    Manifest(Info),
+}
+
+/// `-f`, `-k` and `-R`.
+pub fn file_flags(help: &'static str) -> [Arg; 3] {
+    [
+        flags::list("filename", help).short('f'),
+        flags::text("kustomize", "", "Process the kustomization directory. This flag can't be used together with -f or -R.").short('k'),
+        flags::switch("recursive", "Process the directory used in -f, --filename recursively. Useful when you want to manage related manifests organized within the same directory.").short('R'),
+    ]
+}
+
+/// `-l`.
+pub fn label_flag() -> Arg {
+    flags::text("selector", "", "Selector (label query) to filter on, supports '=', '==', '!=', 'in', 'notin'.(e.g. -l key1=value1,key2=value2,key3 in (value3)). Matching objects must satisfy all of the specified label constraints.").short('l')
+}
+
+/// `-A`.
+pub fn all_namespaces_flag() -> Arg {
+    flags::switch("all-namespaces", "If present, list the requested object(s) across all namespaces. Namespace in current context is ignored even if specified with --namespace.").short('A')
+}
+
+/// `--field-selector`.
+pub fn field_flag() -> Arg {
+    flags::text("field-selector", "", "Selector (field query) to filter on, supports '=', '==', and '!='.(e.g. --field-selector key1=value1,key2=value2). The server only supports a limited number of field queries per type.")
+}
+
+impl Selection {
+    /// From the flags a command has and the words it was given.
+    pub fn read(factory: &Factory, matches: &ArgMatches) -> Result<Self, Failure> {
+        let (namespace, enforced) = factory.namespace()?;
+        Ok(Self {
+            filenames: matches.texts("filename"),
+            kustomize: matches.text("kustomize"),
+            recursive: matches.on("recursive"),
+            words: matches.arguments(),
+            labels: matches.text("selector"),
+            fields: matches.text("field-selector"),
+            all: matches.on("all"),
+            empty_selects: false,
+            all_namespaces: matches.on("all-namespaces"),
+            namespace,
+            enforced,
+            subresource: matches.text("subresource"),
+            chunk: if matches.try_contains_id("chunk-size").is_ok() { matches.number("chunk-size") } else { 500 },
+            latest: false,
+            default_type: String::new(),
+        })
+    }
+
+    /// Whether files are named.
+    pub fn has_files(&self) -> bool {
+        !self.filenames.is_empty() || !self.kustomize.is_empty()
+    }
+
+    /// What to ask for; failures that leave the rest worth doing are collected.
+    pub async fn requests(&self, factory: &Factory, failures: &mut Vec<Failure>) -> Result<Vec<Request>, Failure> {
+        if self.has_files() {
+            if !self.words.is_empty() {
+                return Err(Failure::new("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"));
+            }
+            return Ok(self.manifests(factory, failures).await?.into_iter().map(Request::Manifest).collect());
+        }
+        let selects = !self.labels.is_empty() || !self.fields.is_empty() || self.all;
+        if self.combined()? {
+            if selects {
+                return Err(Failure::new("selectors and the all flag cannot be used when passing resource/name arguments"));
+            }
+            return self.pairs(factory).await;
+        }
+        let (types, names) = match self.words.split_first() {
+            _ if !self.default_type.is_empty() => (vec![self.default_type.as_str()], self.words.as_slice()),
+            Some((first, names)) => (first.split(',').collect(), names),
+            None if selects => return Err(Failure::new("at least one resource must be specified to use a selector")),
+            None => return Err(missing()),
+        };
+        if selects && !names.is_empty() {
+            return Err(Failure::new("name cannot be provided when a selector is specified"));
+        }
+        let mappings = types_of(factory, &types).await?;
+        if names.is_empty() && !selects && !self.empty_selects {
+            return Err(Failure::new("resource(s) were provided, but no name was specified"));
+        }
+        if names.is_empty() {
+            let place = |mapping: &Mapping| if self.all_namespaces || !mapping.namespaced { String::new() } else { self.namespace.clone() };
+            return Ok(mappings.into_iter().map(|mapping| { let namespace = place(&mapping); Request::List(mapping, namespace) }).collect());
+        }
+        let [mapping] = mappings.as_slice() else {
+            return Err(Failure::new("you must specify only one resource"));
+        };
+        names.iter().map(|name| self.one(mapping, name)).collect()
+    }
+
+    fn one(&self, mapping: &Mapping, name: &str) -> Result<Request, Failure> {
+        if mapping.namespaced && self.all_namespaces {
+            return Err(Failure::new("a resource cannot be retrieved by name across all namespaces"));
+        }
+        let namespace = if mapping.namespaced { self.namespace.clone() } else { String::new() };
+        Ok(Request::One(mapping.clone(), namespace, name.to_owned()))
+    }
+
+    /// Whether all words are `TYPE/NAME`.
+    fn combined(&self) -> Result<bool, Failure> {
+        let slashes = self.words.iter().filter(|word| word.contains('/')).count();
+        if !self.default_type.is_empty() {
+            return Ok(slashes > 0);
+        }
+        if slashes > 0 && slashes < self.words.len() {
+            return Err(Failure::new("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kubectl get resource/<resource_name>' instead of 'kubectl get resource resource/<resource_name>'"));
+        }
+        Ok(slashes > 0)
+    }
+
+    async fn pairs(&self, factory: &Factory) -> Result<Vec<Request>, Failure> {
+        let mut requests = Vec::new();
+        for word in &self.words {
+            let (kind, name) = match word.split_once('/') {
+                Some((_, name)) if name.contains('/') => return Err(Failure::new("arguments in resource/name form may not have more than one slash")),
+                Some((kind, name)) if kind.is_empty() || name.is_empty() => {
+                    return Err(Failure::new("arguments in resource/name form must have a single resource and name"));
+                }
+                Some(pair) => pair,
+                None => (self.default_type.as_str(), word.as_str()),
+            };
+            for mapping in types_of(factory, &kind.split(',').collect::<Vec<_>>()).await? {
+                requests.push(self.one(&mapping, name)?);
+            }
+        }
+        Ok(requests)
+    }
+
+    /// Ask for everything; what failed stands beside what came.
+    pub async fn gather(&self, factory: &Factory) -> Result<(Vec<Info>, Vec<Failure>), Failure> {
+        let mut failures = Vec::new();
+        let mut infos = Vec::new();
+        for request in self.requests(factory, &mut failures).await? {
+            match self.answer(factory, request).await {
+                Ok(found) => infos.extend(found),
+                Err(failure @ Failure::Unreachable(_)) => return Err(failure),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Ok((infos, failures))
+    }
+
+    /// Ask for everything; the first failure ends it.
+    pub async fn infos(&self, factory: &Factory) -> Result<Vec<Info>, Failure> {
+        let (infos, failures) = self.gather(factory).await?;
+        match failures.into_iter().next() {
+            Some(failure) => Err(failure),
+            None => Ok(infos),
+        }
+    }
+
+    /// The objects of one request.
+    pub async fn answer(&self, factory: &Factory, request: Request) -> Result<Vec<Info>, Failure> {
+        match request {
+            Request::Manifest(mut info) => {
+                if self.latest {
+                    info.object = info.get(factory).await?;
+                }
+                Ok(vec![info])
+            }
+            Request::One(mapping, namespace, name) => {
+                let mut path = mapping.path(&namespace, &name);
+                if !self.subresource.is_empty() {
+                    path = format!("{path}/{}", self.subresource);
+                }
+                let object = factory.call(Call::get(path)).await?;
+                Ok(vec![Info { mapping, namespace, name, source: String::new(), object }])
+            }
+            Request::List(mapping, namespace) => {
+                let list = self.list(factory, &mapping, &namespace).await?;
+                Ok(items(&list).into_iter().map(|object| Info::of(&mapping, object)).collect())
+            }
+        }
+    }
+
+    /// A whole list, fetched in parts.
+    pub async fn list(&self, factory: &Factory, mapping: &Mapping, namespace: &str) -> Result<Value, Failure> {
+        let mut list = Value::Null;
+        let mut next = String::new();
+        loop {
+            let part = factory.call(self.list_call(mapping, namespace, &next)).await.map_err(|failure| self.unfit(mapping, failure))?;
+            next = part["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+            if list.is_null() {
+                list = part;
+            } else if let (Some(all), Value::Array(more)) = (list["items"].as_array_mut(), part["items"].clone()) {
+                all.extend(more);
+            }
+            if next.is_empty() {
+                return Ok(list);
+            }
+        }
+    }
+
+    /// The request for a part of a list.
+    pub fn list_call(&self, mapping: &Mapping, namespace: &str, next: &str) -> Call {
+        let call = Call::get(mapping.list_path(namespace)).query_some("continue", next).query_some("fieldSelector", &self.fields).query_some("labelSelector", &self.labels);
+        if self.chunk > 0 { call.query("limit", self.chunk.to_string()) } else { call }
+    }
+
+    /// A selector the server refuses is told with the selector.
+    // upstream: cli-runtime/pkg/resource/selector.go EnhanceListError
+    pub fn unfit(&self, mapping: &Mapping, failure: Failure) -> Failure {
+        let Failure::Status(mut status) = failure else { return failure };
+        let id = format!("{}/{}, Resource={}", mapping.group, mapping.version, mapping.resource);
+        let (labels, fields) = (&self.labels, &self.fields);
+        let message = status["message"].as_str().unwrap_or_default().to_owned();
+        match status["reason"].as_str().unwrap_or_default() {
+            "BadRequest" | "NotFound" if !(labels.is_empty() && fields.is_empty()) => {
+                status["message"] = format!("Unable to find {id:?} that match label selector {labels:?}, field selector {fields:?}: {message}").into();
+            }
+            "BadRequest" | "NotFound" => status["message"] = format!("Unable to list {id:?}: {message}").into(),
+            _ => {}
+        }
+        Failure::Status(status)
+    }
+}
+
+/// The objects of a list, each with its version and kind.
+pub fn items(list: &Value) -> Vec<Value> {
+    let kind = list["kind"].as_str().unwrap_or_default().trim_end_matches("List").to_owned();
+    let mut items = list["items"].as_array().cloned().unwrap_or_default();
+    for item in &mut items {
+        if let Some(fields) = item.as_object_mut() {
+            if !kind.is_empty() {
+                fields.entry("kind").or_insert_with(|| kind.clone().into());
+            }
+            fields.entry("apiVersion").or_insert_with(|| list["apiVersion"].clone());
+        }
+    }
+    items
+}
+
+/// What a command says that needs something to work on.
+pub fn missing() -> Failure {
+    Failure::new("You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'")
+}
+
+/// The kinds that words mean; a category is many.
+pub async fn types_of(factory: &Factory, words: &[&str]) -> Result<Vec<Mapping>, Failure> {
+    let mut mappings: Vec<Mapping> = Vec::new();
+    for word in words.iter().copied().filter(|word| !word.is_empty()) {
+        let category: Vec<Mapping> = factory.mapper().await?.category(word).into_iter().cloned().collect();
+        if category.is_empty() {
+            mappings.push(factory.find(word).await?);
+        } else {
+            mappings.extend(category);
+        }
+    }
+    Ok(mappings)
+}

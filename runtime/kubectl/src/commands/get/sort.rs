@@ -1,0 +1,94 @@
+//! `--sort-by`.
+// upstream: kubectl/pkg/cmd/get/sorter.go
+
+use std::cmp::Ordering;
+use std::str::FromStr;
+
+use drydock_primitives::quantity::Quantity;
+use serde_json::Value;
+
+use crate::discovery::Mapping;
+use crate::failure::Failure;
+use crate::jsonpath::{JsonPath, relaxed};
+
+/// Objects in order.
+pub(super) fn objects(objects: Vec<Value>, by: &str) -> Result<Vec<Value>, Failure> {
+    let (path, shown) = path(by)?;
+    sorted(objects, |object| object, &path, &shown)
+}
+
+/// The rows of each table in order.
+pub(super) fn tables(found: &mut [(Mapping, Value)], by: &str) -> Result<(), Failure> {
+    let (path, shown) = path(by)?;
+    if found.len() > 1 && found.iter().all(|(_, table)| table["rows"].as_array().is_some_and(|rows| rows.len() == 1)) {
+        let mut order: Vec<(Mapping, Value)> = found.to_vec();
+        order = sorted(order, |(_, table)| &table["rows"][0]["object"], &path, &shown)?;
+        found.clone_from_slice(&order);
+        return Ok(());
+    }
+    for (_, table) in found {
+        if let Some(rows) = table["rows"].as_array_mut() {
+            *rows = sorted(std::mem::take(rows), |row| &row["object"], &path, &shown)?;
+        }
+    }
+    Ok(())
+}
+
+fn path(by: &str) -> Result<(JsonPath, String), Failure> {
+    let strict = relaxed(by).map_err(Failure::new)?;
+    let path = JsonPath::parse(&strict).map_err(Failure::new)?;
+    Ok((path, strict))
+}
+
+fn sorted<T>(things: Vec<T>, object: impl Fn(&T) -> &Value, path: &JsonPath, shown: &str) -> Result<Vec<T>, Failure> {
+    let mut keyed = Vec::new();
+    for thing in things {
+        let key = path.find(object(&thing)).map_err(Failure::new)?.into_iter().next().and_then(|values| values.into_iter().next());
+        keyed.push((key, thing));
+    }
+    if !keyed.is_empty() && keyed.iter().all(|(key, _)| key.is_none()) {
+        return Err(Failure::new(format!("couldn't find any field with path {shown:?} in the list of objects")));
+    }
+    if let Some((Some(key), _)) = keyed.iter().find(|(key, _)| matches!(key, Some(Value::Object(_) | Value::Array(_)))) {
+        return Err(Failure::new(format!("unsortable type: {}", if key.is_array() { "slice" } else { "map" })));
+    }
+    keyed.sort_by(|a, b| compare(a.0.as_ref(), b.0.as_ref()));
+    Ok(keyed.into_iter().map(|(_, thing)| thing).collect())
+}
+
+fn compare(left: Option<&Value>, right: Option<&Value>) -> Ordering {
+    match (left, right) {
+        (None | Some(Value::Null), None | Some(Value::Null)) => Ordering::Equal,
+        (None | Some(Value::Null), _) => Ordering::Less,
+        (_, None | Some(Value::Null)) => Ordering::Greater,
+        (Some(Value::String(left)), Some(Value::String(right))) => match (Quantity::from_str(left), Quantity::from_str(right)) {
+            (Ok(left), Ok(right)) => left.cmp(&right),
+            _ => natural(left, right),
+        },
+        (Some(Value::Number(left)), Some(Value::Number(right))) => left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal),
+        (Some(left), Some(right)) => left.to_string().cmp(&right.to_string()),
+    }
+}
+
+/// Numbers inside of texts count as numbers.
+fn natural(left: &str, right: &str) -> Ordering {
+    let (a, b) = (left.as_bytes(), right.as_bytes());
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() && j < b.len() {
+        if a[i].is_ascii_digit() && b[j].is_ascii_digit() {
+            let end = |bytes: &[u8], from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (end_a, end_b) = (end(a, i), end(b, j));
+            let (x, y) = (left[i..end_a].trim_start_matches('0'), right[j..end_b].trim_start_matches('0'));
+            let order = x.len().cmp(&y.len()).then_with(|| x.cmp(y)).then_with(|| (end_a - i).cmp(&(end_b - j)));
+            if order.is_ne() {
+                return order;
+            }
+            (i, j) = (end_a, end_b);
+        } else if a[i] != b[j] {
+            return a[i].cmp(&b[j]);
+        } else {
+            (i, j) = (i + 1, j + 1);
+        }
+    }
+    (a.len() - i).cmp(&(b.len() - j))
+}
