@@ -17,6 +17,7 @@ pub mod config;
 pub mod describe;
 pub mod discovery;
 pub mod environment;
+pub mod explain;
 pub mod factory;
 pub mod failure;
 pub mod flags;
@@ -30,6 +31,7 @@ pub mod rest;
 pub mod streams;
 pub mod tabwriter;
 pub mod template;
+pub mod write;
 
 use std::process::ExitCode;
 
@@ -54,7 +56,10 @@ pub fn run(args: &[String], env: Environment, streams: Streams) -> i32 {
             return 1;
         }
     };
-    runtime.block_on(run_async(args, env, streams))
+    let code = runtime.block_on(run_async(args, env, streams));
+    // A thread may still wait for a key nobody will press.
+    runtime.shutdown_background();
+    code
 }
 
 async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {

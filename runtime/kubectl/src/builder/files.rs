@@ -23,7 +23,7 @@ impl Selection {
         let mut infos = Vec::new();
         for name in &self.filenames {
             for (source, text) in self.texts(factory, name).await? {
-                match objects_of(&source, &text) {
+                match self.validated(&source, &text) {
                     Ok(objects) => {
                         for object in objects {
                             match self.info(factory, &source, object).await {
@@ -41,6 +41,25 @@ impl Selection {
             return Err(missing());
         }
         Ok(infos)
+    }
+
+    fn validated(&self, source: &str, text: &str) -> Result<Vec<Value>, Failure> {
+        if self.validate {
+            for document in documents(source, text)?.iter().filter(|document| !document.is_null()) {
+                let unset = |field: &str| document[field].as_str().unwrap_or_default().is_empty();
+                let why = match (document.is_object(), document.is_object() && unset("apiVersion"), document.is_object() && unset("kind")) {
+                    (false, ..) => "invalid object to validate",
+                    (true, true, true) => "[apiVersion not set, kind not set]",
+                    (true, true, false) => "apiVersion not set",
+                    (true, false, true) => "kind not set",
+                    (true, false, false) => continue,
+                };
+                return Err(Failure::new(format!(
+                    "error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
+                )));
+            }
+        }
+        objects_of(source, text)
     }
 
     async fn texts(&self, factory: &Factory, name: &str) -> Result<Vec<(String, String)>, Failure> {

@@ -8,6 +8,7 @@
 mod files;
 
 use clap::{Arg, ArgMatches};
+use drydock_primitives::selector::LabelSelector;
 use serde_json::Value;
 
 pub use files::{objects_of, read_source};
@@ -49,6 +50,8 @@ pub struct Selection {
     pub chunk: i64,
     /// Whether manifests are replaced by what the server has.
     pub latest: bool,
+    /// Whether manifests without version or kind are refused as invalid.
+    pub validate: bool,
     /// The type of words that are names alone, such as `pods`.
     pub default_type: String,
 }
@@ -144,6 +147,7 @@ impl Selection {
             subresource: matches.text("subresource"),
             chunk: if matches.try_contains_id("chunk-size").is_ok() { matches.number("chunk-size") } else { 500 },
             latest: false,
+            validate: false,
             default_type: String::new(),
         })
     }
@@ -331,6 +335,22 @@ pub fn items(list: &Value) -> Vec<Value> {
         }
     }
     items
+}
+
+/// A label selector read here, for commands that filter manifests.
+pub fn matching(selector: &str) -> Result<LabelSelector, Failure> {
+    selector.parse().map_err(|error: drydock_primitives::selector::SelectorError| Failure::new(error.to_string()))
+}
+
+/// `a=b,c=d` as labels; nothing but equality makes labels.
+pub fn equal_labels(selector: &str) -> Result<Value, Failure> {
+    let mut labels = serde_json::Map::new();
+    for part in selector.split(',').filter(|part| !part.is_empty()) {
+        let pair = part.split_once("==").or_else(|| part.split_once('=')).filter(|(key, _)| !key.ends_with('!'));
+        let (key, value) = pair.ok_or_else(|| Failure::new(format!("unexpected selector: {selector}")))?;
+        labels.insert(key.trim().to_owned(), value.trim().into());
+    }
+    Ok(Value::Object(labels))
 }
 
 /// What a command says that needs something to work on.

@@ -1,16 +1,328 @@
-//! `kubectl cp`.
+//! `kubectl cp`: tar at both ends of an exec.
+// upstream: kubectl/pkg/cmd/cp/{cp,filespec}.go
+
+use std::fs;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
 
 use clap::{ArgMatches, Command};
+use serde_json::Value;
+use tokio_util::io::SyncIoBridge;
 
 use crate::factory::Factory;
-use crate::failure::Failure;
+use crate::failure::{Failure, go_io};
+use crate::flags::{Flags, number, switch, text};
+use crate::pods;
+use crate::remote::command::{Ends, Remote};
+use crate::rest::Call;
+
+const FORMAT: &str = "filespec must match the canonical format: [[namespace/]pod:]file/path";
+const PIPE: usize = 256 * 1024;
 
 /// Its flags.
 pub fn command() -> Command {
-    Command::new("cp")
+    Command::new("cp").override_usage("kubectl cp <file-spec-src> <file-spec-dest>").args([
+        text("container", "", "Container name. If omitted, use the kubectl.kubernetes.io/default-container annotation for selecting the container to be attached or the first container in the pod will be chosen").short('c'),
+        switch("no-preserve", "The copied file/directory's ownership and permissions will not be preserved in the container"),
+        number("retries", "0", "Set number of retries to complete a copy operation from a container. Specify 0 to disable or any negative value for infinite retrying. The default is 0 (no retry)."),
+    ])
+}
+
+/// A file here or in a Pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Spec {
+    namespace: String,
+    pod: String,
+    file: String,
+}
+
+impl Spec {
+    fn parse(word: &str) -> Result<Self, Failure> {
+        let Some((pod, file)) = word.split_once(':') else { return Ok(Self { file: without_slash(word), ..Self::default() }) };
+        let file = without_slash(&file.replace('\\', "/"));
+        match pod.split('/').collect::<Vec<_>>().as_slice() {
+            [""] => Err(Failure::new(FORMAT)),
+            [pod] => Ok(Self { namespace: String::new(), pod: (*pod).to_owned(), file }),
+            [namespace, pod] => Ok(Self { namespace: (*namespace).to_owned(), pod: (*pod).to_owned(), file }),
+            _ => Err(Failure::new(FORMAT)),
+        }
+    }
+}
+
+fn without_slash(file: &str) -> String {
+    if file == "/" { file.to_owned() } else { file.strip_suffix('/').unwrap_or(file).to_owned() }
 }
 
 /// Do it.
-pub async fn run(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
-    Err(factory.usage("cp is being built"))
+pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
+    let (namespace, _) = factory.namespace()?;
+    let words = matches.arguments();
+    let [from, to] = words.as_slice() else { return Err(Failure::new("source and destination are required")) };
+    let (mut from, mut to) = (Spec::parse(from)?, Spec::parse(to)?);
+    if !from.pod.is_empty() && !to.pod.is_empty() {
+        return Err(Failure::new("one of src or dest must be a local file specification"));
+    }
+    if from.file.is_empty() || to.file.is_empty() {
+        return Err(Failure::new("filepath can not be empty"));
+    }
+    for spec in [&mut from, &mut to] {
+        if spec.namespace.is_empty() {
+            spec.namespace.clone_from(&namespace);
+        }
+    }
+    if !from.pod.is_empty() {
+        return out_of_pod(factory, matches, &from, &to).await;
+    }
+    if !to.pod.is_empty() {
+        return into_pod(factory, matches, &from, &to).await;
+    }
+    Err(Failure::new("one of src or dest must be a remote file specification"))
+}
+
+/// An exec in the Pod of a spec.
+async fn remote(factory: &Factory, matches: &ArgMatches, spec: &Spec, quiet: bool, words: &[&str]) -> Result<Remote, Failure> {
+    let pod = factory.call(Call::get(format!("/api/v1/namespaces/{}/pods/{}", spec.namespace, spec.pod))).await?;
+    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+    if phase == "Succeeded" || phase == "Failed" {
+        return Err(Failure::new(format!("cannot exec into a container in a completed pod; current phase is {phase}")));
+    }
+    Ok(Remote {
+        verb: "exec",
+        namespace: spec.namespace.clone(),
+        pod: spec.pod.clone(),
+        container: container(factory, matches, &pod, quiet)?,
+        command: words.iter().map(|word| (*word).to_owned()).collect(),
+        ..Remote::default()
+    })
+}
+
+fn container(factory: &Factory, matches: &ArgMatches, pod: &Value, quiet: bool) -> Result<String, Failure> {
+    let asked = matches.text("container");
+    if asked.is_empty() { pods::chosen_container(factory, pod, "", quiet) } else { Ok(asked) }
+}
+
+async fn into_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spec) -> Result<(), Failure> {
+    let source = factory.env.path(&from.file);
+    if fs::metadata(&source).is_err() {
+        return Err(Failure::new(format!("{} doesn't exist in local filesystem", from.file)));
+    }
+    let test = remote(factory, matches, to, true, &["test", "-d", &to.file]).await;
+    let is_directory = match test {
+        Ok(test) => test.connect(factory, silent()).await.is_ok(),
+        Err(_) => false,
+    };
+    let mut target = clean(Path::new(&to.file));
+    if is_directory {
+        target.push(source.file_name().unwrap_or_default());
+    }
+    let parent = target.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
+    let parent = if parent.is_empty() { ".".to_owned() } else { parent };
+    let mut words = vec!["tar"];
+    if matches.on("no-preserve") {
+        words.extend(["--no-same-permissions", "--no-same-owner"]);
+    }
+    words.extend(["-xmf", "-", "-C", &parent]);
+    let mut untar = remote(factory, matches, to, false, &words).await?;
+    untar.stdin = true;
+    let (writer, reader) = tokio::io::duplex(PIPE);
+    let name = PathBuf::from(target.file_name().unwrap_or_default());
+    let packing = tokio::task::spawn_blocking(move || {
+        let mut archive = tar::Builder::new(SyncIoBridge::new(writer));
+        archive.follow_symlinks(false);
+        pack(&mut archive, &source, &name)?;
+        archive.into_inner()?.shutdown()
+    });
+    untar.connect(factory, Ends { input: Box::new(reader), ..Ends::process() }).await?;
+    packing.await.map_err(|error| Failure::new(error.to_string()))?.map_err(|error| Failure::new(go_io(&error)))
+}
+
+fn silent() -> Ends<'static> {
+    Ends { input: Box::new(tokio::io::empty()), output: Box::new(tokio::io::sink()), errors: Box::new(tokio::io::sink()) }
+}
+
+/// Files under their new names; directories only when they are empty.
+fn pack(archive: &mut tar::Builder<impl std::io::Write>, source: &Path, name: &Path) -> std::io::Result<()> {
+    if !source.symlink_metadata()?.is_dir() {
+        return archive.append_path_with_name(source, name);
+    }
+    let mut entries = fs::read_dir(source)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>()?;
+    if entries.is_empty() {
+        return archive.append_path_with_name(source, name);
+    }
+    entries.sort();
+    entries.into_iter().try_for_each(|entry| pack(archive, &source.join(&entry), &name.join(&entry)))
+}
+
+async fn out_of_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spec) -> Result<(), Failure> {
+    let retries = matches.number("retries");
+    let script = format!("tar cf - {} | tail -c+0", from.file);
+    let words = if retries == 0 { vec!["tar", "cf", "-", &from.file] } else { vec!["sh", "-c", &script] };
+    let tar = remote(factory, matches, from, false, &words).await?;
+    let (writer, reader) = tokio::io::duplex(PIPE);
+    let prefix = without_shortcuts(&clean(Path::new(from.file.trim_start_matches(['/', '\\']))));
+    let (directory, shown) = (factory.env.directory.clone(), from.clone());
+    let target = to.file.clone();
+    let (warned, mut warnings) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let mut unpacking = tokio::task::spawn_blocking(move || {
+        let unpacker = Unpacker { directory, target: PathBuf::from(target), prefix, from: shown, warned };
+        unpacker.all(SyncIoBridge::new(reader))
+    });
+    // tar's own warnings go where its output would: stock kubectl has it so.
+    let ends = Ends { input: Box::new(tokio::io::empty()), output: Box::new(writer), errors: Box::new(tokio::io::stdout()) };
+    let running = tar.connect(factory, ends);
+    tokio::pin!(running);
+    let mut ran = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some(warning) = warnings.recv() => factory.streams.warn(&warning),
+            outcome = &mut running, if ran.is_none() => {
+                outcome?;
+                ran = Some(());
+            }
+            unpacked = &mut unpacking => {
+                while let Ok(warning) = warnings.try_recv() {
+                    factory.streams.warn(&warning);
+                }
+                return unpacked.map_err(|error| Failure::new(error.to_string()))?;
+            }
+        }
+    }
+}
+
+struct Unpacker {
+    directory: PathBuf,
+    target: PathBuf,
+    prefix: String,
+    from: Spec,
+    warned: tokio::sync::mpsc::UnboundedSender<String>,
+}
+
+impl Unpacker {
+    fn all(&self, reader: impl Read) -> Result<(), Failure> {
+        let io = |error: std::io::Error| Failure::new(go_io(&error));
+        let mut archive = tar::Archive::new(reader);
+        let mut first_link = true;
+        for entry in archive.entries().map_err(io)? {
+            let mut entry = entry.map_err(io)?;
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let Some(rest) = name.strip_prefix(&self.prefix) else { return Err(Failure::new("tar contents corrupted")) };
+            let shown = clean(&self.target.join(without_slash(rest).trim_start_matches('/')));
+            if !shown.starts_with(clean(&self.target)) && clean(&self.target) != Path::new(".") || shown.starts_with("..") && !self.target.starts_with("..") {
+                self.warn(format!("warning: file {:?} is outside target destination, skipping", shown.display().to_string()));
+                continue;
+            }
+            let path = self.directory.join(&shown);
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(io)?;
+            let kind = entry.header().entry_type();
+            if kind.is_dir() {
+                fs::create_dir_all(&path).map_err(io)?;
+            } else if kind.is_symlink() {
+                self.link(&shown, &entry.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned()).unwrap_or_default(), first_link);
+                first_link = false;
+            } else {
+                let created = fs::File::create(&path).map_err(|error| Failure::new(format!("open {}: {}", shown.display(), go_io(&error))));
+                std::io::copy(&mut entry, &mut created?).map_err(io)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, path: &Path, target: &str, first: bool) {
+        let mut text = format!("warning: skipping symlink: {:?} -> {target:?}", path.display().to_string());
+        if first {
+            let Spec { namespace, pod, file } = &self.from;
+            text.push_str(&format!(" (consider using \"kubectl exec -n {namespace:?} {pod:?} -- tar cf - {file:?} | tar xf -\")"));
+        }
+        self.warn(text);
+    }
+
+    fn warn(&self, text: String) {
+        // Nobody reads warnings of a command that has ended.
+        drop(self.warned.send(text));
+    }
+}
+
+/// Go's `filepath.Clean`.
+fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(cleaned.components().next_back(), Some(Component::Normal(_))) => {
+                cleaned.pop();
+            }
+            Component::ParentDir if cleaned.has_root() => {}
+            other => cleaned.push(other),
+        }
+    }
+    if cleaned.as_os_str().is_empty() { PathBuf::from(".") } else { cleaned }
+}
+
+/// A path that does not climb.
+fn without_shortcuts(path: &Path) -> String {
+    let text = path.display().to_string();
+    let mut rest = text.as_str();
+    while let Some(after) = rest.strip_prefix("../") {
+        rest = after;
+    }
+    if matches!(rest, "." | "..") { String::new() } else { rest.strip_prefix('/').unwrap_or(rest).to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs_say_where_a_file_is() {
+        let spec = |namespace: &str, pod: &str, file: &str| Spec { namespace: namespace.into(), pod: pod.into(), file: file.into() };
+        for (word, wanted) in [
+            ("a/b/", spec("", "", "a/b")),
+            ("p:/x", spec("", "p", "/x")),
+            ("n/p:x/", spec("n", "p", "x")),
+            ("/", spec("", "", "/")),
+        ] {
+            assert_eq!(Spec::parse(word).unwrap(), wanted);
+        }
+        assert!(Spec::parse(":x").is_err());
+        assert!(Spec::parse("a/b/c:x").is_err());
+    }
+
+    #[test]
+    fn paths_are_cleaned() {
+        for (path, wanted) in [("a/./b/../c", "a/c"), ("../../x", "../../x"), ("/../x", "/x"), ("", "."), ("a/..", ".")] {
+            assert_eq!(clean(Path::new(path)), Path::new(wanted), "{path}");
+        }
+        assert_eq!(without_shortcuts(Path::new("../../etc")), "etc");
+    }
+
+    #[test]
+    fn an_archive_is_unpacked_where_it_belongs() {
+        let home = tempfile::tempdir().unwrap();
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut add = |name: &str, kind: tar::EntryType, bytes: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_entry_type(kind);
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            if kind.is_symlink() {
+                header.set_link_name("elsewhere").unwrap();
+            }
+            header.set_cksum();
+            archive.append(&header, bytes).unwrap();
+        };
+        add("etc/a/one", tar::EntryType::Regular, b"1");
+        add("etc/a/../../../../evil", tar::EntryType::Regular, b"2");
+        add("etc/a/link", tar::EntryType::Symlink, b"");
+        let bytes = archive.into_inner().unwrap();
+        let (warned, mut warnings) = tokio::sync::mpsc::unbounded_channel();
+        let from = Spec { namespace: "n".into(), pod: "p".into(), file: "/etc/a".into() };
+        let unpacker = Unpacker { directory: home.path().into(), target: "copy".into(), prefix: "etc/a".into(), from, warned };
+        unpacker.all(bytes.as_slice()).unwrap();
+        assert_eq!(fs::read(home.path().join("copy/one")).unwrap(), b"1");
+        assert_eq!(warnings.try_recv().unwrap(), "warning: file \"../../evil\" is outside target destination, skipping");
+        let link = warnings.try_recv().unwrap();
+        assert_eq!(link, "warning: skipping symlink: \"copy/link\" -> \"elsewhere\" (consider using \"kubectl exec -n \"n\" \"p\" -- tar cf - \"/etc/a\" | tar xf -\")");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
 }

@@ -4,56 +4,38 @@
 use clap::{ArgMatches, Command};
 use serde_json::Value;
 
-use crate::builder::{Info, Selection};
+use crate::builder::{Info, Selection, all_namespaces_flag, file_flags, label_flag};
 use crate::describe::describe;
 use crate::describe::related::{Related, wanted};
 use crate::factory::Factory;
 use crate::failure::Failure;
-use crate::flags::{Flags, list, number, switch, switch_on, text};
+use crate::flags::{Flags, number, switch_on};
 use crate::rest::Call;
 
 /// Its flags.
 pub fn command() -> Command {
     Command::new("describe").override_usage("kubectl describe (-f FILENAME | TYPE [NAME_PREFIX | -l label] | TYPE/NAME)").args([
-        switch("all-namespaces", "If present, list the requested object(s) across all namespaces. Namespace in current context is ignored even if specified with --namespace.").short('A'),
+        all_namespaces_flag(),
         number("chunk-size", "500", "Return large lists in chunks rather than all at once. Pass 0 to disable. This flag is beta and may change in the future."),
-        list("filename", "Filename, directory, or URL to files containing the resource to describe").short('f'),
-        text("kustomize", "", "Process the kustomization directory. This flag can't be used together with -f or -R.").short('k'),
-        switch("recursive", "Process the directory used in -f, --filename recursively. Useful when you want to manage related manifests organized within the same directory.").short('R'),
-        text("selector", "", "Selector (label query) to filter on, supports '=', '==', '!=', 'in', 'notin'.(e.g. -l key1=value1,key2=value2,key3 in (value3)).").short('l'),
+        label_flag(),
         switch_on("show-events", "If true, display events related to the described object."),
-    ])
+    ]).args(file_flags("containing the resource to describe"))
 }
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let words = matches.arguments();
-    let filenames = matches.texts("filename");
-    if words.is_empty() && filenames.is_empty() && matches.text("kustomize").is_empty() {
+    if words.is_empty() && matches.texts("filename").is_empty() && matches.text("kustomize").is_empty() {
         let text = "You must specify the type of resource to describe. Use \"kubectl api-resources\" for a complete list of supported resources.\n";
         return Err(Failure::new(text));
     }
-    let (namespace, enforced) = factory.namespace()?;
-    let everywhere = matches.on("all-namespaces");
-    let selection = Selection {
-        filenames,
-        kustomize: matches.text("kustomize"),
-        recursive: matches.on("recursive"),
-        labels: matches.text("selector"),
-        empty_selects: true,
-        latest: true,
-        all_namespaces: everywhere,
-        namespace: namespace.clone(),
-        enforced: enforced && !everywhere,
-        chunk: matches.number("chunk-size"),
-        words: words.clone(),
-        ..Selection::default()
-    };
+    let read = Selection::read(factory, matches)?;
+    let everywhere = read.all_namespaces;
+    let one_type = words.len() == 1 && !words[0].contains('/');
+    let selection = Selection { all: one_type, enforced: read.enforced && !everywhere, ..read };
+    let namespace = selection.namespace.clone();
     let show_events = matches.on("show-events");
-    let (infos, mut failures) = match selection.gather(factory).await {
-        Ok(found) => found,
-        Err(failure) => (vec![], vec![failure]),
-    };
+    let (infos, mut failures) = selection.gather(factory).await?;
     if let ([failure], [resource, prefix]) = (failures.as_slice(), words.as_slice())
         && failure.is("NotFound")
     {

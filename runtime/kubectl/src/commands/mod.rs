@@ -6,6 +6,7 @@ mod table;
 
 pub mod attach;
 pub mod cp;
+pub mod create;
 pub mod describe;
 pub mod diff;
 pub mod events;
@@ -44,11 +45,18 @@ pub struct Entry {
     pub command: fn() -> Command,
     /// What it does; nothing when it only has subcommands.
     pub act: Option<Run>,
+    /// Other words for it.
+    pub aliases: &'static [&'static str],
     /// Its subcommands.
     pub children: &'static [Entry],
 }
 
 impl Entry {
+    /// Whether a word means it.
+    pub fn is(&self, word: &str) -> bool {
+        self.name == word || self.aliases.contains(&word)
+    }
+
     /// Do it.
     pub async fn run(&self, factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
         match self.act {
@@ -93,7 +101,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     if word == "help" {
         return help_of(&left);
     }
-    let Some(mut entry) = TABLE.iter().find(|entry| entry.name == word) else {
+    let Some(mut entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
         return Err(unknown(&word));
     };
     let mut words = vec![entry.name];
@@ -121,7 +129,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
 fn next_word(entry: &'static Entry, left: &[String]) -> Option<(usize, &'static Entry)> {
     let command = globals::with_globals((entry.command)());
     let index = flags::first_word(&command, left)?;
-    let child = entry.children.iter().find(|child| child.name == left[index])?;
+    let child = entry.children.iter().find(|child| child.is(&left[index]))?;
     Some((index, child))
 }
 
@@ -134,7 +142,7 @@ fn help_of(words: &[String]) -> Result<Prepared, Failure> {
     let mut found: Option<Chosen> = None;
     for word in words.iter().filter(|word| !word.starts_with('-')) {
         let among = found.as_ref().map_or(TABLE, |chosen| chosen.entry.children);
-        let Some(entry) = among.iter().find(|entry| entry.name == *word) else {
+        let Some(entry) = among.iter().find(|entry| entry.is(word)) else {
             let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             return Ok(Prepared::Print(format!("Unknown help topic [{}]\n\n{}", all.join(" "), help::root())));
         };

@@ -34,7 +34,7 @@ fn by_time(one: &Value, other: &Value) -> Ordering {
 }
 
 /// When it was seen last, and how often since when.
-fn age(now: Timestamp, event: &Value) -> String {
+pub(crate) fn age(now: Timestamp, event: &Value) -> String {
     let first = if at(event, "eventTime").is_null() { since(now, event, "firstTimestamp") } else { since(now, event, "eventTime") };
     let count = at(event, "count").as_i64().unwrap_or_default();
     if !at(event, "series").is_null() {

@@ -20,6 +20,7 @@ mod value;
 mod volumes;
 mod workloads;
 
+pub(crate) use self::events::age as event_age;
 use jiff::Timestamp;
 use serde_json::Value;
 

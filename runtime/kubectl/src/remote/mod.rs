@@ -1,0 +1,64 @@
+//! Connections that stay open: commands in containers, forwarded ports.
+//!
+//! [`upgrade`] makes a WebSocket out of a request; [`command`] speaks the channels of exec and attach over it, [`tunnel`] SPDY streams for
+//! port-forward; [`terminal`] makes the reader's terminal raw and watches its size.
+
+pub mod command;
+pub mod terminal;
+pub mod tunnel;
+
+use base64::Engine as _;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use crate::factory::Factory;
+use crate::failure::Failure;
+use crate::rest::Call;
+
+/// A WebSocket to the server.
+pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Open a WebSocket that speaks one of these protocols.
+// upstream: client-go/transport/websocket/roundtripper.go
+pub async fn upgrade(factory: &Factory, call: &Call, protocols: &[&str]) -> Result<(Socket, String), Failure> {
+    let key = base64::engine::general_purpose::STANDARD.encode(uuid::Uuid::new_v4().as_bytes());
+    let mut request = Request::builder()
+        .method(Method::GET)
+        .uri(call.target())
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, key);
+    for protocol in protocols {
+        request = request.header(header::SEC_WEBSOCKET_PROTOCOL, *protocol);
+    }
+    let request = request.body(Body::empty()).map_err(|error| Failure::new(error.to_string()))?;
+    let rest = factory.rest().await?;
+    let response = rest.client.send(request).await.map_err(|error| rest.unreachable(&error))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refused(response).await);
+    }
+    let protocol = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let upgraded = hyper::upgrade::on(response).await.map_err(|error| Failure::new(format!("error upgrading connection: {error}")))?;
+    Ok((WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await, protocol))
+}
+
+/// What the server said instead of upgrading.
+async fn refused(response: http::Response<Body>) -> Failure {
+    let code = response.status();
+    let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    match serde_json::from_slice::<Value>(&body) {
+        Ok(status) if status["kind"] == "Status" => Failure::Status(Box::new(status)),
+        _ => {
+            let text = String::from_utf8_lossy(&body).trim().to_owned();
+            let message = format!("unable to upgrade connection: {text}");
+            Failure::Status(Box::new(json!({"kind": "Status", "status": "Failure", "message": message, "code": code.as_u16()})))
+        }
+    }
+}
