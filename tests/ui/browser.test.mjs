@@ -79,6 +79,34 @@ test('what does not answer is said, and a forward is one click away', only, asyn
   await page.close();
 });
 
+test('a load balancer is opened from the picture, and a forward from the line of a connection', only, async () => {
+  const page = await open(browser, server.url);
+  await type(page, `kubectl expose web --port=${port}`);
+  await page.waitForSelector('.object[data-kind="Service"] .opens');
+  assert.equal(await page.$eval('.opens', (button) => button.getAttribute('aria-label')), 'Open web in the browser pane');
+  await page.click('.opens');
+  await frame(page, '/');
+  assert.equal(await page.$eval('.address', (field) => field.value), `http://localhost:${port}/`);
+  await axe(page, 'a load balancer in the pane');
+  await page.click('.browser-bar .tool[aria-label="Load again"]');
+  await page.click('.tab');
+  await type(page, `clear; echo Handling connection for ${port}`);
+  await shows(page, `Handling connection for ${port}`);
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  const place = await page.$eval('.panel:not([hidden]) .xterm-screen', (screen) => screen.getBoundingClientRect().toJSON());
+  const row = await page.evaluate(() => window.drydock.terminalText('main').split('\n').findIndex((line) => line.startsWith('Handling connection')));
+  const height = await page.$eval('.panel:not([hidden]) .xterm-rows, .panel:not([hidden]) .xterm-screen', (screen) => screen.getBoundingClientRect().height);
+  const rows = await page.$eval('.panel:not([hidden]) .xterm-screen', (screen) => Math.round(screen.getBoundingClientRect().height / 17));
+  assert.ok(row >= 0 && rows > 0);
+  await page.mouse.move(place.x + 40, place.y + (row + 0.5) * (height / rows));
+  await page.mouse.down();
+  await page.mouse.up();
+  await page.waitForSelector('.browser .address');
+  await page.waitForFunction((wanted) => document.querySelector('.panel:not([hidden]) .address')?.value === wanted, {}, `http://localhost:${port}/`);
+  await clean(page);
+  await page.close();
+});
+
 test('a program in the pane cannot reach the page, and other sites cannot reach the program', only, async () => {
   const page = await open(browser, server.url);
   const own = new URL(server.url);

@@ -162,7 +162,7 @@ test('the last command is undone, and the page says what came back', only, async
   await page.waitForSelector('.object[data-kind="Pod"]', { hidden: true });
   await page.waitForSelector('.strip-open[title^="Take back"]', { hidden: true });
   assert.match(await page.$eval('.strip', (strip) => strip.textContent), /undo kubectl run hello-kiamol/);
-  await state(page, 'pod-runs', 'pass');
+  await state(page, 'pod-runs', 'todo');
   await clean(page);
 });
 
@@ -171,8 +171,16 @@ test('an exercise is put back to where it began, time is skipped', only, async (
   await state(page, 'pod-runs', 'pass');
   await page.click('#run-a-pod .put-back');
   await page.waitForSelector('dialog[open]');
+  assert.match(await page.$eval('dialog[open]', (dialog) => dialog.textContent), /Cluster, files and checks are as when “.+” began\./);
+  await axe(page, 'the question before an exercise is put back');
   await press(page, 'Put it back');
   await page.waitForSelector('.object[data-kind="Pod"]', { hidden: true });
+  await state(page, 'pod-runs', 'todo');
+  await page.click('#run-run-hello .run');
+  await state(page, 'pod-runs', 'pass');
+  await page.reload();
+  await ready(page);
+  await state(page, 'pod-runs', 'pass');
   await page.keyboard.press('Escape');
   await page.focus('#lesson');
   await page.keyboard.press('r');
@@ -274,6 +282,28 @@ test('the editor and the terminal see the same file', only, async () => {
   await page.click('.tab');
   await type(page, 'grep -c mine ch02/deployment.yaml');
   await shows(page, 'deployment.yaml1');
+  await clean(page);
+});
+
+test('an exercise is done from the terminal alone, and the page shows it at once', only, async () => {
+  await type(page, 'lab next');
+  await shows(page, '$ kubectl run hello-kiamol');
+  await type(page, 'clear; lab check; echo ended with $?');
+  await shows(page, 'ended with 1');
+  await type(page, 'kubectl run hello-kiamol');
+  await state(page, 'pod-runs', 'pass');
+  await type(page, 'clear; lab; echo ended with $?');
+  await shows(page, 'ended with 0');
+  assert.match(await text(page), /✓ /);
+  await page.waitForSelector('#run-run-hello[data-run="before"], #run-run-hello[data-run="ok"]');
+  await type(page, 'clear; lab reset');
+  await shows(page, 'anything else = no]');
+  await type(page, 'y');
+  await shows(page, 'is as when it began');
+  await state(page, 'pod-runs', 'todo');
+  await type(page, 'clear; lab | cat');
+  await shows(page, 'checks passed');
+  assert.doesNotMatch(await text(page), /\u001b/);
   await clean(page);
 });
 

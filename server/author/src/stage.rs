@@ -43,7 +43,7 @@ impl Live {
     }
 
     async fn begin_anew(&self, chapter: &str) -> Result<(), String> {
-        self.terminals.close_all().await;
+        self.terminals.close_all_but(None).await;
         let request = http::Request::post("/apis/lab.drydock.internal/v1alpha1/reset").body(b"{}".to_vec()).map_err(|error| error.to_string())?;
         self.client.request_text(request).await.map_err(|error| format!("reset the cluster: {error}"))?;
         self.grader.open(chapter);

@@ -144,7 +144,7 @@ impl Stage for Cardboard {
 
     fn reset(&self, _chapter: &str) -> Pending<'_, Result<(), String>> {
         Box::pin(async {
-            self.terminals.close_all().await;
+            self.terminals.close_all_but(None).await;
             self.lines.lock().unwrap().clear();
             Ok(())
         })

@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use drydock_cel::Bindings;
-use drydock_course::check::{Check, Mode, Scope};
+use drydock_course::check::{Check, Expect, Mode, Scope, Source};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,8 @@ pub struct Progress {
     pub answers: BTreeMap<String, String>,
     /// Hints looked at, by check.
     pub hints: BTreeMap<String, usize>,
+    /// Units that were taken back, and when: nothing before counts for them.
+    pub floors: BTreeMap<String, Point>,
 }
 
 /// What is remembered of a check.
@@ -188,6 +190,42 @@ impl Engine {
         self.rename();
     }
 
+    /// The cluster is as it was at `to` again: whatever was passed since is open, and nothing before `now` counts for it. All of `unit` is
+    /// taken back, its answers too. Returns the checks that are open again.
+    pub fn rewind(&mut self, to: Point, now: Point, unit: Option<&str>) -> Vec<String> {
+        let progress = &mut self.progress;
+        let mut open = Vec::new();
+        for taken in &self.plan.units {
+            let since = |check: &&Check| progress.standings.get(&check.id).and_then(|standing| standing.passed).is_some_and(|passed| passed > to);
+            let whole = unit == Some(taken.id.as_str());
+            let back: Vec<&Check> = taken.checks.iter().filter(|check| whole || since(check)).collect();
+            if whole || progress.runs.get(&taken.id).is_some_and(|run| *run > to) {
+                progress.runs.remove(&taken.id);
+            }
+            if back.is_empty() {
+                continue;
+            }
+            progress.done.remove(&taken.id);
+            progress.floors.insert(taken.id.clone(), now);
+            for check in back {
+                progress.standings.remove(&check.id);
+                progress.names.retain(|name, _| check.bindings.get(name).is_none_or(|binding| binding.scope == Scope::Block));
+                if unit.is_some() {
+                    progress.answers.retain(|ask, _| !wants_answer(&check.expect, ask));
+                    progress.hints.remove(&check.id);
+                }
+                self.verdicts.remove(&check.id);
+                open.push(check.id.clone());
+            }
+        }
+        progress.heard = Some(now);
+        self.true_since.clear();
+        self.seen.clear();
+        self.memos.clear();
+        self.rename();
+        open
+    }
+
     /// A run block, or a lab, was started from the page. Returns false when the chapter has none of this id.
     pub fn ran(&mut self, block: &str, now: Point) -> bool {
         let Some(unit) = self.plan.units.iter().find(|unit| unit.id == block || unit.blocks.iter().any(|known| known.id == block)) else {
@@ -259,15 +297,16 @@ impl Engine {
         let opened = self.progress.opened?;
         let unit = &plan.units[place];
         let run = self.progress.runs.get(&unit.id).copied();
+        let floor = self.progress.floors.get(&unit.id).copied().unwrap_or(Point::START);
         if unit.kind == UnitKind::Lab {
-            return Some(run.unwrap_or(opened));
+            return Some(run.unwrap_or(opened).max(floor));
         }
         let before = plan.units[..place].iter().rev().find(|unit| unit.kind == UnitKind::Exercise && !unit.checks.is_empty());
         let ready = match before {
             Some(before) => self.progress.done.get(&before.id).copied(),
             None => Some(opened),
         };
-        [ready, run].into_iter().flatten().min()
+        Some([ready, run].into_iter().flatten().min()?.max(floor))
     }
 
     fn unit(&mut self, plan: &Plan, place: usize, unit: &Unit, view: &View<'_>, round: &mut Round) {
@@ -460,6 +499,15 @@ impl Engine {
             self.verdicts.insert(verdict.check.clone(), verdict.clone());
             round.changed.push(verdict);
         }
+    }
+}
+
+/// Whether a question is about this answer: it is right or wrong by it.
+pub(crate) fn wants_answer(expect: &Expect, ask: &str) -> bool {
+    match expect {
+        Expect::All(branches) | Expect::Any(branches) => branches.iter().any(|branch| wants_answer(branch, ask)),
+        Expect::Not(branch) => wants_answer(branch, ask),
+        Expect::One { source, .. } => matches!(&**source, Source::Answer(answer) if answer.ask == ask && answer.equals.is_some()),
     }
 }
 

@@ -277,3 +277,46 @@ fn nothing_waits_for_a_drill() {
     play.pod("more", json!({}));
     assert_eq!(play.of("more"), Pass);
 }
+
+#[test]
+fn what_is_taken_back_is_open_again_and_old_evidence_does_not_count() {
+    let mut play = two();
+    play.judge();
+    play.pod("a", json!({}));
+    play.judge();
+    let began = Point { revision: play.revision, time: play.now };
+    play.command("kubectl get pods");
+    assert_eq!(play.judge(), [("listed".into(), Pass), ("made".into(), Pass)]);
+    play.pass_time(1000);
+    let now = Point { revision: play.revision, time: play.now };
+    assert_eq!(play.engine.rewind(began, now, Some("two")), ["listed"]);
+    assert_eq!(play.judge(), [("listed".into(), Fail), ("made".into(), Pass)], "only what was passed since");
+    play.command("kubectl get pods");
+    assert_eq!(play.of("listed"), Pass);
+
+    // An undo of all that goes further back: the second exercise waits for the first again.
+    play.delete("a");
+    play.pass_time(1000);
+    let now = Point { revision: play.revision, time: play.now };
+    assert_eq!(play.engine.rewind(Point { revision: 1, time: Timestamp::MIN }, now, None), ["made", "listed"]);
+    assert_eq!(play.judge(), [("listed".into(), Waiting), ("made".into(), Fail)]);
+    play.pod("a", json!({}));
+    assert_eq!(play.judge(), [("listed".into(), Fail), ("made".into(), Pass)]);
+    play.command("kubectl get pods");
+    assert_eq!(play.of("listed"), Pass);
+}
+
+#[test]
+fn an_attempt_that_failed_is_open_after_it_is_taken_back() {
+    let never = "{id: kept, say: s, mode: never, expect: {gone: {kind: Pod, name: a}}}";
+    let mut play = Play::new(vec![unit("lab", UnitKind::Lab, "", &[never])]);
+    play.pod("a", json!({}));
+    play.judge();
+    let before = Point { revision: play.revision, time: play.now };
+    play.delete("a");
+    assert_eq!(play.of("kept"), Fail);
+    play.pod("a", json!({}));
+    play.pass_time(1000);
+    play.engine.rewind(before, Point { revision: play.revision, time: play.now }, None);
+    assert_eq!(play.of("kept"), Pass);
+}

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use drydock_course::check::{Expect, Source};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,7 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::compile::CompileError;
-use crate::engine::{Engine, Progress};
+use crate::engine::{Engine, Progress, wants_answer};
 use crate::plan::Plan;
 use crate::probe::{Probe, Prober, Probes};
 use crate::reads::COLLECTIONS;
@@ -87,6 +86,7 @@ enum Order {
     Answer(String, String, oneshot::Sender<Answered>),
     CheckNow(String, oneshot::Sender<Option<Verdict>>),
     Reset(String, oneshot::Sender<Result<(), GraderError>>),
+    Rewind(Point, Option<(String, String)>, oneshot::Sender<Result<Vec<String>, GraderError>>),
 }
 
 /// What is kept of a chapter.
@@ -180,6 +180,17 @@ impl Grader {
     pub async fn reset(&self, chapter: &str) -> Result<(), GraderError> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Reset(chapter.to_owned(), reply));
+        answer.await.map_err(|_| GraderError::Stopped)?
+    }
+
+    /// The cluster went back to how it was at `to`: what was passed since is open again. With an exercise (chapter and unit) all of that is
+    /// taken back; else it is about the open chapter. Go back first. Returns the checks that are open again.
+    ///
+    /// # Errors
+    /// When there is no such chapter or progress cannot be written.
+    pub async fn rewind(&self, to: Point, unit: Option<(&str, &str)>) -> Result<Vec<String>, GraderError> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Rewind(to, unit.map(|(chapter, unit)| (chapter.to_owned(), unit.to_owned())), reply));
         answer.await.map_err(|_| GraderError::Stopped)?
     }
 
@@ -365,6 +376,10 @@ impl Task {
                 let done = self.reset(&chapter).await;
                 drop(reply.send(done));
             }
+            Order::Rewind(to, unit, reply) => {
+                let open = self.rewind(to, unit.as_ref()).await;
+                drop(reply.send(open));
+            }
         }
     }
 
@@ -385,6 +400,21 @@ impl Task {
         self.report(&written);
         written?;
         self.begin(chapter, Some(())).await
+    }
+
+    async fn rewind(&mut self, to: Point, unit: Option<&(String, String)>) -> Result<Vec<String>, GraderError> {
+        if let Some((chapter, _)) = unit {
+            self.open_chapter(chapter).await;
+        }
+        let now = Point { revision: self.revision().await, time: Timestamp::now() };
+        let Some(open) = &mut self.open else { return Ok(Vec::new()) };
+        let chapter = open.engine.plan().chapter.clone();
+        let back = open.engine.rewind(to, now, unit.map(|(_, unit)| unit.as_str()));
+        self.shared.lock().retain(|check, _| !back.contains(check));
+        self.keep();
+        // From what is kept, as after a restart: nothing of what was seen before is left in between.
+        self.begin(&chapter, None).await?;
+        Ok(back)
     }
 
     /// Judge a chapter from its progress; `anew` moves its window to now.
@@ -625,14 +655,6 @@ async fn sleep_until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-fn wants_answer(expect: &Expect, ask: &str) -> bool {
-    match expect {
-        Expect::All(branches) | Expect::Any(branches) => branches.iter().any(|branch| wants_answer(branch, ask)),
-        Expect::Not(branch) => wants_answer(branch, ask),
-        Expect::One { source, .. } => matches!(&**source, Source::Answer(answer) if answer.ask == ask && answer.equals.is_some()),
     }
 }
 

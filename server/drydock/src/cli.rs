@@ -42,6 +42,13 @@ pub(crate) enum Command {
     /// Images for Pods: list them, fetch them, bring and take them as files.
     #[command(subcommand)]
     Image(Image),
+    /// The lessons from a terminal: exercises, checks, hints, undo. The same as `lab` in the terminals of the page.
+    #[command(disable_help_flag = true)]
+    Lab {
+        /// Its arguments; `help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// The docker command, for the node of a running cluster.
     #[command(disable_help_flag = true)]
     Docker {

@@ -165,10 +165,10 @@ impl Terminals {
         }
     }
 
-    /// End every shell and start anew where a viewer looks: after a cluster reset.
-    pub async fn close_all(&self) {
-        for name in self.names() {
-            self.close(&name).await;
+    /// End every shell but this one and start anew where a viewer looks: after a cluster reset, which somebody may have typed.
+    pub async fn close_all_but(&self, kept: Option<&str>) {
+        for name in self.names().iter().filter(|name| Some(name.as_str()) != kept) {
+            self.close(name).await;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use rust_embed::RustEmbed;
 
 #[derive(RustEmbed)]
@@ -14,7 +14,9 @@ pub(crate) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Respo
     if let Some(bytes) = fresh(&path) {
         return ([(header::CONTENT_TYPE, kind(&path)), (header::CACHE_CONTROL, "no-store")], bytes).into_response();
     }
-    let Some(file) = Assets::get(&path) else {
+    let packed = accepts_brotli(&headers).then(|| Assets::get(&format!("{path}.br"))).flatten();
+    let encoding = packed.is_some().then_some((header::CONTENT_ENCODING, "br"));
+    let Some(file) = packed.or_else(|| Assets::get(&path)) else {
         return (StatusCode::NOT_FOUND, "no such file").into_response();
     };
     let tag = tag(&file.metadata.sha256_hash());
@@ -23,8 +25,19 @@ pub(crate) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Respo
     }
     // Bundled pieces have a hash in their name; the entry points do not.
     let cache = if path.starts_with("c-") { "max-age=31536000, immutable" } else { "no-cache" };
-    let headers = [(header::CONTENT_TYPE, kind(&path)), (header::CACHE_CONTROL, cache), (header::ETAG, &tag)];
-    (headers, file.data.into_owned()).into_response()
+    let headers = [
+        (header::CONTENT_TYPE, kind(&path)),
+        (header::VARY, "accept-encoding"),
+        (header::CACHE_CONTROL, cache),
+        (header::ETAG, &tag),
+    ];
+    (headers, AppendHeaders(encoding), file.data.into_owned()).into_response()
+}
+
+/// Browsers name it without a weight.
+fn accepts_brotli(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|one| one.trim() == "br")
 }
 
 /// While the front end is worked on: the file of the directory `DRYDOCK_ASSETS`, in builds with debug assertions only.

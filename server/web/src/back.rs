@@ -3,6 +3,8 @@
 //! A cluster shows the scene of one chapter at a time. Opening another chapter only reads; it is set up when the learner says so, and the
 //! scene that is left is kept for the way back.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::blocks::is_done;
 use crate::course::{Block, Chapter, Section, SectionKind};
+use crate::events;
 use crate::progress::Book;
 use crate::routes::{Answer, Refused, Shared, find, find_section};
 use crate::workbench::{Reset, Restored};
@@ -23,9 +26,9 @@ pub(crate) struct Opened {
 }
 
 /// What becomes of the cluster.
-#[derive(Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Scene {
+pub(crate) enum Scene {
     /// It is set up for the chapter.
     Change,
     /// It stays as it is.
@@ -35,21 +38,33 @@ enum Scene {
 /// The learner turns to a chapter. Answers whose scene the cluster shows; the chapter is judged when it is its own.
 pub(crate) async fn open(State(shared): State<Shared>, Json(opened): Json<Opened>) -> Answer<Json<Value>> {
     let chapter = find(&shared, &opened.chapter)?;
-    let now = shared.progress.book().scene.clone().filter(|scene| find(&shared, scene).is_ok());
-    match (&now, opened.scene) {
-        (Some(from), None) if *from != chapter.id => return Ok(Json(json!({"scene": from}))),
-        (Some(from), Some(Scene::Change)) if *from != chapter.id => {
-            shared.config.workbench.change_scene(from, &chapter.id).await.map_err(failed)?;
+    let scene = turn_to(&shared, &chapter, opened.scene, None).await?;
+    Ok(Json(json!({"scene": scene})))
+}
+
+/// The chapter whose scene the cluster shows.
+pub(crate) fn scene(shared: &Shared) -> Option<Arc<Chapter>> {
+    let scene = shared.progress.book().scene.clone()?;
+    find(shared, &scene).ok()
+}
+
+/// The learner turns to a chapter, perhaps in a terminal. Whose scene the cluster shows then.
+pub(crate) async fn turn_to(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_in: Option<&str>) -> Answer<String> {
+    let now = scene(shared).map(|now| now.id.clone());
+    match (now, wanted) {
+        (Some(from), None) if from != chapter.id => return Ok(from),
+        (Some(from), Some(Scene::Change)) if from != chapter.id => {
+            shared.config.workbench.change_scene(&from, &chapter.id, typed_in).await.map_err(failed)?;
         }
         _ => {}
     }
     shared.progress.change(|book| book.scene = Some(chapter.id.clone()))?;
     shared.config.verdicts.open(&chapter.id);
-    begin_next(&shared, &chapter).await;
-    Ok(Json(json!({"scene": chapter.id})))
+    begin_next(shared, chapter).await;
+    Ok(chapter.id.clone())
 }
 
-fn failed(why: String) -> Refused {
+pub(crate) fn failed(why: String) -> Refused {
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, why)
 }
 
@@ -83,25 +98,43 @@ pub fn mark_of(chapter: &str, section: &str) -> String {
 
 /// Put a chapter or an exercise back.
 pub(crate) async fn reset(State(shared): State<Shared>, Json(scope): Json<Reset>) -> Answer<StatusCode> {
-    let (chapter, section) = match &scope {
-        Reset::Chapter { chapter } => (find(&shared, chapter)?, None),
-        Reset::Exercise { chapter, section } => (find(&shared, chapter)?, Some(section)),
-    };
-    let sections = match section {
-        Some(section) => std::slice::from_ref(find_section(&chapter, section)?),
-        None => &chapter.sections[..],
-    };
-    shared.config.workbench.reset(scope.clone()).await.map_err(failed)?;
-    shared.progress.change(|book| {
-        for section in sections {
-            forget(book, &chapter.id, section);
-        }
-        if section.is_none() {
-            book.begun.clear();
-            book.scene = Some(chapter.id.clone());
-        }
-    })?;
+    put_back(&shared, &scope, None).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Put a chapter or an exercise back, perhaps because somebody typed it in a terminal.
+pub(crate) async fn put_back(shared: &Shared, scope: &Reset, typed_in: Option<&str>) -> Answer<()> {
+    match scope {
+        Reset::Chapter { chapter } => {
+            let chapter = find(shared, chapter)?;
+            shared.config.workbench.reset(scope.clone(), typed_in).await.map_err(failed)?;
+            shared.progress.change(|book| {
+                chapter.sections.iter().for_each(|section| forget(book, &chapter.id, section));
+                book.begun.clear();
+                book.exercise = None;
+                book.scene = Some(chapter.id.clone());
+            })?;
+        }
+        Reset::Exercise { chapter, section } => {
+            let chapter = find(shared, chapter)?;
+            let section = find_section(&chapter, section)?;
+            let open = shared.config.workbench.reset(scope.clone(), typed_in).await.map_err(failed)?;
+            shared.progress.change(|book| {
+                // What came after it is taken back with it: the cluster is as it was before.
+                for later in chapter.sections.iter().filter(|later| later.id != section.id && has_any(later, &open)) {
+                    forget(book, &chapter.id, later);
+                    book.begun.remove(&format!("{}/{}", chapter.id, later.id));
+                }
+                forget(book, &chapter.id, section);
+            })?;
+            events::catch_up(shared);
+        }
+    }
+    Ok(())
+}
+
+fn has_any(section: &Section, checks: &[String]) -> bool {
+    section.blocks.iter().any(|block| matches!(block, Block::Check { id, .. } if checks.contains(id)))
 }
 
 fn forget(book: &mut Book, chapter: &str, section: &Section) {
@@ -130,8 +163,16 @@ pub(crate) async fn undoable(State(shared): State<Shared>) -> Answer<Json<Option
 
 /// Take the last command back.
 pub(crate) async fn undo(State(shared): State<Shared>) -> Answer<Json<Restored>> {
+    take_back(&shared).await.map(Json)
+}
+
+/// Take the last command back, and what was passed by it.
+pub(crate) async fn take_back(shared: &Shared) -> Answer<Restored> {
     let undone = shared.config.workbench.undo().await.map_err(failed)?;
-    undone.map(Json).ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "there is nothing to undo"))
+    let undone = undone.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "there is nothing to undo"))?;
+    shared.progress.change(|book| book.passed.retain(|check, _| !undone.reopened.contains(check)))?;
+    events::catch_up(shared);
+    Ok(undone)
 }
 
 #[derive(Deserialize)]

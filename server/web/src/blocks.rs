@@ -7,10 +7,11 @@ use drydock_terminal::{GoesOn, Mode, Refusal, RunRequest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::course::{Block, Section};
-use crate::{back, page};
+use crate::course::{Block, Chapter, Section};
 use crate::progress::Given;
 use crate::routes::{Answer, Refused, Shared, find, find_section};
+use crate::verdicts::{Answered, Verdict};
+use crate::{back, page};
 
 /// What Ctrl+D sends.
 const END_OF_INPUT: u8 = 0x04;
@@ -106,21 +107,31 @@ pub(crate) struct Hint {
 
 pub(crate) async fn hint(State(shared): State<Shared>, Json(wanted): Json<Hint>) -> Answer<Json<Value>> {
     let chapter = find(&shared, &wanted.chapter)?;
-    let hints = chapter.sections.iter().flat_map(|section| &section.blocks).find_map(|block| match block {
-        Block::Check { id, hints, .. } if *id == wanted.check => Some(hints),
+    let hints = hints_of(&chapter, &wanted.check).ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("there is no check {:?}", wanted.check)))?;
+    let (number, text) = give_hint(&shared, &wanted.check, hints, wanted.number)?;
+    Ok(Json(json!({"number": number, "total": hints.len(), "html": page::inline(text)})))
+}
+
+/// The hints of a check of this chapter.
+fn hints_of<'a>(chapter: &'a Chapter, check: &str) -> Option<&'a [String]> {
+    chapter.sections.iter().flat_map(|section| &section.blocks).find_map(|block| match block {
+        Block::Check { id, hints, .. } if id == check => Some(&hints[..]),
         _ => None,
-    });
-    let hints = hints.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("there is no check {:?}", wanted.check)))?;
-    let seen = shared.progress.book().hints.get(&wanted.check).copied().unwrap_or(0);
-    let number = wanted.number.unwrap_or(seen + 1);
+    })
+}
+
+/// A hint that the learner asks for: the one of this number, else the next unseen one.
+pub(crate) fn give_hint<'a>(shared: &Shared, check: &str, hints: &'a [String], number: Option<usize>) -> Answer<(usize, &'a str)> {
+    let seen = shared.progress.book().hints.get(check).copied().unwrap_or(0);
+    let number = number.unwrap_or(seen + 1);
     let Some(text) = number.checked_sub(1).and_then(|index| hints.get(index)) else {
         return Err(Refused::new(StatusCode::NOT_FOUND, "that was the last hint"));
     };
     if number > seen {
-        shared.config.verdicts.hint_used(&wanted.check, number);
-        shared.progress.change(|book| book.hints.extend([(wanted.check.clone(), number)]))?;
+        shared.config.verdicts.hint_used(check, number);
+        shared.progress.change(|book| book.hints.extend([(check.to_owned(), number)]))?;
     }
-    Ok(Json(json!({"number": number, "total": hints.len(), "html": page::inline(text)})))
+    Ok((number, text))
 }
 
 #[derive(Deserialize)]
@@ -130,19 +141,29 @@ pub(crate) struct Reply {
 }
 
 pub(crate) async fn answer(State(shared): State<Shared>, Json(reply): Json<Reply>) -> Answer<Json<Value>> {
-    if reply.value.len() > 1000 {
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "an answer is at most 1000 characters"));
-    }
-    let judged = shared.config.verdicts.answer(&reply.ask, &reply.value).await;
-    let answered = judged.map_err(|why| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
-    let given = Given { value: reply.value, answered: answered.clone() };
-    shared.progress.change(|book| book.answers.extend([(reply.ask, given)]))?;
+    let answered = give_answer(&shared, reply.ask, reply.value).await?;
     Ok(Json(json!({"correct": answered.correct, "html": answered.because.as_deref().map(page::inline)})))
 }
 
+/// The learner answers a question.
+pub(crate) async fn give_answer(shared: &Shared, ask: String, value: String) -> Answer<Answered> {
+    if value.len() > 1000 {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "an answer is at most 1000 characters"));
+    }
+    let judged = shared.config.verdicts.answer(&ask, &value).await;
+    let answered = judged.map_err(|why| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
+    let given = Given { value, answered: answered.clone() };
+    shared.progress.change(|book| book.answers.extend([(ask, given)]))?;
+    Ok(answered)
+}
+
 pub(crate) async fn check_now(State(shared): State<Shared>, Path(id): Path<String>) -> Answer<Json<Value>> {
-    let verdict = shared.config.verdicts.check_now(&id).await;
-    verdict.map(|verdict| Json(json!(verdict))).map_err(|why| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why))
+    judge_now(&shared, &id).await.map(|verdict| Json(json!(verdict)))
+}
+
+/// Judge a check again, its probes too.
+pub(crate) async fn judge_now(shared: &Shared, check: &str) -> Answer<Verdict> {
+    shared.config.verdicts.check_now(check).await.map_err(|why| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why))
 }
 
 #[derive(Deserialize)]
@@ -166,13 +187,18 @@ pub(crate) fn is_done(shared: &Shared, section: &Section) -> bool {
 pub(crate) async fn solutions(State(shared): State<Shared>, Json(wanted): Json<SectionOf>) -> Answer<Json<Value>> {
     let chapter = find(&shared, &wanted.chapter)?;
     let section = find_section(&chapter, &wanted.section)?;
+    open_solutions(&shared, &chapter, section, wanted.sure)?;
+    Ok(Json(json!({"html": page::solutions(section)})))
+}
+
+/// The learner looks at the solutions of a section; refused while it is not solved and nobody is sure.
+pub(crate) fn open_solutions(shared: &Shared, chapter: &Chapter, section: &Section, sure: bool) -> Answer<()> {
     let key = format!("{}/{}", chapter.id, section.id);
-    let open = wanted.sure || is_done(&shared, section) || shared.progress.book().solutions.contains(&key);
+    let open = sure || is_done(shared, section) || shared.progress.book().solutions.contains(&key);
     if !open {
         return Err(Refused(StatusCode::CONFLICT, json!({"error": "it is not solved yet", "sure": false})));
     }
-    shared.progress.change(|book| book.solutions.extend([key]))?;
-    Ok(Json(json!({"html": page::solutions(section)})))
+    Ok(shared.progress.change(|book| book.solutions.extend([key]))?)
 }
 
 pub(crate) async fn debrief(State(shared): State<Shared>, Json(wanted): Json<SectionOf>) -> Answer<Json<Value>> {

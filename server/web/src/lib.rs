@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod course;
+pub mod lab;
 pub mod page;
 pub mod pane;
 pub mod progress;
@@ -37,7 +38,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 pub use back::mark_of;
 pub use routes::{App, app};
@@ -72,13 +73,16 @@ pub enum WebError {
     Io(#[from] std::io::Error),
 }
 
-/// Serve the page until `shutdown` resolves.
-pub async fn serve(listener: TcpListener, config: WebConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), WebError> {
+/// Serve the page, and the `lab` command on its socket, until `shutdown` resolves.
+pub async fn serve(listener: TcpListener, lab: Option<UnixListener>, config: WebConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), WebError> {
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         return Err(WebError::NotLoopback(address));
     }
     let app = app(config, address.port())?;
+    if let Some(lab) = lab {
+        tokio::spawn(app.serve_lab(lab));
+    }
     let closing = app.closing.clone();
     let ended = async move {
         shutdown.await;

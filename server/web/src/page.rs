@@ -234,7 +234,7 @@ fn section_html(section: &Section) -> String {
 }
 
 /// What is left of a title without its first words still begins like one.
-fn capital(title: &str) -> String {
+pub(crate) fn capital(title: &str) -> String {
     let mut chars = title.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

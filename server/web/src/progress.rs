@@ -57,6 +57,8 @@ pub struct Book {
     pub scene: Option<String>,
     /// Where the learner was last, as `/ch02#section`.
     pub place: Option<String>,
+    /// The exercise a terminal shows, as `chapter/section`.
+    pub exercise: Option<String>,
     /// How the page is arranged; the page's own business.
     pub layout: Value,
 }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::course::{Chapter, Section};
 use crate::guard::{self, Guard};
 use crate::pane::{self, Visit};
 use crate::progress::Progress;
-use crate::{WebConfig, WebError, assets, back, blocks, events, files, page, terminals};
+use crate::{WebConfig, WebError, assets, back, blocks, events, files, lab, page, terminals};
 
 /// Largest file the page reads or writes.
 pub(crate) const MAX_FILE: usize = 1024 * 1024;
@@ -44,6 +45,14 @@ pub struct App {
     pub progress: Arc<Progress>,
     /// Cancel to close every socket.
     pub closing: CancellationToken,
+    shared: Shared,
+}
+
+impl App {
+    /// Answer the `lab` command on this socket.
+    pub fn serve_lab(&self, listener: UnixListener) -> impl Future<Output = ()> + Send + use<> {
+        lab::serve(listener, self.shared.clone())
+    }
 }
 
 /// Build the page for a server on this port. Must be called inside a tokio runtime.
@@ -55,8 +64,8 @@ pub fn app(config: WebConfig, port: u16) -> Result<App, WebError> {
     let shared = Shared { config, progress: progress.clone(), guard: guard.clone(), server, closing: closing.clone(), visits: broadcast::Sender::new(64) };
     tokio::spawn(events::keep_passes(shared.clone()));
     let own = routes().with_state(shared.clone()).layer(middleware::from_fn_with_state(guard, guard::check));
-    let router = own.layer(middleware::from_fn_with_state(shared, pane::divert));
-    Ok(App { router, progress, closing })
+    let router = own.layer(middleware::from_fn_with_state(shared.clone(), pane::divert));
+    Ok(App { router, progress, closing, shared })
 }
 
 fn routes() -> Router<Shared> {

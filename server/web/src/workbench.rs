@@ -17,8 +17,9 @@ pub trait Workbench: Send + Sync + 'static {
     /// Boot progress and the picture of the cluster, as they change. Senders may coalesce, receivers do.
     fn status(&self) -> watch::Receiver<Arc<Status>>;
 
-    /// Put things back. The error says what, why and what next.
-    fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>>;
+    /// Put things back, verdicts too; a terminal in which that was typed stays. Of an exercise: the checks that are open again. The error
+    /// says what, why and what next.
+    fn reset(&self, scope: Reset, typed_in: Option<&str>) -> Pending<'_, Result<Vec<String>, String>>;
 
     /// What the next undo takes back; `None` when there is nothing.
     fn undoable(&self) -> Pending<'_, Result<Option<Restored>, String>>;
@@ -32,8 +33,9 @@ pub trait Workbench: Send + Sync + 'static {
     /// Remember how things are now under a name, for [`Reset::Exercise`]; the label is for people.
     fn mark(&self, name: &str, label: &str) -> Pending<'_, Result<(), String>>;
 
-    /// Leave the scene of one chapter as it is, to come back to, and set up that of another: as it was left, or fresh.
-    fn change_scene(&self, from: &str, to: &str) -> Pending<'_, Result<(), String>>;
+    /// Leave the scene of one chapter as it is, to come back to, and set up that of another: as it was left, or fresh. A terminal in
+    /// which that was typed stays.
+    fn change_scene(&self, from: &str, to: &str, typed_in: Option<&str>) -> Pending<'_, Result<(), String>>;
 
     /// Whatever was taken back or skipped, from the page or from a terminal.
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>>;
@@ -84,6 +86,8 @@ pub struct Restored {
     pub files: Vec<Changed>,
     /// What could not be taken back, a sentence each.
     pub notes: Vec<String>,
+    /// Checks that were passed since, and are open again.
+    pub reopened: Vec<String>,
     /// How long it took.
     pub millis: u64,
 }

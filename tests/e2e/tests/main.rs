@@ -3,8 +3,10 @@
 mod cluster;
 mod command;
 mod crash;
+mod lab;
 mod mischief;
 mod nodes;
 mod ordinary_user;
 mod services;
+mod terminal;
 mod undo;

@@ -3,16 +3,9 @@
 use std::fs;
 
 use drydock_kit::{Drydock, PATIENCE, Ran, eventually};
-use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
-
-fn lab(drydock: &Drydock, path: &str) -> Value {
-    serde_json::from_str(&drydock.kubectl(&["get", "--raw", &format!("{LAB}/{path}")]).ok()).expect("JSON")
-}
+use crate::terminal::{LAB, Terminal, lab};
 
 fn ask(drydock: &Drydock, path: &str, body: &Value) -> Ran {
     let file = drydock.state().join("body.json");
@@ -34,47 +27,6 @@ fn ready(drydock: &Drydock, pods: &str) {
 
 fn names(drydock: &Drydock, kinds: &str) -> String {
     drydock.kubectl(&["get", kinds, "-o", "name"]).ok()
-}
-
-/// A terminal of the workstation.
-struct Terminal<'a> {
-    drydock: &'a Drydock,
-    keys: UnboundedSender<Vec<u8>>,
-    _runtime: Runtime,
-}
-
-impl<'a> Terminal<'a> {
-    fn open(drydock: &'a Drydock) -> Terminal<'a> {
-        let runtime = Runtime::new().unwrap();
-        let (keys, mut typed) = unbounded_channel::<Vec<u8>>();
-        let kubeconfig = drydock.state().join("kubeconfig");
-        let (mut sink, mut source) = runtime.block_on(async {
-            let config = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-            let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
-            let request = http::Request::get(format!("{LAB}/workstations/main/exec?tty=true&session=1")).body(Vec::new()).unwrap();
-            kube::Client::try_from(config).unwrap().connect(request).await.unwrap().into_stream().split()
-        });
-        runtime.spawn(async move { while source.next().await.is_some() {} });
-        runtime.spawn(async move {
-            while let Some(bytes) = typed.recv().await {
-                sink.send([&[0], &bytes[..]].concat().into()).await.unwrap();
-            }
-        });
-        Terminal { drydock, keys, _runtime: runtime }
-    }
-
-    /// Type a line and wait until its command has ended.
-    fn run(&self, line: &str) {
-        let count = || lab(self.drydock, "commands")["items"].as_array().unwrap().iter().filter(|command| command["spec"]["line"] == line && command["status"]["endTime"].is_string()).count();
-        let before = count();
-        self.keys.send(format!("{line}\n").into_bytes()).unwrap();
-        eventually(PATIENCE, || if count() > before { Ok(()) } else { Err(format!("{line}: not ended")) });
-    }
-
-    fn file(&self, path: &str) -> Option<String> {
-        let ran = self.drydock.kubectl(&["get", "--raw", &format!("{LAB}/workstations/main/files?path=/home/learner/{path}")]);
-        ran.status.success().then_some(ran.stdout)
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod image;
 mod serve;
 mod shell;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, Serve};
@@ -25,8 +26,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::run(&args),
         Command::Image(args) => image::run(&State::find(cli.state)?, args),
         Command::Author(args) => author::run(&State::find(cli.state)?, args),
+        Command::Lab { args } => Ok(lab(args, &serve::lab_socket(&State::find(cli.state)?))),
         Command::Docker { args } => Ok(docker(&State::find(cli.state)?, args)),
     }
+}
+
+/// `lab`, in the workstation or on the host, speaks to the page that is served.
+pub(crate) fn lab(args: Vec<String>, socket: &Path) -> ExitCode {
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    drydock_web::lab::client::main(args, socket, columns)
 }
 
 /// `drydock docker` on the host speaks to the first node's engine, whose socket is in the state directory.

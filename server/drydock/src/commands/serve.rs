@@ -52,6 +52,35 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
+/// Where the `lab` command of this cluster's workstation finds the page; the workstation sees the directory as `/run/drydock`.
+pub(crate) fn lab_socket(state: &State) -> PathBuf {
+    state.directory.join("cluster/workstation/page/page.sock")
+}
+
+/// Listen where only terminals of the workstation, and this user, come to. The directory belongs to the cluster, which is not trusted: no
+/// link of its making is followed.
+fn listen_for_lab(socket: &Path) -> std::io::Result<tokio::net::UnixListener> {
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat2, unlinkat};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
+    let (Some(directory), Some(name)) = (socket.parent(), socket.file_name()) else { return Err(std::io::ErrorKind::InvalidInput.into()) };
+    let cluster = directory.parent().and_then(Path::parent).unwrap_or(directory);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let outside = openat2(CWD, cluster, flags, Mode::empty(), ResolveFlags::empty())?;
+    let below = directory.strip_prefix(cluster).unwrap_or(directory);
+    let directory = openat2(&outside, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH)?;
+    match unlinkat(&directory, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // By the open directory: the path may be longer than an address of a socket.
+    let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+    let listener = tokio::net::UnixListener::bind(&path)?;
+    // The learner is another user in there; nobody else can come here.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
 fn already(state: &State, running: &RunningNow, args: &Serve) -> anyhow::Result<ExitCode> {
     match &running.url {
         Some(url) => {
@@ -89,7 +118,14 @@ async fn serve(state: &State, content: Content, listener: TcpListener, running: 
     };
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let shutdown = CancellationToken::new();
-    let page = tokio::spawn(drydock_web::serve(listener, config, shutdown.clone().cancelled_owned()));
+    let lab = match listen_for_lab(&lab_socket(state)) {
+        Ok(lab) => Some(lab),
+        Err(error) => {
+            eprintln!("drydock: the terminals have no `lab` command: {error}");
+            None
+        }
+    };
+    let page = tokio::spawn(drydock_web::serve(listener, lab, config, shutdown.clone().cancelled_owned()));
     let link = way_in(state, url)?;
     println!("{link} ready in {millis} ms");
     std::io::stdout().flush()?;

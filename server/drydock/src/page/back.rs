@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use drydock_checks::world::Point;
 use drydock_web::workbench::{Changed, Restored};
 use futures::{AsyncBufReadExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -58,9 +59,9 @@ impl Back {
         Ok(self.maybe(http::Method::GET, "undo").await?.as_ref().map(restored))
     }
 
-    /// Undo.
-    pub(crate) async fn undo(&self) -> Result<Option<Restored>, String> {
-        Ok(self.maybe(http::Method::POST, "undo").await?.as_ref().map(restored))
+    /// Undo: what was undone, and the point that is now again.
+    pub(crate) async fn undo(&self) -> Result<Option<(Restored, Option<Point>)>, String> {
+        Ok(self.maybe(http::Method::POST, "undo").await?.map(|answer| (restored(&answer), point(&answer))))
     }
 
     /// Let time pass.
@@ -73,9 +74,9 @@ impl Back {
         self.post("reset", json!({})).await.map(drop).map_err(|why| format!("The cluster could not be reset: {why}. Try again, or start drydock anew."))
     }
 
-    /// Back to a snapshot.
-    pub(crate) async fn restore(&self, name: &str) -> Result<(), String> {
-        self.post(&format!("snapshots/{name}/restore"), json!({})).await.map(drop)
+    /// Back to a snapshot: the point that is now again.
+    pub(crate) async fn restore(&self, name: &str) -> Result<Option<Point>, String> {
+        self.post(&format!("snapshots/{name}/restore"), json!({})).await.map(|answer| point(&answer))
     }
 
     /// A snapshot of now.
@@ -88,7 +89,7 @@ impl Back {
         let name = |chapter: &str| format!("scene-{chapter}");
         self.mark(&name(from), &format!("Chapter {from} as it was left")).await?;
         let known = self.maybe(http::Method::GET, &format!("snapshots/{}", name(to))).await?;
-        self.restore(&known.map_or_else(|| PRISTINE.to_owned(), |_| name(to))).await
+        self.restore(&known.map_or_else(|| PRISTINE.to_owned(), |_| name(to))).await.map(drop)
     }
 }
 
@@ -98,6 +99,12 @@ fn told(error: kube::Error) -> String {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Where a `Restoration` went to.
+fn point(answer: &Value) -> Option<Point> {
+    let spec = &answer["spec"];
+    Some(Point { revision: spec["revision"].as_str()?.parse().ok()?, time: spec["time"].as_str()?.parse().ok()? })
 }
 
 /// A `Restoration` of the lab.
@@ -115,6 +122,7 @@ fn restored(answer: &Value) -> Restored {
         changes: list(&status["changes"], "what"),
         files: list(&status["files"], "path"),
         notes: status["notes"].as_array().into_iter().flatten().map(text).collect(),
+        reopened: Vec::new(),
         millis: status["millis"].as_u64().unwrap_or(0),
     }
 }
@@ -163,5 +171,7 @@ mod tests {
         assert_eq!(read.changes, [Changed { verb: "restored".into(), what: "pod/sleep".into(), owned: true }]);
         assert_eq!(read.files[0].what, "/home/learner/a");
         assert_eq!(restored(&json!({"spec": {"command": null}})).line, None);
+        let to = point(&json!({"spec": {"revision": "12", "time": "2026-01-01T09:59:51Z"}})).unwrap();
+        assert_eq!(to, Point { revision: 12, time: "2026-01-01T09:59:51Z".parse().unwrap() });
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use drydock_checks::grader::Grader;
 use drydock_checks::watch as follow;
-use drydock_checks::world::World;
+use drydock_checks::world::{Point, World};
 use drydock_terminal::Terminals;
 use drydock_web::Pending;
 use drydock_web::pane::{Duplex, Target};
@@ -54,18 +54,33 @@ impl LabWorkbench {
         }
     }
 
-    async fn reset_scope(&self, scope: Reset) -> Result<(), String> {
+    async fn reset_scope(&self, scope: Reset, typed_in: Option<&str>) -> Result<Vec<String>, String> {
         match scope {
             Reset::Chapter { chapter } => {
                 self.back.reset().await?;
-                self.terminals.close_all().await;
+                self.terminals.close_all_but(typed_in).await;
                 match self.grader.get() {
-                    Some(grader) => grader.reset(&chapter).await.map_err(|error| format!("Progress could not be reset: {error}.")),
-                    None => Ok(()),
+                    Some(grader) => grader.reset(&chapter).await.map(|()| Vec::new()).map_err(|error| format!("Progress could not be reset: {error}.")),
+                    None => Ok(Vec::new()),
                 }
             }
-            Reset::Exercise { chapter, section } => self.back.restore(&drydock_web::mark_of(&chapter, &section)).await,
+            Reset::Exercise { chapter, section } => {
+                let to = self.back.restore(&drydock_web::mark_of(&chapter, &section)).await?;
+                self.rewind(to, Some((&chapter, &section))).await
+            }
         }
+    }
+
+    async fn undo_last(&self) -> Result<Option<Restored>, String> {
+        let Some((undone, to)) = self.back.undo().await? else { return Ok(None) };
+        let reopened = self.rewind(to, None).await?;
+        Ok(Some(Restored { reopened, ..undone }))
+    }
+
+    /// The grader goes back with the cluster.
+    async fn rewind(&self, to: Option<Point>, unit: Option<(&str, &str)>) -> Result<Vec<String>, String> {
+        let (Some(grader), Some(to)) = (self.grader.get(), to) else { return Ok(Vec::new()) };
+        grader.rewind(to, unit).await.map_err(|error| format!("Checks could not be opened again: {error}."))
     }
 
     /// What takes a moment and closes the cluster meanwhile.
@@ -122,8 +137,9 @@ impl Workbench for LabWorkbench {
         self.status.subscribe()
     }
 
-    fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>> {
-        Box::pin(self.busy(self.reset_scope(scope)))
+    fn reset(&self, scope: Reset, typed_in: Option<&str>) -> Pending<'_, Result<Vec<String>, String>> {
+        let typed_in = typed_in.map(str::to_owned);
+        Box::pin(async move { self.busy(self.reset_scope(scope, typed_in.as_deref())).await })
     }
 
     fn undoable(&self) -> Pending<'_, Result<Option<Restored>, String>> {
@@ -131,7 +147,7 @@ impl Workbench for LabWorkbench {
     }
 
     fn undo(&self) -> Pending<'_, Result<Option<Restored>, String>> {
-        Box::pin(self.back.undo())
+        Box::pin(self.undo_last())
     }
 
     fn skip(&self, duration: &str) -> Pending<'_, Result<Restored, String>> {
@@ -144,11 +160,11 @@ impl Workbench for LabWorkbench {
         Box::pin(async move { self.back.mark(&name, &label).await })
     }
 
-    fn change_scene(&self, from: &str, to: &str) -> Pending<'_, Result<(), String>> {
-        let (from, to) = (from.to_owned(), to.to_owned());
+    fn change_scene(&self, from: &str, to: &str, typed_in: Option<&str>) -> Pending<'_, Result<(), String>> {
+        let (from, to, typed_in) = (from.to_owned(), to.to_owned(), typed_in.map(str::to_owned));
         Box::pin(self.busy(async move {
             self.back.change_scene(&from, &to).await?;
-            self.terminals.close_all().await;
+            self.terminals.close_all_but(typed_in.as_deref()).await;
             Ok(())
         }))
     }
@@ -169,6 +185,7 @@ impl Workbench for LabWorkbench {
             let request = request.map_err(|error| error.to_string())?;
             match self.client.request_text(request).await {
                 Ok(text) => Ok(Some(text.into_bytes())),
+                Err(kube::Error::FromUtf8(error)) => Ok(Some(error.into_bytes())),
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
                 Err(error) => Err(format!("{path} cannot be read: {:#}", sentence(error))),
             }

@@ -35,7 +35,30 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// As `lab`: the command itself, for the page whose state is `DRYDOCK_DEV`.
+fn lab() -> Option<std::process::ExitCode> {
+    let mut args = std::env::args();
+    if !args.next()?.ends_with("/lab") {
+        return None;
+    }
+    let socket = PathBuf::from(std::env::var_os("DRYDOCK_DEV")?).join("page.sock");
+    Some(drydock_web::lab::client::main(args.collect(), &socket, None))
+}
+
+fn main() -> std::process::ExitCode {
+    if let Some(code) = lab() {
+        return code;
+    }
+    match page() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn page() -> Result<(), Box<dyn std::error::Error>> {
     let options = options()?;
     std::fs::create_dir_all(&options.state)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -60,6 +83,10 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
             eprintln!("{error}");
         }
     };
-    drydock_web::serve(listener, config, interrupted).await?;
+    let socket = options.state.join("page.sock");
+    if socket.exists() {
+        std::fs::remove_file(&socket)?;
+    }
+    drydock_web::serve(listener, Some(tokio::net::UnixListener::bind(socket)?), config, interrupted).await?;
     Ok(())
 }

@@ -105,6 +105,11 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
                     world.run("hello-kiamol-2-7c9f-9jw6m", Some(owner));
                 }
             }
+            // A load balancer: the workstation's own port.
+            "expose" => world.edit(|status| {
+                let object = Object { uid: format!("svc-{name}"), kind: "Service".into(), namespace: "default".into(), name: "web".into(), state: "10.96.7.7".into(), ready: true, ..Object::default() };
+                status.objects.push(Object { panes: vec![format!("p{name}")], ..object });
+            }),
             "full" => drop(world.trouble.send_replace(Some("progress cannot be written: no space left on the disk".into()))),
             "room" => drop(world.trouble.send_replace(None)),
             "reset" => world.reset(),
@@ -192,10 +197,17 @@ impl World {
             Some(line) => format!("Undid `{line}`: {}.", words.join(", ")),
             None => format!("Everything is as it was: {}.", words.join(", ")),
         };
+        self.did.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.edit(|status| status.objects = objects);
-        let restored = Restored { name: format!("restoration-{}", now.len()), action: action.into(), line, summary, changes, millis: 12, ..Restored::default() };
+        let restored = Restored { reopened: self.open_again(), name: format!("restoration-{}", now.len()), action: action.into(), line, summary, changes, millis: 12, ..Restored::default() };
         self.restored.send(Arc::new(restored.clone())).unwrap_or_default();
         restored
+    }
+
+    /// Checks that are not passed now.
+    fn open_again(&self) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().filter(|verdict| verdict.verdict != Outcome::Pass).map(|verdict| verdict.check.clone()).collect()
     }
 
     fn reset(&self) {
@@ -280,7 +292,7 @@ impl Workbench for Pretend {
         self.world.status.subscribe()
     }
 
-    fn reset(&self, scope: Reset) -> Pending<'_, Result<(), String>> {
+    fn reset(&self, scope: Reset, _typed_in: Option<&str>) -> Pending<'_, Result<Vec<String>, String>> {
         Box::pin(async move {
             match scope {
                 Reset::Chapter { .. } => self.world.reset(),
@@ -289,7 +301,7 @@ impl Workbench for Pretend {
                     self.world.put_back(marked.ok_or("nothing is remembered of its beginning")?, "restore", None);
                 }
             }
-            Ok(())
+            Ok(self.world.open_again())
         })
     }
 
@@ -314,7 +326,7 @@ impl Workbench for Pretend {
         Box::pin(async { Ok(()) })
     }
 
-    fn change_scene(&self, from: &str, to: &str) -> Pending<'_, Result<(), String>> {
+    fn change_scene(&self, from: &str, to: &str, _typed_in: Option<&str>) -> Pending<'_, Result<(), String>> {
         let mut marks = self.world.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.insert(format!("scene-{from}"), self.world.objects());
         let next = marks.get(&format!("scene-{to}")).cloned().unwrap_or_default();

@@ -34,6 +34,7 @@ case "$1 $2" in
   "get nodes") printf 'NAME     STATUS   ROLES           AGE   VERSION\nnode-1   Ready    control-plane   2m    v1.36.0\n' ;;
   "exec "*) say "exec"; exec /bin/sh ;;
   "port-forward "*) echo "Forwarding from 127.0.0.1:8080 -> 80"; say "forward"; exec sleep 1000000 ;;
+  "expose "*) say "expose ${3#--port=}"; echo "service/$2 exposed" ;;
   "reset "*) say "reset" ;;
   "break "*) say "break" ;;
   "full "*) say "full" ;;
@@ -63,6 +64,10 @@ impl LocalShell {
         let kubectl = bin.join("kubectl");
         std::fs::write(&kubectl, KUBECTL)?;
         std::fs::set_permissions(&kubectl, PermissionsExt::from_mode(0o755))?;
+        let lab = bin.join("lab");
+        if !lab.exists() {
+            std::os::unix::fs::symlink(std::env::current_exe()?, lab)?;
+        }
         let events = state.join("events");
         if events.exists() {
             std::fs::remove_file(&events)?;
@@ -88,6 +93,7 @@ impl LocalShell {
             .arg("-i")
             .env("PATH", path)
             .env("DRYDOCK_DEV", state)
+            .env("DRYDOCK_TERMINAL", name)
             .env("HOME", &self.home)
             .env("TERM", "xterm-256color")
             .current_dir(&self.home)

@@ -41,7 +41,7 @@ const skip = (duration: string): void => void attempt(() => call('POST', '/api/s
 function resetExercise(section: HTMLElement): void {
   const title = section.querySelector('h2, h3, h4')?.textContent ?? 'this exercise';
   const act = (): void => void attempt(() => call('POST', '/api/reset', { scope: 'exercise', chapter, section: section.id }));
-  const says = `The cluster and your files go back to where “${title}” began. Checks that have passed stay passed; what you did in it can be done again.`;
+  const says = `Cluster, files and checks are as when “${title}” began. What came after it goes too.`;
   ask('Put this exercise back?', [h('p', {}, says)], [{ text: 'Keep everything' }, { text: 'Put it back', main: true, act }]);
 }
 

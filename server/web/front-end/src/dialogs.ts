@@ -84,7 +84,7 @@ export function toast(text: string, shown: Node | string = text, millis = 9000):
 /** Put the chapter back, once the learner is sure. */
 export function confirmReset(chapter: string, title: string): void {
   const body = [
-    h('p', {}, `“${title}” begins anew: everything in the cluster goes, the chapter's files are as at first and yours beside them are gone, terminals are opened again, and the checks, hints and answers of this chapter start from nothing.`),
+    h('p', {}, `“${title}” begins anew: cluster, files, terminals, checks and answers. Files of your own go too.`),
     h('p', {}, 'Your progress in other chapters stays.'),
   ];
   const act = (): void => {

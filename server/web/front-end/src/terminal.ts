@@ -6,7 +6,7 @@ import { Unicode11Addon } from '@xterm/addon-unicode11';
 import { WebLinksAddon } from '@xterm/addon-web-links';
 import { WebglAddon } from '@xterm/addon-webgl';
 import { Terminal } from '@xterm/xterm';
-import type { ITheme } from '@xterm/xterm';
+import type { ILink, ITheme } from '@xterm/xterm';
 
 import { h, icon } from './dom';
 import { nonce, pauses, socket } from './net';
@@ -40,6 +40,9 @@ const ACK = 16 * 1024;
 const LAB = /^https?:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/|$)/;
 /** What kubectl says of a port-forward. */
 const FORWARDS = /Forwarding from 127\.0\.0\.1:(\d+)/;
+
+/** And of it and every connection through it. */
+const HANDLES = /(?:Forwarding from 127\.0\.0\.1:|Handling connection for )(\d+)/;
 
 export interface Listener {
   mode: (mode: Mode) => void;
@@ -91,11 +94,21 @@ export class Term {
         if (LAB.test(uri)) this.listener.page(uri);
         else if (event.ctrlKey || event.metaKey) window.open(uri, '_blank', 'noopener');
       }));
+    this.term.registerLinkProvider({ provideLinks: (row, give) => give(this.forwards(row)) });
     this.term.attachCustomKeyEventHandler((event) => this.key(event));
     const encoder = new TextEncoder();
     this.term.onData((data) => this.send(encoder.encode(this.held(data))));
     this.term.onBinary((data) => this.send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
     onTheme(() => (this.term.options.theme = isDark() ? DARK : LIGHT));
+  }
+
+  /** Where a port-forward says its port, the page behind it is one click away. */
+  private forwards(row: number): ILink[] | undefined {
+    const text = this.term.buffer.active.getLine(row - 1)?.translateToString(true) ?? '';
+    const found = HANDLES.exec(text);
+    if (!found) return undefined;
+    const range = { start: { x: found.index + 1, y: row }, end: { x: found.index + found[0].length, y: row } };
+    return [{ range, text: found[0], activate: () => this.listener.page(`http://localhost:${found[1]}/`) }];
   }
 
   /** Into the page: measures, so the element must be in the document. */
