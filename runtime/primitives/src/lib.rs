@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod ids;
 pub mod int_or_string;
+pub mod look;
 pub mod names;
 pub mod placement;
 pub mod quantity;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use drydock_primitives::look::{self, Kind};
 use serde_json::{Value, json};
 
 /// An HTTP answer with its head, as `curl -i` prints it; `None` when it is none.
@@ -41,15 +42,12 @@ pub(crate) fn lookup(text: &str) -> Value {
 
 /// What the script that looks at a file printed.
 pub(crate) fn file(text: &str) -> Value {
-    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let words: Vec<&str> = first.split_whitespace().collect();
-    let [kind, mode, uid, gid, size] = words.as_slice() else { return json!({"kind": null, "text": null, "entries": []}) };
-    let (link, contents) = rest.split_once('\n').unwrap_or((rest, ""));
-    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    let entries: Vec<&str> = if *kind == "directory" { contents.lines().collect() } else { Vec::new() };
+    let Some(look) = look::parse(text.as_bytes()) else { return json!({"kind": null, "text": null, "entries": []}) };
+    let contents = String::from_utf8_lossy(look.contents);
+    let entries: Vec<&str> = if look.kind == Kind::Directory { contents.lines().collect() } else { Vec::new() };
     json!({
-        "kind": kind, "mode": format!("{mode:0>4}"), "uid": number(uid), "gid": number(gid), "size": number(size), "link": link,
-        "text": (*kind == "file").then_some(contents), "entries": entries,
+        "kind": look.kind.name(), "mode": format!("{:0>4}", look.mode), "uid": look.uid, "gid": look.gid, "size": look.size, "link": look.link,
+        "text": (look.kind == Kind::File).then_some(&contents), "entries": entries,
     })
 }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use drydock_primitives::look;
 use futures::{AsyncReadExt, StreamExt};
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const EACH: Duration = Duration::from_millis(500);
 /// The most output that is kept.
 const MAX_OUTPUT: usize = 256 * 1024;
+/// The most of a file that is looked at.
+const MAX_FILE: usize = 200_000;
 /// Lines of a log that are looked at when a check does not say.
 const LOG_LINES: u32 = 2000;
 /// A log that is followed is told this often at most.
@@ -30,14 +33,6 @@ const TRAFFIC: Duration = Duration::from_secs(300);
 /// Where a node's own files are in its shell.
 const NODE_ROOT: &str = "/host";
 const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
-
-/// Tells what a path is: kind, mode, owner, group and size; where it links to; then its text or the names in it.
-const LOOK: &str = r#"p=$1
-if [ -d "$p" ]; then k=directory; elif [ -f "$p" ]; then k=file; elif [ -e "$p" ] || [ -L "$p" ]; then k=other; else echo none; exit 0; fi
-if [ -e "$p" ]; then s=$(stat -L -c '%a %u %g %s' "$p"); else s='0 0 0 0'; fi
-echo "$k $s"
-readlink "$p" 2>/dev/null || echo
-if [ $k = directory ]; then ls -A "$p"; elif [ $k = file ]; then head -c 200000 "$p"; fi"#;
 
 /// Where something is done.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -231,7 +226,7 @@ impl Prober {
             Probe::File { target, path } => {
                 // The shell of a node has the node's own files below a directory.
                 let path = &if matches!(target, Target::Node { .. }) { format!("{NODE_ROOT}{path}") } else { path.clone() };
-                let (exit, stdout, stderr) = self.exec(target, &words(&["sh", "-c", LOOK, "sh", path])).await?;
+                let (exit, stdout, stderr) = self.exec(target, &look::command(path, MAX_FILE)).await?;
                 if exit == 127 || stdout.is_empty() {
                     return Err(stderr.trim().to_owned());
                 }

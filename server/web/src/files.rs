@@ -20,9 +20,18 @@ pub(crate) async fn read_file(State(shared): State<Shared>, Query(FilePath { pat
     let failed = |why| Refused::new(StatusCode::BAD_GATEWAY, why);
     match shared.config.workbench.read_file(&path).await.map_err(failed)? {
         Some(bytes) if bytes.len() > MAX_FILE => Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{path} is too large for the editor"))),
+        Some(bytes) if !is_text(&bytes) => {
+            let why = format!("{path} is no text in UTF-8: the editor would damage it");
+            Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
+        }
         Some(bytes) => Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),
         None => Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no file {path}"))),
     }
+}
+
+/// Whether an editor writes back what it read.
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'))
 }
 
 pub(crate) async fn write_file(State(shared): State<Shared>, Query(FilePath { path }): Query<FilePath>, bytes: Bytes) -> Answer<StatusCode> {

@@ -30,9 +30,7 @@ use serde_json::{Value, json};
 
 use crate::control_plane::Plant;
 use crate::evidence::{API_VERSION, Kind};
-
-/// Largest file that can be written through the API.
-const MAX_FILE: usize = 8 << 20;
+use crate::workstation::{FileError, MAX_FILE};
 
 /// The extension.
 pub(crate) struct Lab {
@@ -63,6 +61,18 @@ impl Refusal {
 
     fn internal(error: impl std::fmt::Display) -> Refusal {
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", error.to_string())
+    }
+}
+
+impl From<FileError> for Refusal {
+    fn from(error: FileError) -> Refusal {
+        let (code, reason) = match &error {
+            FileError::NotRegular(_) | FileError::Refused(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
+            FileError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            FileError::TooSlow(_) => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
+            FileError::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        };
+        Refusal::new(code, reason, error.to_string())
     }
 }
 
@@ -128,7 +138,7 @@ async fn workstation(plant: &Arc<Plant>, what: &str, query: &Query, request: Req
     match (request.method(), what) {
         (&Method::GET, "exec") => sockets::exec(workstation, query, request),
         (&Method::GET, "dial") => sockets::dial(workstation, query, request).await,
-        (&Method::GET, "files") => match workstation.read_file(path()?).await.map_err(Refusal::internal)? {
+        (&Method::GET, "files") => match workstation.read_file(path()?).await? {
             Some((contents, mode)) => {
                 let mut response = Response::new(body::full(contents));
                 if let Ok(mode) = HeaderValue::from_str(&mode) {
@@ -140,7 +150,7 @@ async fn workstation(plant: &Arc<Plant>, what: &str, query: &Query, request: Req
         },
         (&Method::PUT, "files") => {
             let contents = read_body(request).await?;
-            workstation.write_file(path()?, &contents).await.map_err(|error| Refusal::bad_request(error.to_string()))?;
+            workstation.write_file(path()?, &contents).await?;
             Ok(done())
         }
         (&Method::GET, "foreground") => {

@@ -4,6 +4,7 @@
 //! 2. [`Seat::open`] runs a process in it; `session` ties a terminal to a web socket and reads its shell marks.
 //! 3. Files and connections for the page and the grader go the same ways: processes in the container, sockets in its network.
 
+mod files;
 pub(crate) mod marks;
 mod pty;
 mod session;
@@ -26,6 +27,7 @@ use tokio::sync::oneshot;
 
 use crate::evidence::Evidence;
 use crate::undo::Files;
+pub(crate) use files::{FileError, MAX_FILE};
 use pty::Stream;
 pub(crate) use session::ExecRequest;
 pub(crate) use setup::Setup;
@@ -197,44 +199,6 @@ impl Seat {
         env.push(format!("USER={}", if laptop && who == As::Learner { "learner" } else { "root" }));
         env.extend(more);
         env
-    }
-
-    /// Run a process to its end with this input; returns its exit code, output and errors.
-    pub(crate) async fn run(&self, who: As, args: &[&str], input: &[u8]) -> io::Result<(i32, Vec<u8>, Vec<u8>)> {
-        let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        let process = self.open(who, args, "/", None, Vec::new()).await.map_err(io::Error::other)?;
-        let Stdio::Pipes { stdin: Some(stdin), stdout, stderr } = process.stdio else {
-            return Err(io::Error::other("node-init gave a terminal instead of pipes"));
-        };
-        let (stdin, stdout, stderr) = (Stream::new(stdin)?, Stream::new(stdout)?, Stream::new(stderr)?);
-        let feed = async move {
-            match stdin.write_all(input).await {
-                // A process that does not read to the end is its own affair.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-                _ => Ok(()),
-            }
-        };
-        let ((), stdout, stderr) = tokio::try_join!(feed, stdout.read_to_end(), stderr.read_to_end())?;
-        let exit = process.exit.await.map_err(|_| io::Error::other("the workstation ended"))?;
-        Ok((exit.code, stdout, stderr))
-    }
-
-    /// Contents and permission bits of a file; `None` when there is no such file.
-    pub(crate) async fn read_file(&self, path: &str) -> io::Result<Option<(Vec<u8>, String)>> {
-        let (code, contents, _) = self.run(As::Root, &["cat", "--", path], b"").await?;
-        if code != 0 {
-            return Ok(None);
-        }
-        let (_, mode, _) = self.run(As::Root, &["stat", "-c", "%a", path], b"").await?;
-        Ok(Some((contents, String::from_utf8_lossy(&mode).trim().to_owned())))
-    }
-
-    /// Write a file as the learner, making its directories.
-    pub(crate) async fn write_file(&self, path: &str, contents: &[u8]) -> io::Result<()> {
-        let script = "mkdir -p \"$(dirname \"$1\")\" && cat > \"$1\"";
-        let (code, _, errors) = self.run(As::Learner, &["sh", "-c", script, "sh", path], contents).await?;
-        self.inner.diary.files.take();
-        if code == 0 { Ok(()) } else { Err(io::Error::other(String::from_utf8_lossy(&errors).trim().to_owned())) }
     }
 
     /// Connect from the workstation.
