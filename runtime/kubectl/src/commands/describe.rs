@@ -89,7 +89,7 @@ async fn one(factory: &Factory, info: &Info, show_events: bool) -> Result<String
         }
         related.found.insert(asked.name, answer.map_err(|failure| failure.text()));
     }
-    Ok(describe(&object, &related, jiff::Timestamp::now()))
+    Ok(describe(&object, &related, &jiff::Zoned::now()))
 }
 
 /// All parts of a list, or the one object.

@@ -273,7 +273,7 @@ mod tests {
         let read = |found: Result<Vec<String>, Failure>| found.map(|ports| ports.join(" ")).unwrap_or_else(|failure| failure.text());
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         for (asked, wanted) in [
-            ("80 1:http http", "80 1:80 http:80"),
+            ("80 1:http http", "80 1:80 80"),
             ("8080:", "remote port cannot be empty"),
             ("nope", "Pod 'p' does not have a named port 'nope'"),
             ("53", "UDP protocol is not supported for 53"),

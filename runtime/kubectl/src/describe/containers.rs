@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::resources;
-use super::value::{at, date, list, plain, text, text_or, texts};
+use super::value::{at, list, plain, text, text_or, texts};
 
 /// Where containers are described.
 pub(super) struct Place<'a> {
@@ -97,7 +97,7 @@ fn states(status: &Value, page: &mut Page) {
 fn state(title: &str, state: &Value, page: &mut Page) {
     if !state["running"].is_null() {
         page.field(2, title, "Running");
-        return page.field(3, "Started", date(state, "running.startedAt"));
+        return page.field(3, "Started", page.date(state, "running.startedAt"));
     }
     let ended = &state["terminated"];
     if !state["waiting"].is_null() || ended.is_null() {
@@ -119,8 +119,8 @@ fn state(title: &str, state: &Value, page: &mut Page) {
     if ended["signal"].as_i64().is_some_and(|signal| signal > 0) {
         page.field(3, "Signal", text(ended, "signal"));
     }
-    page.field(3, "Started", date(ended, "startedAt"));
-    page.field(3, "Finished", date(ended, "finishedAt"));
+    page.field(3, "Started", page.date(ended, "startedAt"));
+    page.field(3, "Finished", page.date(ended, "finishedAt"));
 }
 
 /// A probe on one line.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::resources::canonical;
-use super::value::{at, date, list, pairs, text, texts};
+use super::value::{at, list, pairs, text, texts};
 use super::{ANNOTATIONS, EVENTS, LABELS, NAME, NAMESPACE, Row, Subject};
 
 pub(super) const NAMESPACES: &[Row] =
@@ -59,7 +59,7 @@ fn namespace_conditions(subject: &Subject<'_>, page: &mut Page) {
     page.row(1, &["----", "------", "------------------", "------", "-------"]);
     for condition in conditions {
         let cells = ["type", "status", "reason", "message"].map(|path| text(condition, path));
-        page.row(1, &[&cells[0], &cells[1], &date(condition, "lastTransitionTime"), &cells[2], &cells[3]]);
+        page.row(1, &[&cells[0], &cells[1], &page.date(condition, "lastTransitionTime"), &cells[2], &cells[3]]);
     }
 }
 

@@ -21,12 +21,12 @@ mod volumes;
 mod workloads;
 
 pub(crate) use self::events::age as event_age;
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 
 use self::page::Page;
 use self::related::Related;
-use self::value::{at, date, flat, plain, text, text_or, texts};
+use self::value::{at, flat, plain, text, text_or, texts};
 
 /// What a description is made from.
 struct Subject<'a> {
@@ -112,10 +112,11 @@ pub(crate) fn group_and_kind(object: &Value) -> (String, String) {
 }
 
 /// The text `kubectl describe` prints for an object.
-pub fn describe(object: &Value, related: &Related, now: Timestamp) -> String {
+/// Ages are as of `now`, times in its zone.
+pub fn describe(object: &Value, related: &Related, now: &Zoned) -> String {
     let (group, kind) = group_and_kind(object);
-    let subject = Subject { object, related, now };
-    let mut page = Page::default();
+    let subject = Subject { object, related, now: now.timestamp() };
+    let mut page = Page::new(now.time_zone().clone());
     match KINDS.iter().find(|(own_group, own_kind, _)| *own_group == group && *own_kind == kind) {
         Some((.., rows)) => rows.iter().for_each(|row| row.write(&subject, &mut page)),
         None => generic::write(&subject, &mut page),
@@ -136,10 +137,10 @@ impl Row {
             }
             Row::Or(label, path, absent) => page.field(0, label, text_or(object, path, absent)),
             Row::Flag(label, path) => page.field(0, label, flag(at(object, path))),
-            Row::Date(label, path) => page.field(0, label, date(object, path)),
+            Row::Date(label, path) => page.field(0, label, page.date(object, path)),
             Row::DatePresent(label, path) => {
                 if !at(object, path).is_null() {
-                    page.field(0, label, date(object, path));
+                    page.field(0, label, page.date(object, path));
                 }
             }
             Row::Labels(title, path) => page.labels(title, at(object, path)),

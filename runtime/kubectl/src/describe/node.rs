@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::resources::{add, canonical, pod_limits, pod_requests};
-use super::value::{Resources, at, date, list, pairs, resources, since, text, text_or};
+use super::value::{Resources, at, list, pairs, resources, since, text, text_or};
 use super::{ANNOTATIONS, CREATED, EVENTS, LABELS, NAME, Row, Subject};
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
@@ -73,11 +73,12 @@ fn lease(subject: &Subject<'_>, page: &mut Page) {
         Ok(found) => found.first().unwrap_or(&Value::Null),
         Err(error) => return page.field(0, "Lease", format_args!("Failed to get lease: {error}")),
     };
-    let time = |path: &str| if at(lease, path).is_null() { "<unset>".to_owned() } else { date(lease, path) };
+    let time = |path: &str| if at(lease, path).is_null() { "<unset>".to_owned() } else { page.date(lease, path) };
+    let (acquired, renewed) = (time("spec.acquireTime"), time("spec.renewTime"));
     page.line(0, "Lease:");
     page.field(1, "HolderIdentity", text_or(lease, "spec.holderIdentity", "<unset>"));
-    page.field(1, "AcquireTime", time("spec.acquireTime"));
-    page.field(1, "RenewTime", time("spec.renewTime"));
+    page.field(1, "AcquireTime", acquired);
+    page.field(1, "RenewTime", renewed);
 }
 
 fn conditions(subject: &Subject<'_>, page: &mut Page) {
@@ -92,8 +93,8 @@ fn conditions(subject: &Subject<'_>, page: &mut Page) {
         let cells = [
             text(condition, "type"),
             text(condition, "status"),
-            date(condition, "lastHeartbeatTime"),
-            date(condition, "lastTransitionTime"),
+            page.date(condition, "lastHeartbeatTime"),
+            page.date(condition, "lastTransitionTime"),
             text(condition, "reason"),
             text(condition, "message"),
         ];

@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::value::{list, pairs, text};
+use super::value::{list, pairs, text, time};
 use crate::tabwriter::{DESCRIPTION, align};
 
 /// The longest annotation shown on one line.
@@ -13,12 +14,26 @@ const ANNOTATION: usize = 140;
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A description being written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Page {
     text: String,
+    zone: TimeZone,
 }
 
 impl Page {
+    /// An empty page for a reader in this time zone.
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self { text: String::new(), zone }
+    }
+
+    /// A time as it is on the reader's clock.
+    pub(super) fn date(&self, object: &Value, path: &str) -> String {
+        match time(object, path) {
+            Some(time) => time.to_zoned(self.zone.clone()).strftime("%a, %d %b %Y %H:%M:%S %z").to_string(),
+            None => "Mon, 01 Jan 0001 00:00:00 +0000".to_owned(),
+        }
+    }
+
     /// Text as it is.
     pub(super) fn push(&mut self, text: &str) {
         self.text.push_str(text);

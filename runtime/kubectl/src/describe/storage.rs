@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::resources::canonical;
-use super::value::{at, date, list, pairs, since, text, text_or, texts};
+use super::value::{at, list, pairs, since, text, text_or, texts};
 use super::{ANNOTATIONS, EVENTS, LABELS, NAME, NAMESPACE, Row, Subject, bracketed, volumes};
 
 pub(super) const VOLUME: &[Row] = &[
@@ -196,8 +196,8 @@ fn claim_conditions(subject: &Subject<'_>, page: &mut Page) {
         let cells = [
             text(condition, "type"),
             text(condition, "status"),
-            date(condition, "lastProbeTime"),
-            date(condition, "lastTransitionTime"),
+            page.date(condition, "lastProbeTime"),
+            page.date(condition, "lastTransitionTime"),
             text(condition, "reason"),
             text(condition, "message"),
         ];

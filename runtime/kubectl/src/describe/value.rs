@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use drydock_primitives::quantity::Quantity;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 /// The value at a dotted path, null when there is none.
@@ -76,15 +75,6 @@ pub(super) fn pairs(map: &Value) -> Vec<(String, String)> {
 pub(super) fn flat(map: &Value) -> String {
     let joined = pairs(map).into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
     if joined.is_empty() { "<none>".to_owned() } else { joined }
-}
-
-/// A time as descriptions show it, in the reader's own zone.
-pub(super) fn date(object: &Value, path: &str) -> String {
-    let zone = TimeZone::system();
-    match time(object, path) {
-        Some(time) => time.to_zoned(zone).strftime("%a, %d %b %Y %H:%M:%S %z").to_string(),
-        None => "Mon, 01 Jan 0001 00:00:00 +0000".to_owned(),
-    }
 }
 
 /// A point in time, when there is one.
