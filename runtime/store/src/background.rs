@@ -22,11 +22,13 @@ struct SyncState {
     file: Arc<File>,
     dirty: bool,
     closed: bool,
+    /// Why a sync failed. What was to be on the disk may be lost now, and the kernel says so only once.
+    failed: Option<String>,
 }
 
 impl Syncer {
     pub(crate) fn start(file: File, delay: Duration) -> Arc<Self> {
-        let state = Mutex::new(SyncState { file: Arc::new(file), dirty: false, closed: false });
+        let state = Mutex::new(SyncState { file: Arc::new(file), dirty: false, closed: false, failed: None });
         let syncer = Arc::new(Self { state, wake: Condvar::new(), thread: Mutex::default() });
         let own = Arc::clone(&syncer);
         let spawned = Builder::new().name("journal-sync".into()).spawn(move || own.run(delay));
@@ -40,6 +42,15 @@ impl Syncer {
         if !state.dirty {
             state.dirty = true;
             self.wake.notify_one();
+        }
+    }
+
+    /// Whether all that was asked for is on the disk, or will be.
+    // man: fsync(2): pages of a failed sync count as written afterwards, so a later success proves nothing.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match &lock(&self.state).failed {
+            None => Ok(()),
+            Some(error) => Err(io::Error::other(format!("the disk did not take what was written before ({error}); restart to recover"))),
         }
     }
 
@@ -71,6 +82,7 @@ impl Syncer {
             drop(state);
             if let Err(error) = file.sync_data() {
                 tracing::error!(%error, "cannot sync the journal to the disk");
+                lock(&self.state).failed = Some(error.to_string());
             }
             if closed {
                 return;

@@ -362,6 +362,7 @@ impl Store {
         if bytes.len() > MAX_PAYLOAD {
             return Err(CommitError::TooLarge(bytes.len()));
         }
+        self.inner.syncer.check()?;
         Ok(writer.journal.append(&bytes)?)
     }
 
@@ -504,6 +505,22 @@ mod tests {
     fn put(key: &str, value: &str) -> Txn {
         let op = Op::Put { key: key.into(), bytes: Bytes::copy_from_slice(value.as_bytes()), expect: Expect::Any };
         Txn { ops: vec![op], actor: "test".into(), cause: "".into(), sync: true }
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_acknowledged() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::open(directory.path(), Arc::new(ManualClock::default())).expect("a store");
+        // A pipe cannot be synced (EINVAL), so it stands in for a disk that fails.
+        let (_reader, writer) = io::pipe().expect("a pipe");
+        store.inner.syncer.replace(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+        store.commit(put("/a", "1")).expect("nobody knows yet");
+        while store.inner.syncer.check().is_ok() {
+            std::thread::yield_now();
+        }
+        let error = store.commit(put("/b", "1")).expect_err("the disk fails");
+        assert!(error.to_string().contains("the disk did not take what was written before"), "{error}");
+        assert!(store.get("/a").is_some() && store.get("/b").is_none(), "reads go on");
     }
 
     #[test]
