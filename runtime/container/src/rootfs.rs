@@ -52,6 +52,12 @@ fn overlay(root: &RootFs, at: &Path) -> Result<(), Errno> {
     // The kernel wants the topmost layer first.
     let paths: Vec<PathBuf> = root.layers.iter().rev().cloned().collect();
     let (upper, work) = (root.writable.join("upper"), root.writable.join("work"));
+    // A volatile overlay leaves a mark there and is refused a second time, in case the computer lost power. Ours may go on: at worst
+    // the container finds its last files empty, as on a computer without a journal.
+    match fs::remove_dir_all(work.join("work/incompat")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
+        _ => {}
+    }
     // Descriptors keep the option string short and free of characters that would need escaping; names are nicer in /proc/mounts.
     let mut held = Vec::new();
     let plain = options(&paths, &upper, &work);
@@ -76,7 +82,9 @@ fn overlay(root: &RootFs, at: &Path) -> Result<(), Errno> {
 fn options(layers: &[PathBuf], upper: &Path, work: &Path) -> String {
     let layers: Vec<String> = layers.iter().map(|path| path.display().to_string()).collect();
     // userxattr: whiteouts and opaque directories work without rights over trusted.* attributes.
-    format!("lowerdir={},upperdir={},workdir={},userxattr", layers.join(":"), upper.display(), work.display())
+    // volatile: without it the end of every container writes all that is unwritten on the disk below, whoever wrote it, and the last
+    // process hangs until that is done: a minute beside a compiler (`ovl_sync_fs`). Writable layers need not outlive a power cut.
+    format!("lowerdir={},upperdir={},workdir={},userxattr,volatile", layers.join(":"), upper.display(), work.display())
 }
 
 fn is_plain(path: &Path) -> bool {

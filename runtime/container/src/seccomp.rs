@@ -166,7 +166,8 @@ fn default_rules(relevant: &[&'static str], administrator: bool) -> Result<Rules
         personalities.push(SeccompRule::new(vec![argument(0, SeccompCmpOp::Eq, value)?])?);
     }
     rules.insert(libc::SYS_personality, personalities);
-    let family = argument(0, SeccompCmpOp::Ne, libc::AF_VSOCK as u64)?;
+    // The kernel reads an int: what stands above its 32 bits must not make another number of it here.
+    let family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, libc::AF_VSOCK as u64)?;
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![family])?]);
     Ok(rules)
 }
