@@ -1,6 +1,7 @@
-//! What a learner may do to it: remove everything, a log without end, `kill -9 -1`. The machine, the page and the cluster
+//! What a learner may do to it: remove everything, a fork bomb, a log without end, `kill -9 -1`. The machine, the page and the cluster
 //! stand, or are one reset away.
 
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use drydock_kit::{Drydock, PATIENCE, eventually};
@@ -48,6 +49,22 @@ fn as_new(drydock: &Drydock) {
     });
 }
 
+/// A command that goes on until somebody ends it.
+struct Background(Child);
+
+impl Background {
+    fn start(mut command: std::process::Command) -> Background {
+        Background(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.kill().unwrap_or_default();
+        self.0.wait().map(drop).unwrap_or_default();
+    }
+}
+
 #[test]
 fn removing_everything_removes_what_is_ones_own() {
     everything_removed(&Drydock::cluster(1));
@@ -65,6 +82,52 @@ pub(super) fn everything_removed(drydock: &Drydock) {
         drydock.kubectl(&["get", "nodes"]).ok();
         as_new(drydock);
     }
+}
+
+/// Every one of its processes makes more for ever. One whose processes make two each and end burns out as soon as it meets a limit,
+/// which on a busy machine is before anybody has seen it.
+const BOMB: &str = "f() { while :; do f & done; }; f";
+
+#[test]
+fn a_fork_bomb_is_its_own_problem() {
+    bombed(&Drydock::cluster(1));
+}
+
+/// In a Pod, in a terminal, and on a node.
+pub(super) fn bombed(drydock: &Drydock) {
+    toolbox(drydock, "bystander");
+    toolbox(drydock, "bomber");
+    let processes = || drydock.family().len();
+    let many = |bomb: &mut Background| {
+        eventually(LONG, || match bomb.0.try_wait().unwrap() {
+            _ if processes() > 800 => Ok(()),
+            ended => Err(format!("{} processes, the bomb ended: {ended:?}", processes())),
+        });
+    };
+    let few = || eventually(LONG, || if processes() < 150 { Ok(()) } else { Err(format!("{} processes", processes())) });
+
+    // While it goes on, others do; and it ends with its Pod.
+    let mut bomb = Background::start(drydock.kubectl_command(&["exec", "bomber", "--", "sh", "-c", BOMB]));
+    many(&mut bomb);
+    stands(drydock, "bystander");
+    assert!(processes() > 800, "it goes on");
+    drydock.kubectl(&["delete", "pod", "bomber", "--grace-period=2", "--timeout=60s"]).ok();
+    few();
+
+    // A new terminal is the way out, on the laptop as on a node.
+    for (seat, others) in [("workstation", "kubectl get nodes | cat"), ("node-1", "ls /host | cat")] {
+        let mut bomb = Background::start(drydock.command(&["cluster", "shell", seat, "--", "sh", "-c", BOMB]));
+        many(&mut bomb);
+        drydock.kubectl(&["exec", "bystander", "--", "hostname"]).ok();
+        assert_ne!(drydock.run(&["cluster", "shell", seat, "--", "sh", "-c", others]).ok(), "", "{seat}");
+        few();
+    }
+
+    // Nobody has to know that: a reset is enough.
+    let mut bomb = Background::start(drydock.command(&["cluster", "shell", "workstation", "--", "sh", "-c", BOMB]));
+    many(&mut bomb);
+    as_new(drydock);
+    few();
 }
 
 #[test]
@@ -106,4 +169,22 @@ fn a_log_without_end_has_a_bounded_size() {
     let kilobytes: u64 = said.trim().parse().unwrap();
     // Five files of 10 MiB, and a bit of the last one.
     assert!((10_000..60_000).contains(&kilobytes), "{kilobytes} kB");
+}
+
+#[test]
+fn the_learners_keys_stay_outside() {
+    // What this process has in its environment, drydock has; cargo puts this there.
+    let canary = "CARGO_MANIFEST_DIR";
+    assert!(std::env::var_os(canary).is_some());
+    let drydock = Drydock::cluster(1);
+    // The most a Pod can be given: every right, every process of the node, the node's disk.
+    drydock.apply(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: spy}\nspec:\n  hostPID: true\n  containers:\n  - name: spy\n    image: kiamol/ch03-sleep\n    \
+         securityContext: {privileged: true}\n    volumeMounts: [{name: node, mountPath: /node}]\n  volumes: [{name: node, hostPath: {path: /}}]\n",
+    )
+    .ok();
+    ready(&drydock, "spy");
+    let seen = drydock.kubectl(&["exec", "spy", "--", "sh", "-c", "cat /proc/[0-9]*/environ /node/proc/[0-9]*/environ 2> /dev/null | tr '\\0' '\\n'"]);
+    assert!(seen.stdout.contains("PATH="), "it sees processes: {}{}", seen.stdout, seen.stderr);
+    assert!(!seen.stdout.contains(canary), "{}", seen.stdout);
 }

@@ -21,7 +21,10 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::{Uid, getgid, getuid};
 
-pub use protocol::{Balancers, Begin, ClusterMessage, HostMessage, Identity, Settings};
+pub use protocol::{Balancers, Begin, ClusterMessage, HostMessage, Identity, SUBJECT_SOCKET, Settings, subject_server};
+
+/// What the cluster's processes see of the environment `drydock` was started in: how they log, where programs and authorities are.
+const INHERITED: [&str; 7] = ["PATH", "RUST_LOG", "RUST_BACKTRACE", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// First host id of a cluster started as root; far above what distributions hand out.
 const DELEGATED_BASE: u32 = 20_000 * 65_536;
@@ -91,10 +94,7 @@ pub struct Running {
 /// When a step on the host fails; each error names it and, where one is known, the fix.
 pub fn start(config: SpawnConfig) -> Result<Running, SpawnError> {
     let identity = identity();
-    let owner = match identity {
-        Identity::Delegated { base } => base,
-        Identity::Subordinate { uid, .. } | Identity::Single { uid, .. } => uid,
-    };
+    let owner = identity.owner();
     let directory = config.state.join("cluster");
     prepare_directory(&directory, owner)?;
     let listener = listen(config.api_port)?;
@@ -110,6 +110,9 @@ pub fn start(config: SpawnConfig) -> Result<Running, SpawnError> {
     let exe = step(std::env::current_exe(), "find the drydock executable")?;
     let child = Command::new(&exe)
         .arg("role:cluster-init")
+        // A privileged Pod may read the environment of every process of the cluster; the learner's keys are none of its business.
+        .env_clear()
+        .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::from(step(log_file.try_clone(), "duplicate the log")?))
         .stderr(Stdio::from(log_file))
