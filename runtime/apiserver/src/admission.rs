@@ -31,7 +31,6 @@ pub(crate) fn check_namespace(call: &Call, row: &Resource, object: &Value) -> Re
     if namespace["metadata"]["deletionTimestamp"].is_null() {
         return Ok(());
     }
-    // Events may still be written: they tell how the namespace went.
     let why = format!("unable to create new content in namespace {name} because it is being terminated");
     let own = object["metadata"]["name"].as_str().unwrap_or_default();
     let mut status = Status::forbidden(&row.group, &row.plural, own, &why);

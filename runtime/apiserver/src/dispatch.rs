@@ -119,7 +119,12 @@ impl ApiServer {
     fn impersonate(&self, call: &Call, real: Identity) -> Result<Identity, Status> {
         let user = call.header("impersonate-user");
         if user.is_empty() {
-            return Ok(real);
+            let other = call.headers.keys().find(|name| name.as_str().starts_with("impersonate-"));
+            return match other {
+                None => Ok(real),
+                // Silently acting as the real user would be the opposite of what was asked. upstream: filters/impersonation.go
+                Some(name) => Err(Status::internal(format!("{name} was sent without impersonating a user: Impersonate-User is missing"))),
+            };
         }
         let asked: Vec<String> = call.headers.get_all("impersonate-group").iter().filter_map(|group| group.to_str().ok()).map(str::to_owned).collect();
         let (resource, namespace, name) = match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {

@@ -174,7 +174,11 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.server.clone();
         let identity = request.extensions().get::<Identity>().cloned().unwrap_or_else(|| self.identity.clone());
-        let request = request.map(body::wrap);
+        let mut request = request.map(body::wrap);
+        // A component that does not introduce itself goes by its user: `system:kube-scheduler` writes as `kube-scheduler`.
+        if let (None, Ok(agent)) = (request.headers().get(header::USER_AGENT), identity.user.trim_start_matches("system:").parse()) {
+            request.headers_mut().insert(header::USER_AGENT, agent);
+        }
         Box::pin(async move {
             if wants_upgrade(request.headers()) {
                 return over_a_pipe(server, request, identity).await;

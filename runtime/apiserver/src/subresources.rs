@@ -104,7 +104,8 @@ pub(crate) fn bind(call: &Call, body: &Bytes) -> Result<Response<Body>, Status> 
             pod["metadata"]["annotations"][key] = value.clone();
         }
         set_scheduled(&mut pod, &time::seconds(context.now));
-        Ok(Some((Decoded { object: pod, warnings: Vec::new() }, Ownership::Record)))
+        // upstream: BindingREST updates the store directly, below the handler that records managers
+        Ok(Some((Decoded { object: pod, warnings: Vec::new() }, Ownership::Unrecorded)))
     })?;
     answer(call, StatusCode::CREATED, &Status::success(201))
 }

@@ -48,11 +48,14 @@ pub(crate) fn create(call: &Call, row: &Arc<Resource>, body: &Bytes) -> Result<W
     create_object(call, row, None, &decoded, Ownership::Record)
 }
 
-/// Whether managedFields are recorded, or were computed by an apply already.
+/// Whether managedFields are recorded, or stay as the new object has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ownership {
     Record,
+    /// An apply computed them already.
     Applied,
+    /// Upstream records none for this write.
+    Unrecorded,
 }
 
 /// Creates an object; with `name` from the path when it comes from PUT or apply.
