@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch as state};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::clients::Clients;
 use crate::compile::CompileError;
 use crate::engine::{Engine, Progress, wants_answer};
 use crate::plan::Plan;
@@ -98,12 +99,12 @@ struct Kept {
 }
 
 impl Grader {
-    /// Start judging these chapters with the cluster behind `client`, whose user must not be the learner's. Progress is kept below
+    /// Start judging these chapters with the cluster behind these clients, whose user must not be the learner's. Progress is kept below
     /// `directory`, a file for each chapter.
     ///
     /// # Errors
     /// When a check does not compile or progress cannot be read.
-    pub fn start(client: kube::Client, plans: Vec<Plan>, directory: &Path) -> Result<Grader, GraderError> {
+    pub fn start(clients: impl Into<Clients>, plans: Vec<Plan>, directory: &Path) -> Result<Grader, GraderError> {
         let keeper = Keeper { directory: directory.to_owned() };
         std::fs::create_dir_all(directory).map_err(|source| GraderError::Progress { path: directory.to_owned(), source })?;
         let mut current = BTreeMap::new();
@@ -116,7 +117,8 @@ impl Grader {
         let (orders, taken) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { current: Mutex::new(current), news: broadcast::channel(BACKLOG).0, trouble: state::Sender::new(None) });
         let plans = plans.into_iter().map(|plan| (plan.chapter.clone(), plan)).collect();
-        let task = Task { prober: Prober::new(client.clone()), client, plans, keeper, shared: Arc::clone(&shared), open: None };
+        let clients = clients.into();
+        let task = Task { prober: Prober::new(clients.clone()), clients, plans, keeper, shared: Arc::clone(&shared), open: None };
         tokio::spawn(task.run(taken));
         Ok(Grader { orders, shared })
     }
@@ -250,7 +252,7 @@ impl Keeper {
 }
 
 struct Task {
-    client: kube::Client,
+    clients: Clients,
     prober: Prober,
     plans: HashMap<String, Plan>,
     keeper: Keeper,
@@ -435,7 +437,7 @@ impl Task {
         let missing = kinds.iter().cloned().chain(COLLECTIONS.map(str::to_owned)).collect();
         let (sender, news) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        let watches = watch::follow(&self.client, kinds, true, since, sender);
+        let watches = watch::follow(&self.clients, kinds, true, since, sender);
         self.open = Some(Open {
             engine,
             world,
@@ -457,7 +459,7 @@ impl Task {
     /// The cluster's revision now; waits for the cluster.
     async fn revision(&self) -> u64 {
         loop {
-            match watch::revision(&self.client).await {
+            match watch::revision(&self.clients.subject).await {
                 Ok(revision) => return revision,
                 Err(error) => tracing::debug!(error, "the cluster does not answer yet"),
             }

@@ -11,7 +11,9 @@
 //! * The page's own requests are never evidence.
 
 mod answer;
+pub mod clients;
 pub mod compile;
+pub mod elsewhere;
 pub mod engine;
 pub mod eval;
 pub mod explain;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::answer;
+use crate::clients::Clients;
 
 /// How long one try may take.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -165,13 +166,13 @@ pub type Probes = BTreeMap<Probe, Value>;
 /// Carries probes out.
 #[derive(Clone)]
 pub struct Prober {
-    client: kube::Client,
+    clients: Clients,
 }
 
 impl Prober {
-    /// Use this client; its user must not be the learner.
-    pub fn new(client: kube::Client) -> Prober {
-        Prober { client }
+    /// Use these clients; their user must not be the learner.
+    pub fn new(clients: impl Into<Clients>) -> Prober {
+        Prober { clients: clients.into() }
     }
 
     /// Ask once.
@@ -239,7 +240,7 @@ impl Prober {
 
     async fn get(&self, path: &str) -> Result<String, String> {
         let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-        self.client.request_text(request).await.map_err(|error| error.to_string())
+        self.clients.subject.request_text(request).await.map_err(|error| error.to_string())
     }
 
     /// A page, so often as is wanted; the last answer's parts stand beside all of them.
@@ -292,7 +293,7 @@ impl Prober {
         }
         let body = wanted.body.clone().map_or_else(Body::empty, |body| Body::from(body.into_bytes()));
         let request = request.body(body).map_err(|error| error.to_string())?;
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
+        let response = self.clients.subject.send(request).await.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
         let headers: BTreeMap<String, String> =
             response.headers().iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
@@ -303,7 +304,7 @@ impl Prober {
     /// Follow a log: at first what there is, then all of it again whenever something was added.
     async fn follow_log(&self, probe: &Probe, tail: Option<u32>, news: &mpsc::UnboundedSender<(Probe, Value)>) -> Result<(), String> {
         let request = http::Request::get(log_path(probe, tail, true)).body(Vec::new()).map_err(|error| error.to_string())?;
-        let mut stream = self.client.request_stream(request).await.map_err(|error| error.to_string())?;
+        let mut stream = self.clients.subject.request_stream(request).await.map_err(|error| error.to_string())?;
         let mut text: Vec<u8> = Vec::new();
         let mut buffer = vec![0; 32 * 1024];
         let mut told = false;
@@ -377,6 +378,7 @@ impl Prober {
     /// When it cannot be started, in the server's words.
     pub async fn exec(&self, target: &Target, command: &[String]) -> Result<(i64, String, String), String> {
         let mut query: Vec<String> = command.iter().map(|word| format!("command={}", encode(word))).collect();
+        let client = if matches!(target, Target::Pod { .. }) { &self.clients.subject } else { &self.clients.lab };
         let path = match target {
             Target::Workstation => format!("{LAB}/workstations/main/exec"),
             Target::Node { name } => format!("{LAB}/nodes/{name}/exec"),
@@ -387,7 +389,7 @@ impl Prober {
             }
         };
         let request = http::Request::get(format!("{path}?{}", query.join("&"))).body(Vec::new()).map_err(|error| error.to_string())?;
-        let mut connection = self.client.connect(request).await.map_err(|error| error.to_string())?.into_stream();
+        let mut connection = client.connect(request).await.map_err(|error| error.to_string())?.into_stream();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         while let Some(message) = connection.next().await {
             let message = message.map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{AsyncBufReadExt, StreamExt};
@@ -12,9 +13,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::clients::Clients;
 use crate::plan::Plan;
 use crate::reads::{COLLECTIONS, EXPLAINED, Reads};
-use crate::world::{Change, World, key_of};
+use crate::world::{Change, ObjectKey, World, key_of};
 
 const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
 /// How long to wait before a watch that ended is started again.
@@ -108,17 +110,21 @@ pub fn kinds(plan: &Plan) -> BTreeSet<String> {
     reads.iter().flat_map(Reads::kinds).cloned().chain(EXPLAINED.map(str::to_owned)).collect()
 }
 
-/// Follow kinds and, if wanted, the records; changes of kinds are told from revision `since` on. Ends when the set is dropped.
-pub fn follow(client: &kube::Client, kinds: BTreeSet<String>, records: bool, since: u64, news: mpsc::UnboundedSender<Update>) -> JoinSet<()> {
+/// Follow kinds and, if wanted, the records; changes of kinds are told from revision `since` on, those of a cluster that is not ours from
+/// now on. Ends when the set is dropped.
+pub fn follow(clients: &Clients, kinds: BTreeSet<String>, records: bool, since: u64, news: mpsc::UnboundedSender<Update>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let (client_of_kinds, news_of_kinds) = (client.clone(), news.clone());
-    tasks.spawn(async move { follow_kinds(client_of_kinds, kinds, since, news_of_kinds).await });
+    let reached = Reached::default();
+    let source = Subject { client: clients.subject.clone(), since: (!clients.foreign).then_some(since), reached: reached.clone() };
+    let news_of_kinds = news.clone();
+    tasks.spawn(async move { follow_kinds(source, kinds, news_of_kinds).await });
     if records {
         for collection in COLLECTIONS {
-            let (client, news) = (client.clone(), news.clone());
+            let (client, news) = (clients.lab.clone(), news.clone());
+            let mut stamps = clients.foreign.then(|| Stamps { reached: reached.clone(), known: BTreeMap::new() });
             tasks.spawn(async move {
                 while !news.is_closed() {
-                    if let Err(error) = follow_records(&client, collection, &news).await {
+                    if let Err(error) = follow_records(&client, collection, &mut stamps, &news).await {
                         tracing::debug!(collection, error, "the watch ended");
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -129,9 +135,47 @@ pub fn follow(client: &kube::Client, kinds: BTreeSet<String>, records: bool, sin
     tasks
 }
 
-async fn follow_kinds(client: kube::Client, kinds: BTreeSet<String>, since: u64, news: mpsc::UnboundedSender<Update>) {
+/// The newest revision that was heard of.
+#[derive(Debug, Clone, Default)]
+struct Reached(Arc<AtomicU64>);
+
+impl Reached {
+    fn at(&self, revision: u64) {
+        self.0.fetch_max(revision, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The cluster that is learned on.
+#[derive(Clone)]
+struct Subject {
+    client: kube::Client,
+    /// Changes are told from this revision on; without one the cluster has no history.
+    since: Option<u64>,
+    reached: Reached,
+}
+
+/// Records beside a cluster that is not ours carry revisions of the lab; here they get the ones of the cluster at that moment.
+struct Stamps {
+    reached: Reached,
+    known: BTreeMap<String, u64>,
+}
+
+impl Stamps {
+    /// What is there already when the first list is read comes before everything.
+    fn set(&mut self, record: &mut Value, first: bool) {
+        let now = if first { 0 } else { self.reached.now() };
+        let revision = *self.known.entry(key_of(record).1).or_insert(now);
+        record["metadata"]["resourceVersion"] = revision.to_string().into();
+    }
+}
+
+async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::UnboundedSender<Update>) {
     let served = loop {
-        match served(&client).await {
+        match served(&subject.client).await {
             Ok(served) => break served,
             Err(error) => tracing::debug!(error, "discovery"),
         }
@@ -146,10 +190,10 @@ async fn follow_kinds(client: kube::Client, kinds: BTreeSet<String>, since: u64,
             }
             continue;
         };
-        let (client, news) = (client.clone(), news.clone());
+        let (subject, news) = (subject.clone(), news.clone());
         tasks.spawn(async move {
             while !news.is_closed() {
-                if let Err(error) = follow_kind(&client, &kind, &place, since, &news).await {
+                if let Err(error) = follow_kind(&subject, &kind, &place, &news).await {
                     tracing::debug!(kind, error, "the watch ended");
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -198,15 +242,18 @@ async fn served(client: &kube::Client) -> Result<BTreeMap<String, Place>, String
     Ok(served)
 }
 
-async fn follow_kind(client: &kube::Client, kind: &str, place: &Place, since: u64, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+async fn follow_kind(subject: &Subject, kind: &str, place: &Place, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+    let client = &subject.client;
     let mut list = get(client, &place.path()).await?;
     let revision = number(&list["metadata"]["resourceVersion"]);
+    subject.reached.at(revision);
     let objects = match list["items"].take() {
         Value::Array(items) => items,
         _ => Vec::new(),
     };
     let api_version = if place.group.is_empty() { place.version.clone() } else { format!("{}/{}", place.group, place.version) };
-    let objects = objects.into_iter().map(|object| typed(object, kind, &api_version)).collect();
+    let objects: Vec<Value> = objects.into_iter().map(|object| typed(object, kind, &api_version)).collect();
+    let Some(since) = subject.since else { return watch_kind(subject, place, (kind, &api_version), objects, revision, news).await };
     let base = format!("{LAB}/history?group={}&resource={}", place.group, place.plural);
     // What was compacted away, or a cluster of another make, leaves the list alone.
     let (changes, reached) = match get(client, &format!("{base}&since={since}")).await {
@@ -227,6 +274,30 @@ async fn follow_kind(client: &kube::Client, kind: &str, place: &Place, since: u6
     sent.map_err(|_| "nobody listens".to_owned())?;
     lines(client, &format!("{base}&since={reached}&watch=true"), |line| {
         news.send(Update::Change(change(kind, &api_version, line))).map_err(|_| "nobody listens".to_owned())
+    })
+    .await
+}
+
+/// The watch that every cluster has: it tells what is new, and what was before is remembered here.
+async fn watch_kind(subject: &Subject, place: &Place, (kind, api_version): (&str, &str), objects: Vec<Value>, revision: u64, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+    let mut known: BTreeMap<ObjectKey, Arc<Value>> = objects.iter().map(|object| (key_of(object), Arc::new(object.clone()))).collect();
+    let closed = |_| "nobody listens".to_owned();
+    news.send(Update::Kind { kind: kind.to_owned(), objects, revision, changes: Vec::new() }).map_err(closed)?;
+    lines(&subject.client, &format!("{}?watch=true&resourceVersion={revision}", place.path()), |mut line| {
+        let object = typed(line["object"].take(), kind, api_version);
+        let deleted = match line["type"].as_str() {
+            Some("ADDED" | "MODIFIED") => false,
+            Some("DELETED") => true,
+            Some("BOOKMARK") => return Ok(()),
+            // It is too long ago, most likely: list again.
+            _ => return Err(object["message"].as_str().unwrap_or("the watch failed").to_owned()),
+        };
+        let (key, revision, object) = (key_of(&object), number(&object["metadata"]["resourceVersion"]), Arc::new(object));
+        let old = if deleted { known.remove(&key) } else { known.insert(key.clone(), Arc::clone(&object)) };
+        let old = old.or_else(|| deleted.then(|| Arc::clone(&object)));
+        subject.reached.at(revision);
+        let change = Change { revision, kind: kind.to_owned(), key, old, new: (!deleted).then_some(object), actor: String::new() };
+        news.send(Update::Change(change)).map_err(closed)
     })
     .await
 }
@@ -255,11 +326,14 @@ fn change(kind: &str, api_version: &str, mut version: Value) -> Change {
     }
 }
 
-async fn follow_records(client: &kube::Client, collection: &'static str, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+async fn follow_records(client: &kube::Client, collection: &'static str, stamps: &mut Option<Stamps>, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
     let mut first = Some(Vec::new());
     let closed = |_| "nobody listens".to_owned();
     lines(client, &format!("{LAB}/{collection}?watch=true"), |mut line| {
-        let record = line["object"].take();
+        let mut record = line["object"].take();
+        if let Some(stamps) = stamps {
+            stamps.set(&mut record, first.is_some());
+        }
         match (line["type"].as_str(), &mut first) {
             (Some("BOOKMARK"), _) => match first.take() {
                 Some(records) => news.send(Update::Records { collection, records }).map_err(closed),

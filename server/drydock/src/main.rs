@@ -9,6 +9,7 @@ mod exec;
 mod page;
 mod processes;
 mod state;
+mod subject;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 /// What is kept in a state directory, except the lock.
-const KEPT: [&str; 8] = ["cluster", "grading", "progress", "cgroups.json", "running.json", "kubeconfig", "cluster.log", "drydock.log"];
+const KEPT: [&str; 9] = ["cluster", "elsewhere", "grading", "progress", "cgroups.json", "running.json", "kubeconfig", "cluster.log", "drydock.log"];
 
 /// A state directory, not necessarily ours.
 #[derive(Debug, Clone)]
@@ -54,6 +54,11 @@ impl State {
             .create(&directory)
             .with_context(|| format!("cannot make the state directory {}; choose another with --state DIR", directory.display()))?;
         Ok(State { directory })
+    }
+
+    /// What is kept beside a cluster that is not ours: a state directory of its own.
+    pub(crate) fn elsewhere(&self, name: &str) -> anyhow::Result<State> {
+        State::find(Some(self.directory.join("elsewhere").join(name)))
     }
 
     /// Become the owner, or learn who is.

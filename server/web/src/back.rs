@@ -51,6 +51,8 @@ pub(crate) fn scene(shared: &Shared) -> Option<Arc<Chapter>> {
 /// The learner turns to a chapter, perhaps in a terminal. Whose scene the cluster shows then.
 pub(crate) async fn turn_to(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_in: Option<&str>) -> Answer<String> {
     let now = scene(shared).map(|now| now.id.clone());
+    // A cluster that is not ours is used as it is.
+    let wanted = if is_elsewhere(shared) { Some(Scene::Keep) } else { wanted };
     match (now, wanted) {
         (Some(from), None) if from != chapter.id => return Ok(from),
         (Some(from), Some(Scene::Change)) if from != chapter.id => {
@@ -72,7 +74,7 @@ pub(crate) fn failed(why: String) -> Refused {
 /// That it cannot be remembered is no reason to stop there.
 pub(crate) async fn begin(shared: &Shared, chapter: &Chapter, section: &Section) {
     let key = format!("{}/{}", chapter.id, section.id);
-    if section.kind == SectionKind::Text || shared.progress.book().begun.contains(&key) {
+    if is_elsewhere(shared) || section.kind == SectionKind::Text || shared.progress.book().begun.contains(&key) {
         return;
     }
     let marked = shared.config.workbench.mark(&mark_of(&chapter.id, &section.id), &section.title).await;
@@ -80,6 +82,11 @@ pub(crate) async fn begin(shared: &Shared, chapter: &Chapter, section: &Section)
     if let Err(why) = kept {
         tracing::warn!(why, section = key, "an exercise cannot be reset later");
     }
+}
+
+/// Whether the cluster is not ours.
+fn is_elsewhere(shared: &Shared) -> bool {
+    shared.config.workbench.status().borrow().subject.is_some()
 }
 
 /// The first exercise of a chapter that is not done.
@@ -151,7 +158,7 @@ fn forget(book: &mut Book, chapter: &str, section: &Section) {
             Block::Command { id, .. } | Block::Press { id, .. } => {
                 book.runs.remove(&format!("{chapter}/{id}"));
             }
-            Block::Prose { .. } | Block::Output { .. } | Block::Code { .. } => {}
+            Block::Prose { .. } | Block::Output { .. } | Block::Code { .. } | Block::NotHere { .. } => {}
         }
     }
 }

@@ -188,6 +188,13 @@ pub enum Block {
         /// Asked before the fact: any answer is fine.
         prediction: bool,
     },
+    /// Something that this cluster does not allow: a check, or all that follows when it says nothing.
+    NotHere {
+        /// What would be true, with `code` in backticks.
+        say: String,
+        /// Why not, in a sentence.
+        why: String,
+    },
     /// A check.
     Check {
         /// Unique in the course.

@@ -258,6 +258,8 @@ fn block_html(block: &Block, out: &mut String) {
             )
         }
         Block::Ask { id, say, options, prediction } => ask(id, say, options, *prediction),
+        Block::NotHere { say, why } if say.is_empty() => format!("<p class=\"not-here\"><b>Not on this cluster.</b> {}</p>", inline(why)),
+        Block::NotHere { say, why } => format!("<p class=\"not-here\"><span>{}</span> <b>Not judged on this cluster.</b> {}</p>", inline(say), inline(why)),
         Block::Check { id, say, optional, hints } => format!(
             "<li class=\"check\" id=\"check-{id}\" data-check=\"{id}\" data-hints=\"{}\" data-optional=\"{optional}\" data-state=\"waiting\">\
              <span class=\"mark\" aria-hidden=\"true\"></span><div class=\"check-text\"><p class=\"say\">{}{}</p><p class=\"note\" data-note></p></div>\

@@ -118,6 +118,8 @@ pub struct Status {
     pub objects: Vec<Object>,
     /// Bytes the cluster takes, if known.
     pub memory: Option<u64>,
+    /// Name of the cluster when it is not ours: it cannot be taken back or set up.
+    pub subject: Option<String>,
 }
 
 /// How far the machine is.

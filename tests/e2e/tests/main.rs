@@ -3,6 +3,7 @@
 mod cluster;
 mod command;
 mod crash;
+mod elsewhere;
 mod lab;
 mod mischief;
 mod nodes;

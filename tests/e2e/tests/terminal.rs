@@ -42,6 +42,11 @@ impl<'a> Terminal<'a> {
         Terminal { drydock, keys, _runtime: runtime }
     }
 
+    /// Type a line.
+    pub(crate) fn types(&self, line: &str) {
+        self.keys.send(format!("{line}\n").into_bytes()).unwrap();
+    }
+
     /// Type a line and wait until its command has ended; its record.
     pub(crate) fn run(&self, line: &str) -> Value {
         let ended = || -> Vec<Value> {
@@ -49,7 +54,7 @@ impl<'a> Terminal<'a> {
             commands.into_iter().filter(|command| command["spec"]["line"] == line && command["status"]["endTime"].is_string()).collect()
         };
         let before = ended().len();
-        self.keys.send(format!("{line}\n").into_bytes()).unwrap();
+        self.types(line);
         eventually(PATIENCE, || ended().into_iter().nth(before).ok_or_else(|| format!("{line}: not ended")))
     }
 

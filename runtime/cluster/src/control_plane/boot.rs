@@ -42,7 +42,7 @@ use crate::internet::{self, Internet};
 use crate::lab::Lab;
 use crate::pki::{Authority, Credential, Subject, kubeconfig, write_private};
 use crate::spawn::machines::Machines;
-use crate::spawn::protocol::{Balancers, Begin, ClusterMessage};
+use crate::spawn::protocol::{Balancers, Begin, ClusterMessage, SUBJECT_SOCKET};
 use crate::undo::{self, Files, PRISTINE, Rewind, Root, UndoError};
 use crate::workstation::{HOME, Seat, Setup};
 
@@ -128,7 +128,7 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
         extensions: vec![Arc::new(Lab::new(Arc::clone(&plant_cell)))],
         advertise: format!("{CONTROL_PLANE}:{API_PORT}"),
     });
-    serve_api(&server, &authority, api).await?;
+    serve_api(&server, &authority, api, begin.settings.subject.is_some()).await?;
     write_kubeconfigs(&begin, &authority, state)?;
 
     let machines = Machines::new(machines).map_err(|source| BootError::io("take over the machine socket", source))?;
@@ -150,7 +150,9 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
     }
     bootstrap::apply(&plant.client("system:apiserver"), plant.authority.certificate()).await.step("make the cluster's first objects")?;
     forget_nodes(&plant).await.step("forget the nodes there are no more")?;
-    start_components(&plant);
+    if plant.begin.settings.subject.is_none() {
+        start_components(&plant);
+    }
     plant_dns(&plant).await?;
     serve_internet(&plant).await?;
 
@@ -213,8 +215,8 @@ fn authority_certificate(authority: &Authority) -> Result<CertificateDer<'static
     CertificateDer::from_pem_slice(authority.certificate().as_bytes()).step("read the authority's certificate")
 }
 
-/// Listen on the host's socket and on the LAN.
-async fn serve_api(server: &ApiServer, authority: &Authority, host: std::net::TcpListener) -> Result<(), BootError> {
+/// Listen on the host's socket and on the LAN; where another cluster is learned on, that one is found on the LAN.
+async fn serve_api(server: &ApiServer, authority: &Authority, host: std::net::TcpListener, elsewhere: bool) -> Result<(), BootError> {
     let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
     let subject = Subject {
         user: "kube-apiserver".into(),
@@ -226,7 +228,14 @@ async fn serve_api(server: &ApiServer, authority: &Authority, host: std::net::Tc
     let tls = Arc::new(tls_config(chain, key, &authority_certificate(authority)?).step("set up TLS")?);
     let host = TcpListener::from_std(host).map_err(|source| BootError::io("take over the API socket", source))?;
     let lan = TcpListener::bind((CONTROL_PLANE, API_PORT)).await.map_err(|source| BootError::io("listen on the LAN", source))?;
-    for listener in [host, lan] {
+    let own = match elsewhere {
+        true => {
+            tokio::spawn(door(lan));
+            vec![host]
+        }
+        false => vec![host, lan],
+    };
+    for listener in own {
         let (server, tls) = (server.clone(), Arc::clone(&tls));
         tokio::spawn(async move {
             if let Err(error) = server.serve_tls(listener, tls, CancellationToken::new()).await {
@@ -235,6 +244,30 @@ async fn serve_api(server: &ApiServer, authority: &Authority, host: std::net::Tc
         });
     }
     Ok(())
+}
+
+/// The way to a cluster that is not ours: the host process knows it, here bytes are only carried.
+async fn door(listener: TcpListener) {
+    loop {
+        let near = match listener.accept().await {
+            Ok((near, _)) => near,
+            Err(error) => {
+                tracing::warn!(%error, "accept");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        tokio::spawn(async move {
+            let mut near = near;
+            let carried = match tokio::net::UnixStream::connect(Path::new(STATE).join(SUBJECT_SOCKET)).await {
+                Ok(mut far) => tokio::io::copy_bidirectional(&mut near, &mut far).await.map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = carried {
+                tracing::debug!(%error, "a connection to the learner's own cluster");
+            }
+        });
+    }
 }
 
 /// How the API server speaks to kubelets.
@@ -384,7 +417,10 @@ async fn start_workstation(plant: &Arc<Plant>) -> Result<(), BootError> {
         let unpack = tokio::task::spawn_blocking(move || images(&begin).and_then(|store| layers(&store, "drydock/workstation")));
         unpack.await.step("unpack the workstation's image")??
     };
-    let kubeconfig = kubeconfig(&format!("https://{CONTROL_PLANE}:{API_PORT}"), &plant.authority, LEARNER, &person(&plant.authority, LEARNER)?);
+    let kubeconfig = match &begin.settings.subject {
+        Some(subject) => subject.clone(),
+        None => kubeconfig(&format!("https://{CONTROL_PLANE}:{API_PORT}"), &plant.authority, LEARNER, &person(&plant.authority, LEARNER)?),
+    };
     let setup = Setup {
         directory: Path::new(STATE).join("workstation"),
         node_shared: NodePlan::new(Path::new(STATE), 1).shared,

@@ -79,6 +79,14 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// The host id that is 0 inside.
+    pub fn owner(self) -> u32 {
+        match self {
+            Identity::Delegated { base } => base,
+            Identity::Subordinate { uid, .. } | Identity::Single { uid, .. } => uid,
+        }
+    }
+
     /// Whether more than one id exists inside.
     pub fn has_ids(&self) -> bool {
         !matches!(self, Identity::Single { .. })
@@ -101,7 +109,20 @@ pub struct Settings {
     /// Who serves Services of type LoadBalancer.
     #[serde(default)]
     pub balancers: Balancers,
+    /// The learner's kubeconfig for a cluster that is not ours, as the workstation needs it: its server is [`subject_server`]. There are
+    /// no nodes then, and what goes there leaves through the socket [`SUBJECT_SOCKET`] of the host process.
+    #[serde(default)]
+    pub subject: Option<String>,
 }
+
+/// Where the workstation finds a cluster that is not ours: a door in the cluster's LAN.
+#[must_use]
+pub fn subject_server() -> String {
+    format!("{}:6443", drydock_network::fabric::CONTROL_PLANE)
+}
+
+/// Where the host process waits behind that door, below the cluster's state directory.
+pub const SUBJECT_SOCKET: &str = "workstation/page/subject.sock";
 
 /// Who serves Services of type LoadBalancer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

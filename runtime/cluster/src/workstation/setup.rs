@@ -15,8 +15,19 @@ use super::HOME;
 /// Id of the learner inside.
 const LEARNER: u32 = 1000;
 
-/// Processes and threads of the laptop: a fork bomb in a terminal stays there.
+/// Processes and threads of a seat: a fork bomb in a terminal stays there.
 const PROCESSES: u64 = 1024;
+
+/// The first process of a seat, which waits and lets the kernel bury what nobody else waits for.
+pub(crate) fn first_process() -> ProcessSpec {
+    let args = ["sh", "-c", "trap '' CHLD; exec sleep infinity"];
+    ProcessSpec { args: args.map(str::to_owned).to_vec(), ..ProcessSpec::default() }
+}
+
+/// The control group of a seat.
+pub(crate) fn group(name: &str) -> CgroupSpec {
+    CgroupSpec { path: name.into(), limits: Limits { pids: Some(PROCESSES), ..Limits::default() } }
+}
 
 /// Everything the workstation is started with. Paths are those of the control plane.
 #[derive(Debug, Clone)]
@@ -47,6 +58,9 @@ pub(crate) struct Setup {
     pub(crate) cgroups: Vec<(String, PathBuf)>,
 }
 
+/// The directory, in that of the workstation, of the page's socket.
+const PAGE: &str = "page";
+
 /// What the learner sees instead of kubectl when the host has none.
 const NO_KUBECTL: &str = "#!/bin/sh\necho 'kubectl: this computer has none that runs here; install it as https://kubernetes.io/docs/tasks/tools/ says and start drydock again' >&2\nexit 127\n";
 
@@ -57,7 +71,7 @@ impl Setup {
     /// When the state directory cannot be written.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         let etc = self.directory.join("etc");
-        for directory in [&etc, &self.home(), &self.node_shared, &self.directory.join("laptop"), &self.directory.join("root")] {
+        for directory in [&etc, &self.home(), &self.node_shared, &self.page(), &self.directory.join("laptop"), &self.directory.join("root")] {
             std::fs::create_dir_all(directory)?;
         }
         std::fs::write(etc.join("ca-certificates.crt"), &self.authority)?;
@@ -89,6 +103,11 @@ impl Setup {
             }
         }
         Ok(())
+    }
+
+    /// Where the page listens for the `lab` command.
+    fn page(&self) -> PathBuf {
+        self.directory.join(PAGE)
     }
 
     /// The learner's home as the control plane sees it.
@@ -153,6 +172,7 @@ impl Setup {
             bind(&self.node_shared, "/node", false),
             bind(&self.home(), "/home", false),
             bind(&self.directory.join("etc"), "/lab", true),
+            bind(&self.page(), "/page", true),
             bind(&self.layers_directory, "/layers", true),
             bind(&self.directory.join("laptop"), "/laptop", false),
             bind(Path::new("/drydock"), "/lab-bin/drydock", true),
@@ -189,11 +209,14 @@ impl Setup {
                 Mount::bind("/node", "/run/node-1").readonly(),
                 Mount::bind(kubectl, "/usr/local/bin/kubectl").readonly(),
                 Mount::bind("/lab-bin/drydock", "/usr/local/bin/docker").readonly(),
+                // The page, when there is one, answers `lab` here.
+                Mount::bind("/page", "/run/drydock").readonly(),
+                Mount::bind("/lab-bin/drydock", "/usr/local/bin/lab").readonly(),
                 Mount::tmpfs("/tmp", Some(256 << 20)),
             ],
-            process: ProcessSpec { args: vec!["sleep".into(), "infinity".into()], ..ProcessSpec::default() },
+            process: first_process(),
             pid: PidMode::Own,
-            cgroup: Some(CgroupSpec { path: "laptop".into(), limits: Limits { pids: Some(PROCESSES), ..Limits::default() } }),
+            cgroup: Some(group("laptop")),
             ..ContainerSpec::default()
         }
     }

@@ -54,7 +54,7 @@ pub(crate) fn wait_for<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 
 /// What a cluster is started with when no course says otherwise.
 pub(crate) fn settings(nodes: u32) -> Settings {
-    Settings { nodes, api_port: 0, asked_at_ms: now_ms(), home_files: Vec::new(), internet: Vec::new(), balancers: spawn::Balancers::default() }
+    Settings { nodes, api_port: 0, asked_at_ms: now_ms(), home_files: Vec::new(), internet: Vec::new(), balancers: spawn::Balancers::default(), subject: None }
 }
 
 /// Milliseconds since the epoch.
@@ -224,6 +224,11 @@ async fn lab(state: &State, method: http::Method, path: &str, body: Option<serde
 fn told(restoration: &serde_json::Value) {
     let status = &restoration["status"];
     println!("{} ({} ms)", status["summary"].as_str().unwrap_or_default(), status["millis"]);
+    noted(status);
+}
+
+/// Say what a restoration could not do.
+fn noted(status: &serde_json::Value) {
     for note in status["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str()) {
         println!("{note}");
     }
@@ -232,6 +237,7 @@ fn told(restoration: &serde_json::Value) {
 async fn reset(state: &State) -> anyhow::Result<ExitCode> {
     let done = lab(state, http::Method::POST, "reset", None).await.context("the cluster could not be reset")?;
     println!("reset in {} ms", done["status"]["millis"]);
+    noted(&done["status"]);
     Ok(ExitCode::SUCCESS)
 }
 

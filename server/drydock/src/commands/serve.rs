@@ -7,8 +7,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use drydock_checks::clients::Clients;
 use drydock_checks::grader::Grader;
-use drydock_cluster::spawn::Running;
+use drydock_cluster::spawn::{Running, SUBJECT_SOCKET};
 use drydock_web::WebConfig;
 use drydock_web::workbench::Step;
 use tokio_util::sync::CancellationToken;
@@ -19,26 +20,42 @@ use crate::page::course::{Content, Lessons};
 use crate::page::verdicts::Judge;
 use crate::page::workbench::LabWorkbench;
 use crate::state::{RunningNow, State};
+use crate::subject::Subject;
 
 /// Serve until Ctrl-C.
 pub(crate) fn run(state: &State, args: &Serve) -> anyhow::Result<ExitCode> {
     let asked_at = cluster::now_ms();
+    let subject = args.kubeconfig.as_deref().map(Subject::read).transpose()?;
+    let state = &match &subject {
+        Some(subject) => state.elsewhere(&subject.directory())?,
+        None => state.clone(),
+    };
     let _lock = match state.lock()? {
         Ok(lock) => lock,
         Err(running) => return already(state, &running, args),
     };
-    let content = Content::load(args.content.as_deref())?;
+    if let Some(subject) = &subject {
+        // Before anything is started for it.
+        cluster::wait_for(subject.client())?;
+    }
+    let mut content = Content::load(args.content.as_deref())?;
+    if subject.is_some() {
+        content = content.elsewhere();
+    }
     let listener = listen(args.listen)?;
-    let nodes = args.nodes.unwrap_or_else(|| content.nodes());
+    let nodes = if subject.is_some() { 0 } else { args.nodes.unwrap_or_else(|| content.nodes()) };
     let mut settings = cluster::settings(nodes);
     settings.asked_at_ms = asked_at;
     settings.home_files = content.home_files();
     settings.internet = content.internet();
+    settings.balancers = content.balancers();
+    settings.subject = subject.as_ref().map(|subject| subject.inside.clone());
     let (running, millis) = cluster::start(state, args.api_port, settings)?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}/");
     state.announce(&RunningNow { pid: std::process::id() as i32, url: Some(url.clone()), api_port: running.api_port, nodes })?;
-    cluster::wait_for(serve(state, content, listener, running, &url, millis, args.no_open))
+    let lab = Lab { running, subject, millis };
+    cluster::wait_for(serve(state, content, listener, lab, &url, args.no_open))
 }
 
 /// The listener of the page; taken ports are told with the way out.
@@ -59,7 +76,7 @@ pub(crate) fn lab_socket(state: &State) -> PathBuf {
 
 /// Listen where only terminals of the workstation, and this user, come to. The directory belongs to the cluster, which is not trusted: no
 /// link of its making is followed.
-fn listen_for_lab(socket: &Path) -> std::io::Result<tokio::net::UnixListener> {
+fn listen_below(socket: &Path) -> std::io::Result<tokio::net::UnixListener> {
     use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat2, unlinkat};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
@@ -103,11 +120,29 @@ fn progress(state: &State) -> PathBuf {
     state.directory.join("progress")
 }
 
-async fn serve(state: &State, content: Content, listener: TcpListener, running: Running, url: &str, millis: i64, quiet: bool) -> anyhow::Result<ExitCode> {
-    let client = page_client(&running.directory).await?;
+/// What runs beside the page.
+struct Lab {
+    running: Running,
+    /// The cluster that is learned on, when it is not ours.
+    subject: Option<Subject>,
+    /// How long the start took.
+    millis: i64,
+}
+
+async fn serve(state: &State, content: Content, listener: TcpListener, lab: Lab, url: &str, quiet: bool) -> anyhow::Result<ExitCode> {
+    let Lab { running, subject, millis } = lab;
+    let own = page_client(&running.directory).await?;
+    let clients = match &subject {
+        Some(subject) => {
+            let clients = Clients::foreign(subject.client().await?, own);
+            tokio::spawn(subject.clone().carry(listen_below(&state.directory.join("cluster").join(SUBJECT_SOCKET))?));
+            clients
+        }
+        None => own.into(),
+    };
     let steps = vec![Step { label: "Start the cluster".to_owned(), done: true, millis: u64::try_from(millis).ok() }];
-    let workbench = LabWorkbench::start(client.clone(), steps);
-    let grader = Grader::start(client, content.plans(), &state.directory.join("grading"))?;
+    let workbench = LabWorkbench::start(clients.clone(), steps, subject.map(|subject| subject.name));
+    let grader = Grader::start(clients, content.plans(), &state.directory.join("grading"))?;
     workbench.judged_by(grader.clone());
     let asks = content.asks();
     let config = WebConfig {
@@ -118,7 +153,7 @@ async fn serve(state: &State, content: Content, listener: TcpListener, running: 
     };
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let shutdown = CancellationToken::new();
-    let lab = match listen_for_lab(&lab_socket(state)) {
+    let lab = match listen_below(&lab_socket(state)) {
         Ok(lab) => Some(lab),
         Err(error) => {
             eprintln!("drydock: the terminals have no `lab` command: {error}");

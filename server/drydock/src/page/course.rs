@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use drydock_checks::elsewhere::{impossible, impossible_unit};
 use drydock_checks::plan::Plan;
+use drydock_cluster::spawn::Balancers;
 use drydock_course::chapter::{self, Ask, BlockKind, Exit};
-use drydock_course::course::{Course, Entry};
+use drydock_course::check::Check;
+use drydock_course::course::{Course, Entry, Profile};
 use drydock_course::diagnostic::Diagnostic;
 use drydock_course::lab::Lab;
 use drydock_course::source::{self, Directory, Source};
@@ -19,6 +22,8 @@ const TRACK: &str = "lunches";
 /// A course with the files beside its lessons.
 pub(crate) struct Content {
     course: Course,
+    /// The cluster is not ours.
+    elsewhere: bool,
     internet: Vec<(String, String, String)>,
 }
 
@@ -42,7 +47,12 @@ impl Content {
             };
             internet.push((host.to_owned(), format!("/{below}"), String::from_utf8_lossy(&source.read(&path)?).into_owned()));
         }
-        Ok(Content { course, internet })
+        Ok(Content { course, elsewhere: false, internet })
+    }
+
+    /// The same for a cluster that is not ours: what cannot be done there says why.
+    pub(crate) fn elsewhere(self) -> Content {
+        Content { elsewhere: true, ..self }
     }
 
     /// The course itself.
@@ -53,6 +63,15 @@ impl Content {
     /// Nodes the course asks for.
     pub(crate) fn nodes(&self) -> u32 {
         self.course.scene.nodes
+    }
+
+    /// Who serves load balancers in the course's kind of cluster.
+    pub(crate) fn balancers(&self) -> Balancers {
+        match self.course.scene.profile {
+            Profile::Desktop => Balancers::Desktop,
+            Profile::Cloud => Balancers::Cloud,
+            Profile::Bare => Balancers::Bare,
+        }
     }
 
     /// Files of the learner's home: path and contents.
@@ -77,7 +96,8 @@ impl Content {
 
     /// What the grader judges.
     pub(crate) fn plans(&self) -> Vec<Plan> {
-        self.course.chapters().map(|chapter| Plan::of(chapter)).collect()
+        let plans = self.course.chapters().map(|chapter| Plan::of(chapter));
+        if self.elsewhere { plans.map(Plan::elsewhere).collect() } else { plans.collect() }
     }
 }
 
@@ -96,11 +116,11 @@ impl Lessons {
     pub(crate) fn new(content: &Content) -> Lessons {
         let course = content.course();
         let book = Some(&course.book).filter(|book| !book.title.is_empty()).map(|book| format!("{}, by {}", book.title, book.author));
-        let outline = Outline { id: course.id.clone(), title: course.title.clone(), book, chapters: course.entries.iter().map(outline_of).collect() };
+        let outline = Outline { id: course.id.clone(), title: course.title.clone(), book, chapters: course.entries.iter().map(|entry| outline_of(entry, content.elsewhere)).collect() };
         let mut chapters = BTreeMap::new();
         for entry in &course.entries {
             match &entry.chapter {
-                Some(chapter) => chapters.insert(entry.id.clone(), Ok(Arc::new(page_of(chapter)))),
+                Some(chapter) => chapters.insert(entry.id.clone(), Ok(Arc::new(page_of(chapter, content.elsewhere)))),
                 None if entry.directory.is_some() => chapters.insert(entry.id.clone(), Err(sentences(course.problems(entry)))),
                 None => None,
             };
@@ -119,7 +139,8 @@ impl CourseSource for Lessons {
     }
 }
 
-fn outline_of(entry: &Entry) -> ChapterOutline {
+fn outline_of(entry: &Entry, elsewhere: bool) -> ChapterOutline {
+    let counts = |check: &&Check| !(check.optional || elsewhere && impossible(check).is_some());
     let mut sections = Vec::new();
     if let Some(chapter) = &entry.chapter {
         sections.extend(chapter.sections.iter().filter(|section| !section.title.is_empty()).map(|section| SectionOutline {
@@ -129,7 +150,7 @@ fn outline_of(entry: &Entry) -> ChapterOutline {
             level: section.level,
             minutes: section.minutes,
             book: section.book.clone(),
-            checks: section.checks().filter(|check| !check.optional).map(|check| check.id.clone()).collect(),
+            checks: section.checks().filter(counts).filter(|_| !elsewhere || lost(section).is_none()).map(|check| check.id.clone()).collect(),
         }));
         sections.extend(chapter.labs.iter().map(|lab| SectionOutline {
             id: lab.id.clone(),
@@ -138,7 +159,7 @@ fn outline_of(entry: &Entry) -> ChapterOutline {
             level: 2,
             minutes: lab.minutes,
             book: None,
-            checks: lab.tasks.iter().filter(|task| !task.optional).map(|task| task.id.clone()).collect(),
+            checks: lab.tasks.iter().filter(counts).map(|task| task.id.clone()).collect(),
         }));
     }
     ChapterOutline {
@@ -158,7 +179,7 @@ fn kind(section: &chapter::Section) -> SectionKind {
     }
 }
 
-fn page_of(chapter: &chapter::Chapter) -> Chapter {
+fn page_of(chapter: &chapter::Chapter, elsewhere: bool) -> Chapter {
     let mut sections: Vec<Section> = chapter
         .sections
         .iter()
@@ -169,18 +190,18 @@ fn page_of(chapter: &chapter::Chapter) -> Chapter {
             kind: kind(section),
             minutes: section.minutes,
             book: section.book.clone(),
-            blocks: section.blocks.iter().filter_map(block).collect(),
+            blocks: blocks_of(section, elsewhere),
             debrief: None,
             solutions: Vec::new(),
         })
         .collect();
-    sections.extend(chapter.labs.iter().map(lab_of));
+    sections.extend(chapter.labs.iter().map(|lab| lab_of(lab, elsewhere)));
     Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), summary: chapter.summary.clone(), sections }
 }
 
-fn lab_of(lab: &Lab) -> Section {
+fn lab_of(lab: &Lab, elsewhere: bool) -> Section {
     let mut blocks: Vec<Block> = lab.brief.iter().filter_map(block).collect();
-    blocks.extend(lab.tasks.iter().map(check));
+    blocks.extend(lab.tasks.iter().map(|task| check(task, elsewhere)));
     let solutions = lab.solutions.iter().map(|script| Solution {
         title: script.title.clone(),
         text: match &script.background {
@@ -199,6 +220,32 @@ fn lab_of(lab: &Lab) -> Section {
         debrief: Some(lab.debrief.clone()),
         solutions: solutions.collect(),
     }
+}
+
+/// Why a section cannot be done on a cluster that is not ours.
+fn lost(section: &chapter::Section) -> Option<&'static str> {
+    let commands = section.blocks.iter().filter_map(|block| match &block.kind {
+        BlockKind::Command(command) if command.inside.is_none() => Some(command.text.as_str()),
+        _ => None,
+    });
+    impossible_unit(commands).filter(|_| section.kind == chapter::SectionKind::Exercise)
+}
+
+/// The blocks of a section. An exercise that cannot be done here says so at its beginning, and is there to be read.
+fn blocks_of(section: &chapter::Section, elsewhere: bool) -> Vec<Block> {
+    let Some(why) = lost(section).filter(|_| elsewhere) else {
+        return section.blocks.iter().filter_map(|found| match &found.kind {
+            BlockKind::Check { check: wanted } => Some(check(wanted, elsewhere)),
+            _ => block(found),
+        }).collect();
+    };
+    let mut blocks = vec![Block::NotHere { say: String::new(), why: why.to_owned() }];
+    blocks.extend(section.blocks.iter().filter_map(|found| match &found.kind {
+        BlockKind::Command(command) if !command.hidden => Some(Block::Code { language: "sh".into(), path: None, text: command.text.clone() }),
+        BlockKind::Check { .. } | BlockKind::Press { .. } | BlockKind::Ask(_) => None,
+        _ => block(found),
+    }));
+    blocks
 }
 
 /// A block as the page shows it; `None` for those only tests run.
@@ -221,10 +268,13 @@ fn block(block: &chapter::Block) -> Option<Block> {
         BlockKind::Output { text, .. } => Block::Output { text: text.clone() },
         BlockKind::Code { language, path, text } => Block::Code { language: language.clone(), path: path.clone(), text: text.clone() },
         BlockKind::Ask(ask) => Block::Ask { id: ask.id.clone(), say: ask.say.clone(), options: ask.options.clone(), prediction: ask.prediction },
-        BlockKind::Check { check: wanted } => check(wanted),
+        BlockKind::Check { check: wanted } => check(wanted, false),
     })
 }
 
-fn check(check: &drydock_course::check::Check) -> Block {
+fn check(check: &Check, elsewhere: bool) -> Block {
+    if let (true, Some(why)) = (elsewhere, impossible(check)) {
+        return Block::NotHere { say: check.say.clone(), why: why.to_owned() };
+    }
     Block::Check { id: check.id.clone(), say: check.say.clone(), optional: check.optional, hints: check.hints.clone() }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use drydock_checks::clients::Clients;
 use drydock_web::pane::{Duplex, Target};
 use futures::{SinkExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -16,10 +17,10 @@ use crate::exec::{LAB, sentence};
 const BUFFER: usize = 64 * 1024;
 
 /// One connection to what a pane shows.
-pub(crate) async fn dial(client: &kube::Client, target: &Target) -> anyhow::Result<Box<dyn Duplex>> {
+pub(crate) async fn dial(clients: &Clients, target: &Target) -> anyhow::Result<Box<dyn Duplex>> {
     match target {
-        Target::Local(port) => Ok(Box::new(workstation(client, *port).await?)),
-        Target::Service { namespace, name, port } => service(client, namespace, name, *port).await,
+        Target::Local(port) => Ok(Box::new(workstation(&clients.lab, *port).await?)),
+        Target::Service { namespace, name, port } => service(&clients.subject, namespace, name, *port).await,
     }
 }
 

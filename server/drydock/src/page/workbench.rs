@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use drydock_checks::clients::Clients;
 use drydock_checks::grader::Grader;
 use drydock_checks::watch as follow;
 use drydock_checks::world::{Point, World};
@@ -28,7 +29,9 @@ const WEIGH_EVERY: Duration = Duration::from_secs(5);
 
 /// The workbench of a running cluster.
 pub(crate) struct LabWorkbench {
-    client: kube::Client,
+    clients: Clients,
+    /// The cluster, when it is not ours.
+    subject: Option<String>,
     terminals: Terminals,
     status: watch::Sender<Arc<Status>>,
     phase: watch::Sender<Phase>,
@@ -37,12 +40,13 @@ pub(crate) struct LabWorkbench {
 }
 
 impl LabWorkbench {
-    /// The workbench of the cluster behind `client`, which took these steps to boot.
-    pub(crate) fn start(client: kube::Client, steps: Vec<Step>) -> Arc<LabWorkbench> {
+    /// The workbench of the cluster behind these clients, which took these steps to boot; `subject` is its name when it is not ours.
+    pub(crate) fn start(clients: Clients, steps: Vec<Step>, subject: Option<String>) -> Arc<LabWorkbench> {
+        let client = clients.lab.clone();
         let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK);
-        let status = watch::Sender::new(Arc::new(Status { phase: Phase::Ready, steps: steps.clone(), ..Status::default() }));
+        let status = watch::Sender::new(Arc::new(Status { phase: Phase::Ready, steps: steps.clone(), subject: subject.clone(), ..Status::default() }));
         let phase = watch::Sender::new(Phase::Ready);
-        let workbench = Arc::new(LabWorkbench { client: client.clone(), terminals, status, phase, grader: OnceLock::new(), back: Back::follow(client) });
+        let workbench = Arc::new(LabWorkbench { clients, subject, terminals, status, phase, grader: OnceLock::new(), back: Back::follow(client) });
         tokio::spawn(draw(Arc::clone(&workbench), steps));
         workbench
     }
@@ -64,6 +68,7 @@ impl LabWorkbench {
                     None => Ok(Vec::new()),
                 }
             }
+            Reset::Exercise { .. } if self.subject.is_some() => Err(self.no_way_back()),
             Reset::Exercise { chapter, section } => {
                 let to = self.back.restore(&drydock_web::mark_of(&chapter, &section)).await?;
                 self.rewind(to, Some((&chapter, &section))).await
@@ -71,7 +76,16 @@ impl LabWorkbench {
         }
     }
 
+    /// Why there is none.
+    fn no_way_back(&self) -> String {
+        let name = self.subject.as_deref().unwrap_or_default();
+        format!("{name} is not Drydock's own cluster, so it cannot be taken back or moved in time; change it back with kubectl")
+    }
+
     async fn undo_last(&self) -> Result<Option<Restored>, String> {
+        if self.subject.is_some() {
+            return Err(self.no_way_back());
+        }
         let Some((undone, to)) = self.back.undo().await? else { return Ok(None) };
         let reopened = self.rewind(to, None).await?;
         Ok(Some(Restored { reopened, ..undone }))
@@ -96,7 +110,7 @@ impl LabWorkbench {
 async fn draw(workbench: Arc<LabWorkbench>, steps: Vec<Step>) {
     let kinds = picture::KINDS.iter().copied().chain(["Node"]).map(str::to_owned).collect();
     let (sender, mut news) = mpsc::unbounded_channel();
-    let _watches = follow::follow(&workbench.client, kinds, false, u64::MAX, sender);
+    let _watches = follow::follow(&workbench.clients, kinds, false, u64::MAX, sender);
     let mut world = World::default();
     let mut phase = workbench.phase.subscribe();
     let (mut memory, mut weighed) = (None, None::<Instant>);
@@ -117,7 +131,7 @@ async fn draw(workbench: Arc<LabWorkbench>, steps: Vec<Step>) {
             memory = processes::memory().inspect_err(|error| tracing::debug!(%error, "memory")).ok();
             weighed = Some(Instant::now());
         }
-        let status = Status { memory, ..picture::draw(&world, phase.borrow_and_update().clone(), steps.clone()) };
+        let status = Status { memory, subject: workbench.subject.clone(), ..picture::draw(&world, phase.borrow_and_update().clone(), steps.clone()) };
         workbench.status.send_if_modified(|known| {
             let news = **known != status;
             if news {
@@ -143,7 +157,7 @@ impl Workbench for LabWorkbench {
     }
 
     fn undoable(&self) -> Pending<'_, Result<Option<Restored>, String>> {
-        Box::pin(self.back.undoable())
+        Box::pin(async move { if self.subject.is_some() { Ok(None) } else { self.back.undoable().await } })
     }
 
     fn undo(&self) -> Pending<'_, Result<Option<Restored>, String>> {
@@ -152,12 +166,12 @@ impl Workbench for LabWorkbench {
 
     fn skip(&self, duration: &str) -> Pending<'_, Result<Restored, String>> {
         let duration = duration.to_owned();
-        Box::pin(async move { self.back.skip(&duration).await })
+        Box::pin(async move { if self.subject.is_some() { Err(self.no_way_back()) } else { self.back.skip(&duration).await } })
     }
 
     fn mark(&self, name: &str, label: &str) -> Pending<'_, Result<(), String>> {
         let (name, label) = (name.to_owned(), label.to_owned());
-        Box::pin(async move { self.back.mark(&name, &label).await })
+        Box::pin(async move { if self.subject.is_some() { Ok(()) } else { self.back.mark(&name, &label).await } })
     }
 
     fn change_scene(&self, from: &str, to: &str, typed_in: Option<&str>) -> Pending<'_, Result<(), String>> {
@@ -175,7 +189,7 @@ impl Workbench for LabWorkbench {
 
     fn dial(&self, target: &Target) -> Pending<'_, Result<Box<dyn Duplex>, String>> {
         let target = target.clone();
-        Box::pin(async move { dial::dial(&self.client, &target).await.map_err(|error| format!("{error:#}")) })
+        Box::pin(async move { dial::dial(&self.clients, &target).await.map_err(|error| format!("{error:#}")) })
     }
 
     fn read_file(&self, path: &str) -> Pending<'_, Result<Option<Vec<u8>>, String>> {
@@ -183,7 +197,7 @@ impl Workbench for LabWorkbench {
         Box::pin(async move {
             let request = http::Request::get(format!("{LAB}/workstations/main/files?path={}", encode(&path))).body(Vec::new());
             let request = request.map_err(|error| error.to_string())?;
-            match self.client.request_text(request).await {
+            match self.clients.lab.request_text(request).await {
                 Ok(text) => Ok(Some(text.into_bytes())),
                 Err(kube::Error::FromUtf8(error)) => Ok(Some(error.into_bytes())),
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
@@ -197,7 +211,7 @@ impl Workbench for LabWorkbench {
         Box::pin(async move {
             let request = http::Request::put(format!("{LAB}/workstations/main/files?path={}", encode(&path))).body(bytes);
             let request = request.map_err(|error| error.to_string())?;
-            let written = self.client.request_text(request).await;
+            let written = self.clients.lab.request_text(request).await;
             written.map(drop).map_err(|error| format!("{path} cannot be written: {:#}", sentence(error)))
         })
     }

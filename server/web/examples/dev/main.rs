@@ -38,7 +38,7 @@ fn options() -> Result<Options, String> {
 /// As `lab`: the command itself, for the page whose state is `DRYDOCK_DEV`.
 fn lab() -> Option<std::process::ExitCode> {
     let mut args = std::env::args();
-    if !args.next()?.ends_with("/lab") {
+    if args.next()?.rsplit('/').next() != Some("lab") {
         return None;
     }
     let socket = PathBuf::from(std::env::var_os("DRYDOCK_DEV")?).join("page.sock");

@@ -56,9 +56,10 @@ function current(): HTMLElement | undefined {
 export function openBack(): void {
   if (document.querySelector('dialog[open]')) return;
   const row = (title: string, says: Node | string, ...buttons: HTMLElement[]): HTMLElement => h('div', { class: 'way' }, h('div', {}, h('h3', {}, title), h('p', {}, says)), h('div', { class: 'way-acts' }, ...buttons));
+  let closes: HTMLDialogElement | undefined;
   const button = (text: string, act: () => void, more = ''): HTMLButtonElement => {
     const does = (): void => {
-      dialog.close();
+      closes?.close();
       act();
     };
     return h('button', { type: 'button', class: `button ${more}`, onclick: does }, text);
@@ -67,12 +68,19 @@ export function openBack(): void {
   const undoIt = button('Undo', () => void undo());
   undoIt.disabled = next === null;
   const card = current();
+  const { subject } = world.status;
+  if (subject) {
+    const says = `Fresh files, no checks passed. What is in ${subject} stays: it is not Drydock's own cluster, so it cannot be taken back or moved in time.`;
+    const only = row('This chapter', says, button('Start again…', () => confirmReset(chapter, document.querySelector('#lesson h1')?.textContent ?? 'this chapter')));
+    closes = ask('Go back', [h('div', { class: 'ways' }, only)], [{ text: 'Close', main: true }]);
+    return;
+  }
   const rows = [row('The last command', line, undoIt)];
   if (card) rows.push(row('This exercise', `“${card.querySelector('h2, h3, h4')?.textContent ?? ''}” as when it began.`, button('Put back…', () => resetExercise(card))));
   rows.push(row('This chapter', 'A fresh cluster, fresh files, no checks passed.', button('Start again…', () => confirmReset(chapter, document.querySelector('#lesson h1')?.textContent ?? 'this chapter'))));
   const ahead = [['1 min', '1m'], ['5 min', '5m'], ['1 h', '1h']].map(([text = '', duration = '']) => button(text, () => skip(duration)));
   rows.push(row('Let time pass', 'Ages, back-offs and time limits in the cluster jump ahead. Programs do not notice.', ...ahead));
-  const dialog = ask('Go back, or ahead', [h('div', { class: 'ways' }, ...rows)], [{ text: 'Close', main: true }]);
+  closes = ask('Go back, or ahead', [h('div', { class: 'ways' }, ...rows)], [{ text: 'Close', main: true }]);
 }
 
 /** What was taken back, in a sentence that stays long enough to be read; what could not be, too. */

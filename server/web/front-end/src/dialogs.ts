@@ -84,7 +84,7 @@ export function toast(text: string, shown: Node | string = text, millis = 9000):
 /** Put the chapter back, once the learner is sure. */
 export function confirmReset(chapter: string, title: string): void {
   const body = [
-    h('p', {}, `“${title}” begins anew: cluster, files, terminals, checks and answers. Files of your own go too.`),
+    h('p', {}, `“${title}” begins anew: ${world.status.subject ? '' : 'cluster, '}files, terminals, checks and answers. Files of your own go too.`),
     h('p', {}, 'Your progress in other chapters stays.'),
   ];
   const act = (): void => {

@@ -16,12 +16,13 @@ function statusChip(): HTMLElement {
   const more = h('span', { class: 'wide' });
   const chip = h('button', { type: 'button', class: 'chip', title: 'Show the cluster', onclick: () => togglePicture(true) }, h('span', { class: 'lamp', 'aria-hidden': 'true' }), text, more);
   const paint = (): void => {
-    const { phase, nodes, objects, memory, steps } = world.status;
+    const { phase, nodes, objects, memory, steps, subject } = world.status;
     const ready = nodes.filter((node) => node.ready).length;
     const pods = objects.filter((object) => object.kind === 'Pod');
     const down = nodes.find((node) => !node.ready);
     let state = 'ready';
     let says = `${count(ready, 'node')} Ready`;
+    if (subject) says = nodes.length ? `${subject}: ${says}` : subject;
     if (world.online === false) [state, says] = ['failed', 'Not connected'];
     else if (phase.name === 'failed') [state, says] = ['failed', phase.what];
     else if (phase.name === 'starting') [state, says] = ['starting', steps.find((step) => !step.done)?.label ?? 'Starting'];
@@ -29,7 +30,7 @@ function statusChip(): HTMLElement {
     else if (down) [state, says] = ['failed', `${down.name} NotReady`];
     chip.dataset['state'] = state;
     text.textContent = says;
-    more.textContent = state === 'ready' ? [count(pods.length, 'Pod'), memory ? bytes(memory) : ''].filter(Boolean).map((part) => ` · ${part}`).join('') : '';
+    more.textContent = state === 'ready' ? [count(pods.length, 'Pod'), memory && !subject ? bytes(memory) : ''].filter(Boolean).map((part) => ` · ${part}`).join('') : '';
     chip.onclick = down ? () => light(`node/${down.name}`) : null;
   };
   world.on('status', paint);

@@ -58,6 +58,8 @@ export interface Status {
   nodes: ClusterNode[];
   objects: ClusterObject[];
   memory: number | null;
+  /** Name of the cluster when it is not ours. */
+  subject: string | null;
 }
 
 export interface Given {

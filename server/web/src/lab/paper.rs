@@ -45,7 +45,8 @@ impl Paper {
         }
         let code = match ink {
             Ink::Bold => "1",
-            Ink::Dim => "2",
+            // Gray: what is faint loses its neighbors when a screen is drawn again.
+            Ink::Dim => "90",
             Ink::Code => "36",
             Ink::Green => "32",
             Ink::Red => "31",

@@ -115,7 +115,7 @@ impl View<'_> {
     /// The line above an exercise.
     pub(super) fn unit_heading(&self, paper: &mut Paper, chapter: &Chapter, section: &Section) {
         let number = units(chapter).position(|unit| unit.id == section.id).map(|place| format!("{}. ", place + 1)).unwrap_or_default();
-        let optional = section.kind == SectionKind::Exercise && checks(section).all(|check| check.optional);
+        let optional = section.kind == SectionKind::Exercise && checks(section).next().is_some() && checks(section).all(|check| check.optional);
         let facts = [
             Some(if section.kind == SectionKind::Lab { "lab" } else { "try it now" }.to_owned()),
             section.minutes.map(|minutes| format!("{minutes} min")),
@@ -213,6 +213,12 @@ impl View<'_> {
                 Block::Ask { id, say, options, prediction } => {
                     paper.gap();
                     self.ask(paper, section, (id, say, options, *prediction));
+                }
+                Block::NotHere { say, why } => {
+                    paper.gap();
+                    let text = if say.is_empty() { format!("Not on this cluster. {why}") } else { format!("{say}. Not judged on this cluster. {why}") };
+                    let text = paper.inline(&text);
+                    paper.paragraph("  - ", "    ", text.trim());
                 }
                 Block::Check { id, say, optional, hints } => {
                     if Some(place) == first_check {

@@ -218,6 +218,7 @@ impl Desk<'_> {
         let hinted = checks(unit).any(|check| open(&check) && book.hints.get(check.id).copied().unwrap_or(0) < check.hints.len());
         let wrong = checks(unit).any(|check| view.standing(check.id) == Standing::Wrong);
         let says = match () {
+            () if checks(unit).next().is_none() => "Nothing is judged here. `lab next` goes on.".to_owned(),
             () if !checks(unit).filter(|check| !check.optional).any(|check| open(&check)) => {
                 let debrief = if unit.debrief.is_some() { " `lab debrief` tells what just happened." } else { "" };
                 format!("Done. `lab next` goes on.{debrief}")

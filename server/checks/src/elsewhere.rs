@@ -1,0 +1,116 @@
+//! What cannot be judged on a cluster that is not ours, and why.
+//!
+//! There the lab has its workstation and what is typed in it. It has no node, no runtime, no audit and no journal of the cluster.
+
+use std::collections::BTreeSet;
+
+use drydock_course::check::{Check, Expect, From, Inside, Source};
+
+use crate::plan::{Plan, Unit};
+
+/// About containers of a node.
+const RUNTIME: &str = "It is about a node's containers behind Kubernetes' back, and the nodes of your cluster cannot be entered from here.";
+/// About files or addresses of a node.
+const NODE: &str = "It happens on a node itself, and the nodes of your cluster cannot be entered from here.";
+/// About what an API server writes down.
+const AUDIT: &str = "It is seen by the API server, and that of your cluster does not tell.";
+/// About who did something.
+const ACTOR: &str = "It is about who changed something, which only Drydock's own cluster writes down.";
+
+/// Why a check cannot be judged on a cluster that is not ours, in a sentence; `None` when it can.
+#[must_use]
+pub fn impossible(check: &Check) -> Option<&'static str> {
+    let bound = check.bindings.values().find_map(|binding| of_source(&binding.source));
+    bound.or_else(|| of_expect(&check.expect))
+}
+
+/// Why an exercise with these commands cannot be done there.
+#[must_use]
+pub fn impossible_unit<'a>(commands: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
+    let mut lines = commands.into_iter().flat_map(str::lines);
+    lines.any(|line| line.split_whitespace().next() == Some("docker")).then_some(RUNTIME)
+}
+
+fn of_expect(expect: &Expect) -> Option<&'static str> {
+    match expect {
+        Expect::All(branches) | Expect::Any(branches) => branches.iter().find_map(of_expect),
+        Expect::Not(branch) => of_expect(branch),
+        Expect::One { source, .. } => of_source(source),
+    }
+}
+
+fn of_source(source: &Source) -> Option<&'static str> {
+    let from = |from: &From| matches!(from, From::Node(_)).then_some(NODE);
+    let inside = |inside: &Inside| inside.node.is_some().then_some(NODE);
+    match source {
+        Source::Container(_) => Some(RUNTIME),
+        Source::Saw(saw) if saw.tool.as_deref() == Some("docker") => Some(RUNTIME),
+        Source::Stream(_) | Source::Read(_) => Some(AUDIT),
+        Source::History(history) if history.filter.contains("actor") => Some(ACTOR),
+        Source::File(file) => inside(&file.inside),
+        Source::Exec(exec) => inside(&exec.inside),
+        Source::Http(http) => from(&http.from),
+        Source::Dns(dns) => from(&dns.from),
+        Source::Tcp(tcp) => from(&tcp.from),
+        Source::Traffic(traffic) => from(&traffic.from),
+        Source::Object(_) | Source::List(_) | Source::Gone(_) | Source::History(_) | Source::Saw(_) | Source::Log(_) | Source::Answer(_) | Source::Env(_) => None,
+    }
+}
+
+impl Plan {
+    /// What of it can be judged on a cluster that is not ours. What waits for a check that cannot be judged does not wait.
+    #[must_use]
+    pub fn elsewhere(mut self) -> Plan {
+        let lost = |unit: &Unit| impossible_unit(unit.blocks.iter().map(|block| block.text.as_str())).is_some();
+        let gone = |unit: &Unit| -> Vec<String> {
+            let whole = lost(unit);
+            unit.checks.iter().filter(|check| whole || impossible(check).is_some()).map(|check| check.id.clone()).collect()
+        };
+        let gone: BTreeSet<String> = self.units.iter().flat_map(gone).collect();
+        let keep = |unit: &mut Unit| {
+            unit.checks.retain(|check| !gone.contains(&check.id));
+            unit.checks.iter_mut().for_each(|check| check.needs.retain(|need| !gone.contains(need)));
+        };
+        self.units.iter_mut().for_each(keep);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::UnitKind;
+
+    fn check(yaml: &str) -> Check {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn what_needs_our_own_cluster_is_known() {
+        let cases = [
+            ("object: {kind: Pod, name: a}", None),
+            ("log: {pod: {labels: {a: b}}, matches: x}", None),
+            ("http: {url: 'http://localhost:8080/'}", None),
+            ("exec: {pod: {name: a}, command: [env]}", None),
+            ("container: {labels: {a: b}, gone: true}", Some(RUNTIME)),
+            ("saw: {tool: docker, matches: ps}", Some(RUNTIME)),
+            ("file: {node: node-1, path: /a}", Some(NODE)),
+            ("stream: {verb: portforward}", Some(AUDIT)),
+            ("all: [{object: {kind: Pod, name: a}}, {stream: {verb: exec}}]", Some(AUDIT)),
+            ("history: {kind: Pod, where: 'actor != \"learner\"'}", Some(ACTOR)),
+        ];
+        for (expect, wanted) in cases {
+            assert_eq!(impossible(&check(&format!("{{id: c, say: s, expect: {{{expect}}}}}"))), wanted, "{expect}");
+        }
+        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"]), Some(RUNTIME));
+        assert_eq!(impossible_unit(["kubectl get pods", "echo docker"]), None);
+    }
+
+    #[test]
+    fn what_waits_for_the_impossible_does_not_wait() {
+        let checks = vec![check("{id: a, say: s, expect: {container: {gone: true}}}"), check("{id: b, say: s, needs: [a], expect: {object: {kind: Pod, name: a}}}")];
+        let unit = Unit { id: "u".into(), title: String::new(), kind: UnitKind::Exercise, checks, blocks: Vec::new() };
+        let plan = Plan { units: vec![unit], ..Plan::default() }.elsewhere();
+        assert_eq!(plan.checks().map(|(_, check)| (check.id.as_str(), check.needs.len())).collect::<Vec<_>>(), [("b", 0)]);
+    }
+}
