@@ -304,31 +304,32 @@ fn mapping(group: &str, version: &str, resource: &Value) -> Mapping {
 impl Mapper {
     /// The kind a word means: plural, singular, short name, with `.group` or `.version.group` after it.
     pub fn find(&self, word: &str) -> Option<&Mapping> {
+        let typed = word.split('.').next().unwrap_or_default().to_owned();
         let word = word.to_lowercase();
         let mut parts = word.splitn(3, '.');
         let (resource, second, third) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         if let (Some(version), Some(group)) = (second, third)
-            && let Some(found) = self.matching(resource, |m| m.version == version && m.group == group)
+            && let Some(found) = self.matching(resource, &typed, |m| m.version == version && m.group == group)
         {
             return Some(found);
         }
         match word.split_once('.') {
-            None => self.matching(resource, |_| true),
+            None => self.matching(resource, &typed, |_| true),
             // `pods.v1.`: the core group is written as nothing.
-            Some((_, group)) if group.ends_with('.') => self.matching(resource, |m| m.group.is_empty() && m.version == group.trim_end_matches('.')),
-            Some((_, group)) => self.matching(resource, |m| m.group == group).or_else(|| self.matching(resource, |m| m.group.starts_with(group))),
+            Some((_, group)) if group.ends_with('.') => self.matching(resource, &typed, |m| m.group.is_empty() && m.version == group.trim_end_matches('.')),
+            Some((_, group)) => self.matching(resource, &typed, |m| m.group == group).or_else(|| self.matching(resource, &typed, |m| m.group.starts_with(group))),
         }
     }
 
     /// By name among those that fit; preferred versions first, then the server's order.
-    fn matching(&self, name: &str, fits: impl Fn(&Mapping) -> bool) -> Option<&Mapping> {
+    fn matching(&self, name: &str, typed: &str, fits: impl Fn(&Mapping) -> bool) -> Option<&Mapping> {
         let best = |is: &dyn Fn(&Mapping) -> bool| {
             let mut found = self.mappings.iter().filter(|mapping| is(mapping) && fits(mapping));
             let first = found.next()?;
             // The first group wins; within it the preferred version.
             Some(self.mappings.iter().filter(|m| is(m) && fits(m) && m.group == first.group).find(|m| self.preferred(m)).unwrap_or(first))
         };
-        best(&|m| m.resource == name).or_else(|| best(&|m| m.short_names.iter().any(|short| short == name))).or_else(|| best(&|m| m.singular == name || m.kind.to_lowercase() == name))
+        best(&|m| m.resource == name).or_else(|| best(&|m| m.short_names.iter().any(|short| short == typed))).or_else(|| best(&|m| m.singular == name || m.kind.to_lowercase() == name))
     }
 
     /// Whether its group prefers its version.
@@ -358,7 +359,7 @@ impl Mapper {
 impl Factory {
     /// The kind a word means, asking the server again when the disk does not know it.
     pub async fn find(&self, word: &str) -> Result<Mapping, Failure> {
-        let missing = || Failure::new(format!("the server doesn't have a resource type {word:?}"));
+        let missing = || Failure::new(format!("the server doesn't have a resource type {:?}", word.split('.').next().unwrap_or_default()));
         self.look(|mapper| mapper.find(word).cloned()).await?.ok_or_else(missing)
     }
 

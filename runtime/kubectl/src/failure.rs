@@ -98,9 +98,9 @@ impl Failure {
     pub fn report(&self) -> String {
         match self {
             Self::Exit(_) => String::new(),
-            Self::Plain(text, _) | Self::Unreachable(text) => text.trim_end_matches('\n').to_owned(),
-            Self::Message(text) if text.starts_with("error: ") => text.trim_end_matches('\n').to_owned(),
-            Self::Message(text) => format!("error: {}", text.trim_end_matches('\n')),
+            Self::Plain(text, _) | Self::Unreachable(text) => without_break(text),
+            Self::Message(text) if text.starts_with("error: ") => without_break(text),
+            Self::Message(text) => format!("error: {}", without_break(text)),
             Self::Status(status) if status["reason"] == "Invalid" => invalid(status),
             Self::Status(status) => from_server(status),
             Self::Many(all) => all.iter().map(Self::in_list).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"),
@@ -115,6 +115,11 @@ impl Failure {
             other => other.report(),
         }
     }
+}
+
+/// A line break is added when there is none.
+fn without_break(text: &str) -> String {
+    text.strip_suffix('\n').unwrap_or(text).to_owned()
 }
 
 fn from_server(status: &Value) -> String {

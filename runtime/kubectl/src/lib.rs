@@ -22,8 +22,10 @@ pub mod factory;
 pub mod failure;
 pub mod flags;
 pub mod globals;
+pub mod gone;
 pub mod help;
 pub mod jsonpath;
+pub mod merge;
 pub mod pods;
 pub mod print;
 pub mod remote;
@@ -31,6 +33,7 @@ pub mod rest;
 pub mod streams;
 pub mod tabwriter;
 pub mod template;
+pub mod until;
 pub mod write;
 
 use std::process::ExitCode;

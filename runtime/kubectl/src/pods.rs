@@ -188,26 +188,33 @@ pub fn has_several(pod: &Value) -> bool {
     containers(pod, "containers").count() > 1 || containers(pod, "initContainers").next().is_some() || containers(pod, "ephemeralContainers").next().is_some()
 }
 
-/// The container that is meant: the named one, the annotated one, or the first, which is said unless it is the only one.
-pub fn chosen_container(factory: &Factory, pod: &Value, asked: &str, quiet: bool) -> Result<String, Failure> {
+/// The container that is meant: the named one, the annotated one, or the first; with what is said unless it is the only one.
+pub fn meant(pod: &Value, asked: &str) -> Result<(String, Option<String>), Failure> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     if !asked.is_empty() {
         return match container(pod, asked) {
-            Some(_) => Ok(asked.to_owned()),
+            Some(_) => Ok((asked.to_owned(), None)),
             None => Err(Failure::new(format!("container {asked} not found in pod {name}"))),
         };
     }
     if let Some(annotated) = annotated(pod).filter(|annotated| container(pod, annotated).is_some()) {
-        return Ok(annotated.to_owned());
+        return Ok((annotated.to_owned(), None));
     }
     let Some(first) = containers(pod, "containers").next() else {
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
         return Err(Failure::new(format!("pod {namespace}/{name} does not have any containers")));
     };
-    if !quiet && has_several(pod) {
-        factory.streams.warn(&format!("Defaulted container {:?} out of: {}", name_of(first), all_names(pod)));
+    let said = has_several(pod).then(|| format!("Defaulted container {:?} out of: {}", name_of(first), all_names(pod)));
+    Ok((name_of(first).to_owned(), said))
+}
+
+/// The container that is meant, told on standard error.
+pub fn chosen_container(factory: &Factory, pod: &Value, asked: &str, quiet: bool) -> Result<String, Failure> {
+    let (name, said) = meant(pod, asked)?;
+    if let Some(said) = said.filter(|_| !quiet) {
+        factory.streams.warn(&said);
     }
-    Ok(name_of(first).to_owned())
+    Ok(name)
 }
 
 #[cfg(test)]

@@ -225,7 +225,7 @@ fn documents(source: &str, text: &str) -> Result<Vec<Value>, Failure> {
     }
     let mut values = Vec::new();
     for part in split(text) {
-        let value = drydock_primitives::yaml::parse(&part).map_err(|error| failed(format!("error converting YAML to JSON: {error}")))?;
+        let value = drydock_primitives::yaml::parse(&part).map_err(|error| failed(format!("error converting YAML to JSON: {}", yaml_error(&error))))?;
         values.push(value);
     }
     Ok(values)
@@ -256,4 +256,13 @@ fn split(text: &str) -> Vec<String> {
         }
     }
     parts
+}
+
+/// What goyaml says: no context, and for the parser's own complaints lines counted from zero.
+pub fn yaml_error(error: &drydock_primitives::yaml::Error) -> String {
+    let drydock_primitives::yaml::Error::Syntax { line, message } = error else { return error.to_string() };
+    match message.split_once(", ").filter(|(context, _)| context.starts_with("while parsing")) {
+        Some((_, problem)) => format!("yaml: line {}: {problem}", line.saturating_sub(1).max(1)),
+        None => error.to_string(),
+    }
 }

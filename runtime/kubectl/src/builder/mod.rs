@@ -11,7 +11,7 @@ use clap::{Arg, ArgMatches};
 use drydock_primitives::selector::LabelSelector;
 use serde_json::Value;
 
-pub use files::{objects_of, read_source};
+pub use files::{objects_of, read_source, yaml_error};
 
 use crate::discovery::Mapping;
 use crate::factory::Factory;

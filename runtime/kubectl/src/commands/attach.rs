@@ -28,15 +28,15 @@ pub fn command() -> Command {
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let words = matches.arguments();
     let (namespace, _) = factory.namespace()?;
+    let timeout = matches.duration("pod-running-timeout");
+    if timeout.is_zero() {
+        return Err(factory.usage("--pod-running-timeout must be higher than zero"));
+    }
     if words.is_empty() {
         return Err(Failure::new("at least 1 argument is required for attach"));
     }
     if words.len() > 2 {
         return Err(Failure::new(format!("expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw {}: [{}]", words.len(), words.join(" "))));
-    }
-    let timeout = matches.duration("pod-running-timeout");
-    if timeout.is_zero() {
-        return Err(Failure::new("--pod-running-timeout must be higher than zero"));
     }
     let default_type = if words.len() == 1 { "pods".to_owned() } else { String::new() };
     let selection = Selection { words, namespace, default_type, ..Selection::default() };

@@ -79,8 +79,17 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     Err(Failure::new("one of src or dest must be a remote file specification"))
 }
 
+/// Where it is told which container is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nowhere,
+    Errors,
+    /// What tar says and what is said of containers go where tar's output would: stock kubectl has it so.
+    Output,
+}
+
 /// An exec in the Pod of a spec.
-async fn remote(factory: &Factory, matches: &ArgMatches, spec: &Spec, quiet: bool, words: &[&str]) -> Result<Remote, Failure> {
+async fn remote(factory: &Factory, matches: &ArgMatches, spec: &Spec, told: Told, words: &[&str]) -> Result<Remote, Failure> {
     let pod = factory.call(Call::get(format!("/api/v1/namespaces/{}/pods/{}", spec.namespace, spec.pod))).await?;
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     if phase == "Succeeded" || phase == "Failed" {
@@ -90,15 +99,24 @@ async fn remote(factory: &Factory, matches: &ArgMatches, spec: &Spec, quiet: boo
         verb: "exec",
         namespace: spec.namespace.clone(),
         pod: spec.pod.clone(),
-        container: container(factory, matches, &pod, quiet)?,
+        container: container(factory, matches, &pod, told)?,
         command: words.iter().map(|word| (*word).to_owned()).collect(),
         ..Remote::default()
     })
 }
 
-fn container(factory: &Factory, matches: &ArgMatches, pod: &Value, quiet: bool) -> Result<String, Failure> {
+fn container(factory: &Factory, matches: &ArgMatches, pod: &Value, told: Told) -> Result<String, Failure> {
     let asked = matches.text("container");
-    if asked.is_empty() { pods::chosen_container(factory, pod, "", quiet) } else { Ok(asked) }
+    if !asked.is_empty() {
+        return Ok(asked);
+    }
+    let (name, said) = pods::meant(pod, "")?;
+    match (said, told) {
+        (Some(said), Told::Errors) => factory.streams.warn(&said),
+        (Some(said), Told::Output) => factory.streams.line(&said)?,
+        _ => {}
+    }
+    Ok(name)
 }
 
 async fn into_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spec) -> Result<(), Failure> {
@@ -106,7 +124,7 @@ async fn into_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spe
     if fs::metadata(&source).is_err() {
         return Err(Failure::new(format!("{} doesn't exist in local filesystem", from.file)));
     }
-    let test = remote(factory, matches, to, true, &["test", "-d", &to.file]).await;
+    let test = remote(factory, matches, to, Told::Nowhere, &["test", "-d", &to.file]).await;
     let is_directory = match test {
         Ok(test) => test.connect(factory, silent()).await.is_ok(),
         Err(_) => false,
@@ -122,7 +140,7 @@ async fn into_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spe
         words.extend(["--no-same-permissions", "--no-same-owner"]);
     }
     words.extend(["-xmf", "-", "-C", &parent]);
-    let mut untar = remote(factory, matches, to, false, &words).await?;
+    let mut untar = remote(factory, matches, to, Told::Errors, &words).await?;
     untar.stdin = true;
     let (writer, reader) = tokio::io::duplex(PIPE);
     let name = PathBuf::from(target.file_name().unwrap_or_default());
@@ -157,7 +175,7 @@ async fn out_of_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &S
     let retries = matches.number("retries");
     let script = format!("tar cf - {} | tail -c+0", from.file);
     let words = if retries == 0 { vec!["tar", "cf", "-", &from.file] } else { vec!["sh", "-c", &script] };
-    let tar = remote(factory, matches, from, false, &words).await?;
+    let tar = remote(factory, matches, from, Told::Output, &words).await?;
     let (writer, reader) = tokio::io::duplex(PIPE);
     let prefix = without_shortcuts(&clean(Path::new(from.file.trim_start_matches(['/', '\\']))));
     let (directory, shown) = (factory.env.directory.clone(), from.clone());
@@ -167,7 +185,6 @@ async fn out_of_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &S
         let unpacker = Unpacker { directory, target: PathBuf::from(target), prefix, from: shown, warned };
         unpacker.all(SyncIoBridge::new(reader))
     });
-    // tar's own warnings go where its output would: stock kubectl has it so.
     let ends = Ends { input: Box::new(tokio::io::empty()), output: Box::new(writer), errors: Box::new(tokio::io::stdout()) };
     let running = tar.connect(factory, ends);
     tokio::pin!(running);

@@ -39,7 +39,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if let ([failure], [resource, prefix]) = (failures.as_slice(), words.as_slice())
         && failure.is("NotFound")
     {
-        let all = Selection { words: vec![resource.clone()], labels: String::new(), ..selection };
+        let all = Selection { words: vec![resource.clone()], labels: String::new(), empty_selects: true, ..selection };
         return matching(factory, &all, prefix, failure.clone(), show_events).await;
     }
     let mut first = true;

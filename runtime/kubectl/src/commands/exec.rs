@@ -37,6 +37,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         None => Vec::new(),
     };
     let (namespace, enforced) = factory.namespace()?;
+    if matches.duration("pod-running-timeout").is_zero() {
+        return Err(factory.usage("--pod-running-timeout must be higher than zero"));
+    }
     if resource.is_empty() && filenames.is_empty() {
         return Err(Failure::new("pod, type/name or --filename must be specified"));
     }

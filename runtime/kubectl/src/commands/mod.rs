@@ -5,6 +5,15 @@
 mod table;
 
 pub mod attach;
+pub mod set;
+pub mod scale;
+pub mod run;
+pub mod rollout;
+pub mod patch;
+pub mod metadata;
+pub mod expose;
+pub mod delete;
+pub mod apply;
 pub mod cp;
 pub mod create;
 pub mod describe;
@@ -163,9 +172,8 @@ fn unknown(word: &str) -> Failure {
         for name in near {
             text.push_str(&format!("\t{name}\n"));
         }
-        text.push('\n');
     }
-    Failure::Plain(text, 1)
+    Failure::Plain(format!("{text}\n"), 1)
 }
 
 /// Levenshtein's.

@@ -135,9 +135,6 @@ fn refuse_udp<'a>(ports: &[String], known: impl Iterator<Item = (&'a Value, &'a 
     let known: Vec<(u64, &str)> = known.filter_map(|(port, protocol)| Some((port.as_u64()?, protocol.as_str().unwrap_or("TCP")))).collect();
     for port in ports {
         let (_, remote) = split(port);
-        if remote.is_empty() {
-            return Err(Failure::new("remote port cannot be empty"));
-        }
         let number = remote.parse().or_else(|_| by_name(remote))?;
         let of = |protocol: &str| known.iter().any(|(port, own)| *port == number && *own == protocol);
         if of("UDP") && !of("TCP") {
@@ -274,7 +271,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         for (asked, wanted) in [
             ("80 1:http http", "80 1:80 80"),
-            ("8080:", "remote port cannot be empty"),
+            ("8080:", "Pod 'p' does not have a named port ''"),
             ("nope", "Pod 'p' does not have a named port 'nope'"),
             ("53", "UDP protocol is not supported for 53"),
         ] {

@@ -106,14 +106,15 @@ pub async fn pod(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 async fn prepare(factory: &Factory, matches: &ArgMatches) -> Result<String, Failure> {
     let words = matches.arguments();
     if words.len() > 1 {
-        return Err(factory.usage(&format!("unexpected arguments: [{}]", words.join(" "))));
+        let kind = factory.path.rsplit(' ').next().unwrap_or_default();
+        return Err(factory.usage(&format!("{kind} [NAME | -l label]")));
     }
     let by = matches.text("sort-by");
     if !matches!(by.as_str(), "" | "cpu" | "memory") {
         return Err(Failure::new("--sort-by accepts only cpu or memory"));
     }
     if !words.is_empty() && !matches.text("selector").is_empty() {
-        return Err(Failure::new("only one of NAME or --selector can be provided"));
+        return Err(Failure::new("only one of NAME or selector can be provided"));
     }
     let known = factory.fresh_mapper().await?.versions.iter().any(|version| version.group == METRICS);
     if !known {

@@ -71,7 +71,7 @@ pub fn paths(env: &Environment, globals: &Globals) -> Vec<PathBuf> {
 
 fn parse(path: &Path, text: &str) -> Result<Value, Failure> {
     let failed = |why: &str| Failure::new(format!("error loading config file {:?}: {why}", path.display().to_string()));
-    let value = drydock_primitives::yaml::parse(text).map_err(|error| failed(&error.to_string()))?;
+    let value = drydock_primitives::yaml::parse(text).map_err(|error| failed(&crate::builder::yaml_error(&error)))?;
     match value {
         Value::Null => Ok(json!({})),
         Value::Object(_) => {

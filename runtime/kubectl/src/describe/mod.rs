@@ -111,6 +111,13 @@ pub(crate) fn group_and_kind(object: &Value) -> (String, String) {
     (group.to_owned(), text(object, "kind"))
 }
 
+/// A Pod template alone, as the history of rollouts shows it.
+pub fn pod_template(template: &Value) -> String {
+    let mut page = Page::new(jiff::tz::TimeZone::system());
+    template::section(template, &mut page);
+    page.finish()
+}
+
 /// The text `kubectl describe` prints for an object.
 /// Ages are as of `now`, times in its zone.
 pub fn describe(object: &Value, related: &Related, now: &Zoned) -> String {

@@ -97,3 +97,39 @@ pub fn number(number: &Number) -> String {
     }
     format!("{value}")
 }
+
+/// On many lines, fields of this list first and in its order: as Go prints a struct.
+pub fn ordered(value: &Value, indent: &str, order: &[&str]) -> String {
+    let mut text = String::new();
+    put_ordered(&mut text, value, (indent, order), 0);
+    text
+}
+
+fn put_ordered(text: &mut String, value: &Value, style: (&str, &[&str]), depth: usize) {
+    let indent = Some(style.0);
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            let mut keys: Vec<&String> = fields.keys().filter(|key| !fields[*key].is_null()).collect();
+            keys.sort_by_key(|key| (style.1.iter().position(|known| known == key).unwrap_or(usize::MAX), *key));
+            text.push('{');
+            for (index, key) in keys.iter().enumerate() {
+                separate(text, indent, depth + 1, index > 0);
+                quote(text, key);
+                text.push_str(": ");
+                put_ordered(text, &fields[*key], style, depth + 1);
+            }
+            separate(text, indent, depth, false);
+            text.push('}');
+        }
+        Value::Array(items) if !items.is_empty() => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                separate(text, indent, depth + 1, index > 0);
+                put_ordered(text, item, style, depth + 1);
+            }
+            separate(text, indent, depth, false);
+            text.push(']');
+        }
+        other => put(text, other, indent, depth),
+    }
+}

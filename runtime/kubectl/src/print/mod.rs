@@ -80,7 +80,17 @@ impl Printer {
 
     /// Print an object or a list.
     pub fn print(&mut self, factory: &Factory, object: &Value) -> Result<(), Failure> {
-        let text = self.text(object)?;
+        let text = match self.text(object) {
+            Err(failure) => {
+                if let Format::Template(template, source) = &self.format
+                    && let Err(error) = template.print(object)
+                {
+                    factory.streams.print(template_report(source, &error, object))?;
+                }
+                return Err(failure);
+            }
+            Ok(text) => text,
+        };
         factory.streams.print(text)
     }
 
@@ -96,7 +106,7 @@ impl Printer {
             Format::Name => Ok(listed(object).iter().map(|object| name(object) + "\n").collect()),
             Format::Path(path, source) => path.print(object).map_err(|error| path_failure(source, &error, object)),
             Format::PathAsJson(path, source) => path.print_json(object).map_err(|error| path_failure(source, &error, object)),
-            Format::Template(template, source) => template.print(object).map_err(|error| template_failure(source, &error, object)),
+            Format::Template(template, source) => template.print(object).map_err(|error| template_failure(source, &error)),
             Format::Columns(columns) => {
                 columns.print(&listed(object), self.printed == 1 && !self.no_headers, &mut self.widths).map_err(Failure::new)
             }
@@ -196,14 +206,15 @@ fn path_failure(source: &str, error: &str, object: &Value) -> Failure {
     Failure::new(format!("error executing jsonpath {}: {more}\n", go::quote(source)))
 }
 
-fn template_failure(source: &str, error: &str, object: &Value) -> Failure {
-    Failure::Plain(
-        format!(
-            "Error executing template: {error}. Printing more information for debugging the template:\n\ttemplate was:\n\t\t{source}\n\traw data was:\n\t\t{}\n\tobject given to template engine was:\n\t\t{}\n\nerror: error executing template {}: {error}",
-            json::compact(object),
-            go::print(object),
-            go::quote(source)
-        ),
-        1,
+fn template_failure(source: &str, error: &str) -> Failure {
+    Failure::new(format!("error executing template {}: {error}", go::quote(source)))
+}
+
+/// What the template printer writes on standard output before it fails.
+fn template_report(source: &str, error: &str, object: &Value) -> String {
+    format!(
+        "Error executing template: {error}. Printing more information for debugging the template:\n\ttemplate was:\n\t\t{source}\n\traw data was:\n\t\t{}\n\tobject given to template engine was:\n\t\t{}\n\n",
+        json::compact(object),
+        go::print(object),
     )
 }

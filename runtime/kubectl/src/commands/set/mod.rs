@@ -1,0 +1,106 @@
+//! `kubectl set`: image, env, resources, serviceaccount, selector.
+//!
+//! Each changes a copy of the object and sends what differs as a strategic patch.
+// upstream: kubectl/pkg/cmd/set/{set,helper}.go
+
+mod env;
+mod image;
+mod resources;
+mod selector;
+
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{Value, json};
+
+use crate::builder::{self, Selection};
+use crate::factory::Factory;
+use crate::failure::Failure;
+use crate::flags::{self, Flags};
+use crate::merge;
+use crate::print;
+use crate::rest::STRATEGIC_PATCH;
+use crate::write::{self, DryRun, Writer};
+
+pub use env::{command as env_command, run as env};
+pub use image::{command as image_command, run as image};
+pub use resources::{account, account_command, command as resources_command, run as resources};
+pub use selector::{command as selector_command, run as selector};
+
+/// `set` alone.
+pub fn command() -> Command {
+    Command::new("set").about("Configure application resources.\n\n These commands help you make changes to existing application resources.").override_usage("kubectl set SUBCOMMAND [options]")
+}
+
+fn common(manager: &'static str) -> Vec<Arg> {
+    let mut all: Vec<Arg> = print::arguments().into();
+    all.extend(builder::file_flags("Filename, directory, or URL to files identifying the resource to get from a server."));
+    all.extend([
+        write::dry_run_flag(),
+        write::manager_flag(manager),
+        flags::switch("all", "Select all resources, in the namespace of the specified resource types"),
+        flags::switch("local", "If true, set will NOT contact api-server but run locally."),
+    ]);
+    all
+}
+
+/// Words that are resources, and words that change something.
+fn divide(words: Vec<String>) -> (Vec<String>, Vec<String>) {
+    words.into_iter().partition(|word| !(word.contains('=') || word.ends_with('-')))
+}
+
+/// Change every object and say `done` of those that differ.
+async fn change(
+    factory: &Factory,
+    matches: &ArgMatches,
+    selection: &Selection,
+    done: &str,
+    mut edit: impl FnMut(&mut Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut writer = Writer::read(factory, matches)?;
+    let (infos, mut failures) = selection.gather(factory).await?;
+    for info in infos {
+        let mut changed = info.object.clone();
+        if let Err(failure) = edit(&mut changed) {
+            failures.push(failure);
+            continue;
+        }
+        let patch = merge::two_way(&info.object, &changed);
+        if patch == json!({}) && writer.printer.is_none() {
+            continue;
+        }
+        if matches.on("local") || writer.dry_run == DryRun::Client {
+            writer.tell(factory, &changed, done)?;
+            continue;
+        }
+        match writer.patch(factory, &info, STRATEGIC_PATCH, &patch).await {
+            Ok(object) => writer.tell(factory, &object, done)?,
+            Err(failure) => failures.push(failure.prefixed("failed to patch ").prefixed("")),
+        }
+    }
+    Failure::all(failures)
+}
+
+/// The Pod spec inside of an object.
+fn pod_spec<'a>(object: &'a mut Value) -> Result<&'a mut Value, Failure> {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    match kind.as_str() {
+        "Pod" => Ok(&mut object["spec"]),
+        "CronJob" => Ok(&mut object["spec"]["jobTemplate"]["spec"]["template"]["spec"]),
+        _ if object["spec"]["template"]["spec"].is_object() => Ok(&mut object["spec"]["template"]["spec"]),
+        _ => Err(Failure::new(format!("the object is not a pod or does not have a pod template: {kind}"))),
+    }
+}
+
+/// The containers a name or pattern means.
+fn containers<'a>(spec: &'a mut Value, pattern: &str) -> Vec<&'a mut Value> {
+    let fits = |name: &str| match pattern.split_once('*') {
+        Some((before, after)) => name.starts_with(before) && name.ends_with(after),
+        None => name == pattern,
+    };
+    let Some(fields) = spec.as_object_mut() else { return Vec::new() };
+    fields
+        .iter_mut()
+        .filter(|(field, _)| matches!(field.as_str(), "containers" | "initContainers"))
+        .flat_map(|(_, list)| list.as_array_mut().into_iter().flatten())
+        .filter(|container| fits(container["name"].as_str().unwrap_or_default()))
+        .collect()
+}
