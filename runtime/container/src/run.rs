@@ -1,5 +1,6 @@
 //! Starting processes: what the parent does around `clone3`, and how it listens until the child is the program.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -20,6 +21,10 @@ use crate::spec::{ContainerSpec, PidMode, ProcessSpec};
 use crate::stdio::Stdio;
 use crate::syscalls::{self, Forked};
 use crate::users::IdMap;
+
+/// How often to look for processes that were made while others were held still. Each round takes in all that were there, and those can
+/// make no more.
+const MOST_ROUNDS: u32 = 100;
 
 /// Where a container is started.
 #[derive(Debug, Clone, Copy)]
@@ -165,27 +170,55 @@ pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<bool, Error> {
     }
 }
 
-/// Send a signal to every process that lives in the mount namespace of process `pid`, which is what sets a container apart from
-/// others in a shared pid namespace. Returns how many there were.
+/// Send a signal to every process that lives in a mount namespace, which is what sets a container apart from others in a shared pid
+/// namespace. Returns how many there were. What is to be killed is held still first, so that it cannot multiply meanwhile.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn signal_mount_namespace(namespace: u64, signal: i32) -> Result<usize, Error> {
-    let entries = std::fs::read_dir("/proc").context(Step::Request, || "read /proc")?;
+    if signal == libc::SIGKILL {
+        hold_still(namespace)?;
+    }
     let mut reached = 0;
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if mount_namespace(pid) != Some(namespace) {
-            continue;
-        }
-        match nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::Signal::try_from(signal).ok()) {
-            Ok(()) => reached += 1,
-            // It ended between the two steps.
-            Err(Errno::ESRCH) => {}
-            Err(errno) => return Err(Error::errno(Step::Request, format!("send signal {signal} to {pid}"), errno)),
-        }
+    for pid in living_in(namespace)? {
+        reached += usize::from(send(pid, signal)?);
     }
     Ok(reached)
+}
+
+/// Stop processes until nobody is left to make new ones. A stopped process keeps its place below the limit, so even a fork bomb comes
+/// to an end of it.
+fn hold_still(namespace: u64) -> Result<(), Error> {
+    let mut held = BTreeSet::new();
+    for _ in 0..MOST_ROUNDS {
+        let moving: Vec<i32> = living_in(namespace)?.into_iter().filter(|pid| !held.contains(pid)).collect();
+        if moving.is_empty() {
+            return Ok(());
+        }
+        for pid in moving {
+            if send(pid, libc::SIGSTOP)? {
+                held.insert(pid);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Processes of a mount namespace, those that have ended left out.
+fn living_in(namespace: u64) -> Result<Vec<i32>, Error> {
+    let entries = std::fs::read_dir("/proc").context(Step::Request, || "read /proc")?;
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    Ok(pids.filter(|pid| mount_namespace(*pid) == Some(namespace)).collect())
+}
+
+/// Says whether it was still there.
+fn send(pid: i32, signal: i32) -> Result<bool, Error> {
+    match nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::Signal::try_from(signal).ok()) {
+        Ok(()) => Ok(true),
+        // It ended between the two steps.
+        Err(Errno::ESRCH) => Ok(false),
+        Err(errno) => Err(Error::errno(Step::Request, format!("send signal {signal} to {pid}"), errno)),
+    }
 }
 
 /// The number of a process's mount namespace.

@@ -7,12 +7,14 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use drydock_container::cgroup::Cgroups;
 use drydock_container::stdio::Stdio;
 use drydock_container::{
     Capabilities, CgroupSpec, ContainerSpec, Ended, Error, IdMap, Limits, Mount, PidMode, Process, ProcessSpec, Rlimit, RootFs, Sandbox,
-    SandboxConfig, Seccomp, Step, Surroundings, Target, TerminalSize, UserSpec, exec, signal, start, wait,
+    SandboxConfig, Seccomp, Step, Surroundings, Target, TerminalSize, UserSpec, exec, mount_namespace, signal, signal_mount_namespace, start,
+    wait,
 };
 use fence::Fence;
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ("nothing_is_left_after_success_or_failure", nothing_is_left_after_success_or_failure),
         ("containers_of_a_sandbox_share_what_pods_share", containers_of_a_sandbox_share_what_pods_share),
         ("process_ids_are_shared_when_asked_for", process_ids_are_shared_when_asked_for),
+        ("what_multiplies_can_be_ended", what_multiplies_can_be_ended),
         ("the_kernel_is_hidden_unless_privileged", the_kernel_is_hidden_unless_privileged),
         ("volumes_are_mounted_inside_only", volumes_are_mounted_inside_only),
         ("the_system_call_filter_denies_and_allows", the_system_call_filter_denies_and_allows),
@@ -449,6 +452,33 @@ fn process_ids_are_shared_when_asked_for(fence: &Fence) {
     let reaper = sandbox.reaper_pid().unwrap();
     sandbox.remove().unwrap();
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(reaper), None).unwrap();
+}
+
+/// In a pid namespace of others, where the end of its first process is not the end of the rest.
+fn what_multiplies_can_be_ended(fence: &Fence) {
+    let mut bench = Bench::new(fence, "bomb");
+    bench.sandbox = Some(Sandbox::create(&SandboxConfig { share_processes: true, ..SandboxConfig::default() }, None).unwrap());
+    let mut bomb = bench.shell("f() { while :; do f & done; }; f");
+    bomb.pid = PidMode::Sandbox;
+    let most = 200;
+    let limit = Rlimit { resource: libc::RLIMIT_NPROC as u32, soft: most, hard: most };
+    bomb.process.rlimits.push(limit);
+    let bomb = bench.start(&bomb).unwrap();
+    let namespace = mount_namespace(bomb.pid).unwrap();
+    // Until nothing more fits in, or for a while where this user has more processes than that already.
+    let (mut before, mut same) = (0, 0);
+    while same < 5 {
+        let now = signal_mount_namespace(namespace, libc::SIGCONT).unwrap();
+        same = if now <= before { same + 1 } else { 0 };
+        before = before.max(now);
+    }
+    assert!(signal_mount_namespace(namespace, libc::SIGKILL).unwrap() > 0);
+    kill(&bomb);
+    let patience = Instant::now();
+    while signal_mount_namespace(namespace, libc::SIGCONT).unwrap() > 0 {
+        assert!(patience.elapsed() < Duration::from_secs(20), "it goes on");
+    }
+    bench.sandbox.take().unwrap().remove().unwrap();
 }
 
 fn the_kernel_is_hidden_unless_privileged(fence: &Fence) {

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use drydock_apiserver::{ApiServer, Identity};
-use drydock_container::{ContainerSpec, Mount, PidMode, ProcessSpec, RootFs};
+use drydock_container::{ContainerSpec, Mount, PidMode, RootFs};
 use drydock_network::Netns;
 use drydock_network::fabric::{self, Fabric, LAN};
 use drydock_node::init::{Client, Events};
@@ -36,7 +36,7 @@ use crate::spawn::init::inherited;
 use crate::spawn::machines::Machines;
 use crate::spawn::protocol::{self, Begin, ClusterMessage};
 use crate::undo::Rewind;
-use crate::workstation::{As, Diary, Seat, Setup};
+use crate::workstation::{As, Diary, Seat, Setup, first_process, group};
 pub(crate) use audit::LEARNER;
 pub(crate) use boot::BootError;
 
@@ -219,8 +219,9 @@ impl Plant {
             id: "shell".into(),
             root: RootFs { layers: layers.iter().map(|layer| inside(layer)).collect(), writable: "/var/lib/drydock/shell".into(), readonly: false },
             mounts: vec![Mount::bind("/", "/host")],
-            process: ProcessSpec { args: vec!["sleep".into(), "infinity".into()], ..ProcessSpec::default() },
+            process: first_process(),
             pid: PidMode::Node,
+            cgroup: Some(group("shell")),
             privileged: true,
             ..ContainerSpec::default()
         };

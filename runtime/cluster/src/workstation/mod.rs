@@ -30,7 +30,7 @@ use crate::undo::Files;
 pub(crate) use files::{FileError, MAX_FILE};
 use pty::Stream;
 pub(crate) use session::ExecRequest;
-pub(crate) use setup::Setup;
+pub(crate) use setup::{Setup, first_process, group};
 
 /// Where the learner's files are.
 pub(crate) const HOME: &str = "/home/learner";
@@ -75,6 +75,7 @@ struct Inner {
     home: &'static str,
     hosts: BTreeMap<String, Ipv4Addr>,
     next: AtomicU64,
+    making_room: tokio::sync::Mutex<()>,
     exits: Mutex<HashMap<String, oneshot::Sender<Exit>>>,
     terminals: Mutex<BTreeMap<String, Arc<Stream>>>,
 }
@@ -116,6 +117,7 @@ impl Seat {
             home: if spec.mounts.iter().any(|mount| mount.target == Path::new(HOME)) { HOME } else { "/" },
             hosts,
             next: AtomicU64::new(1),
+            making_room: tokio::sync::Mutex::default(),
             exits: Mutex::default(),
             terminals: Mutex::default(),
         };
@@ -130,6 +132,17 @@ impl Seat {
         self.inner.init.usage(&self.inner.container).await.is_ok_and(|usage| usage.pids.is_some_and(|pids| pids > CROWD))
     }
 
+    /// After a fork bomb whoever sits down finds a seat that was switched off and on again.
+    pub(crate) async fn make_room(&self) -> Result<(), Failure> {
+        // One at a time: the next one finds room.
+        let _turn = self.inner.making_room.lock().await;
+        if !self.is_crowded().await {
+            return Ok(());
+        }
+        tracing::info!(container = self.inner.container, "a seat full of processes is started again");
+        self.restart(|| {}).await
+    }
+
     /// Start its container again, whatever is left of it. Everything that runs in it ends; what `meanwhile` does nobody in it sees.
     ///
     /// # Errors
@@ -140,7 +153,12 @@ impl Seat {
             Err(failure) => return Err(failure),
         }
         meanwhile();
-        self.inner.init.start_container(None, self.inner.spec.clone()).await.map(drop)
+        let mut spec = self.inner.spec.clone();
+        // What was killed needs its time to be gone; until then its control group is as full as it was.
+        if let Some(group) = &mut spec.cgroup {
+            group.path = format!("{}-{}", group.path.display(), self.inner.next.fetch_add(1, Ordering::Relaxed)).into();
+        }
+        self.inner.init.start_container(None, spec).await.map(drop)
     }
 
     /// Run a process.

@@ -71,6 +71,13 @@ impl Seat {
             // Our shell writes its marks only when asked to, and does not hand the request on.
             env.push("DRYDOCK_SHELL_MARKS=1".to_owned());
         }
+        if let Some(session) = &request.session {
+            // A command that puts everything back leaves the terminal it was typed in.
+            env.push(format!("DRYDOCK_TERMINAL={session}"));
+        }
+        if let Err(failure) = self.make_room().await {
+            tracing::warn!(%failure, "a seat in which hardly anything can run any more stays as it is");
+        }
         match self.open(As::Learner, command, &request.cwd, size, env).await {
             Ok(process) => self.connect(request, process, sink, source).await,
             Err(failure) => finish(&mut sink, &failure_status(&failure.to_string())).await,

@@ -26,9 +26,12 @@ use super::protocol::{
 /// containers, and the machine, the kubelet and the learner's other programs go on.
 // The kernel counts them per user of the user namespace (user_namespaces(7)), which here is the whole cluster.
 const PROCESSES: u64 = 2048;
+/// The same for the seats of people, who want to end what a Pod has begun.
+const PROCESSES_OF_SEATS: u64 = 3072;
 
-/// How long a killed container may take to be gone; more means the kernel is stuck in a disk or network file system.
-const KILL_PATIENCE_MILLIS: u16 = 5_000;
+/// How long a killed container may take to be gone: on a busy machine a thousand processes need their turn to end. More means that the
+/// kernel is stuck in a disk or network file system.
+const KILL_PATIENCE_MILLIS: u16 = 30_000;
 
 type Answer = Result<(Reply, Vec<OwnedFd>), Failure>;
 
@@ -190,7 +193,7 @@ impl Node {
             PidMode::Own | PidMode::Sandbox | PidMode::Node => None,
         };
         let mut spec = spec;
-        self.bound_processes(&mut spec.process);
+        self.bound_processes(&mut spec.process, sandbox.as_deref());
         let process = start(&spec, Surroundings { sandbox: held, cgroups: &self.cgroups, ids: &self.ids, neighbor })?;
         let (started, fds) = started(&process)?;
         let Process { pid, pidfd, stdio, degraded } = process;
@@ -207,7 +210,7 @@ impl Node {
         let held = self.running(container)?;
         let target = Target { pidfd: held.pidfd.as_fd(), cgroup: held.cgroup(), cgroups: &self.cgroups, ids: &self.ids };
         let mut process = process.clone();
-        self.bound_processes(&mut process);
+        self.bound_processes(&mut process, held.record.sandbox.as_deref());
         let process = match exec(target, &process) {
             Ok(process) => process,
             // It ended just now; its exit is on its way.
@@ -220,11 +223,12 @@ impl Node {
         Ok((Reply::Started(started), fds))
     }
 
-    /// Limit the number of processes where no control group does.
-    fn bound_processes(&self, process: &mut ProcessSpec) {
+    /// Limit the number of processes where no control group does. Seats are in no Pod's sandbox.
+    fn bound_processes(&self, process: &mut ProcessSpec, sandbox: Option<&str>) {
         let bounded = self.cgroups.enforcement().pids || process.rlimits.iter().any(|limit| limit.resource == libc::RLIMIT_NPROC as u32);
         if !bounded {
-            let most = PROCESSES.min(self.most_processes);
+            let wanted = if sandbox.is_some() { PROCESSES } else { PROCESSES_OF_SEATS };
+            let most = wanted.min(self.most_processes);
             process.rlimits.push(Rlimit { resource: libc::RLIMIT_NPROC as u32, soft: most, hard: most });
         }
     }
