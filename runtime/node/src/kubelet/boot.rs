@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use super::recorder::{Recorder, Severity};
 use super::records::Records;
 use super::state::uid;
 use super::worker::{Message, spawn};
-use super::{adopt, engine, machine, server, tls, volumes};
+use super::{adopt, engine, eviction, machine, server, tls};
 use crate::init::protocol::{Event, Netns as Of};
 use crate::init::{Client, Events};
 
@@ -75,6 +76,7 @@ async fn serve(node: &Arc<Node>) -> Result<(), KubeletError> {
     tokio::spawn(machine::keep_status(Arc::clone(node)));
     tokio::spawn(follow_peers(Arc::clone(node)));
     if node.config.proxy {
+    tokio::spawn(eviction::watch(Arc::clone(node)));
         crate::proxy::start(node).await;
     }
     tokio::spawn(follow_volumes::<ConfigMap>(Arc::clone(node), "ConfigMap"));
@@ -102,6 +104,7 @@ fn shared(config: KubeletConfig, init: Client, client: kube::Client) -> Result<N
         workers: Mutex::default(),
         execs: Mutex::default(),
         publishers: Mutex::default(),
+        disk_pressure: AtomicBool::default(),
         halted: Mutex::default(),
         changed: Notify::new(),
         config,
@@ -198,6 +201,7 @@ async fn follow_pods(node: &Arc<Node>) {
             ApiEvent::Init => fresh.clear(),
             ApiEvent::InitApply(pod) => {
                 fresh.insert(uid(&pod).to_owned());
+                followed.add(&pod);
                 seen(node, pod, &mut known);
             }
             ApiEvent::InitDone => {
@@ -209,7 +213,10 @@ async fn follow_pods(node: &Arc<Node>) {
                     adopt::clean_up(node, &uids).await;
                 }
             }
-            ApiEvent::Apply(pod) => seen(node, pod, &mut known),
+            ApiEvent::Apply(pod) => {
+                followed.add(&pod);
+                seen(node, pod, &mut known);
+            }
             ApiEvent::Delete(pod) => {
                 known.retain(|_, known| known != uid(&pod));
                 lock(&node.halted).remove(uid(&pod));

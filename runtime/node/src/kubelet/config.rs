@@ -61,7 +61,7 @@ pub struct KubeletConfig {
 
 impl Default for KubeletConfig {
     fn default() -> Self {
-        let capacity = [("cpu", "4"), ("memory", "8Gi"), ("ephemeral-storage", "40Gi"), ("pods", "110")];
+        let capacity = [("cpu", "4"), ("memory", "8Gi"), ("ephemeral-storage", "10Gi"), ("pods", "110")];
         KubeletConfig {
             node_name: "node-1".into(),
             node_ip: Ipv4Addr::LOCALHOST,

@@ -34,6 +34,8 @@ pub(super) enum Action {
     },
     /// Nothing runs any more: let the namespaces go.
     RemoveSandbox,
+    /// Free the disk of what the Pod wrote; its logs stay.
+    RemoveFiles,
     /// Nothing is left on the node.
     Finish,
 }
@@ -60,6 +62,8 @@ pub(super) enum End {
     Completed,
     /// `activeDeadlineSeconds` is over.
     Deadline,
+    /// It used more than it may, or than there is.
+    Evicted,
 }
 
 /// Decide.
@@ -89,6 +93,9 @@ pub(super) fn end(pod: &Pod, state: &PodState, now: Timestamp) -> Option<End> {
     if deadline(pod, state).is_some_and(|deadline| deadline <= now) {
         return Some(End::Deadline);
     }
+    if state.evicted.is_some() {
+        return Some(End::Evicted);
+    }
     if state.ended_before || init_failed(pod, state) {
         return Some(End::Completed);
     }
@@ -112,7 +119,8 @@ pub(super) fn grace(pod: &Pod) -> i64 {
 }
 
 fn plan_end(pod: &Pod, state: &PodState, end: End, plan: &mut Plan) {
-    let grace = if state.gone { 1 } else { grace(pod) };
+    // upstream: immediateEvictionGracePeriodSeconds
+    let grace = if state.gone || end == End::Evicted { 1 } else { grace(pod) };
     let is_sidecar = |name: &str| init_containers(pod).any(|(kind, container)| kind == Kind::Sidecar && container.name == name);
     let running: Vec<&String> = state.slots.iter().filter(|(_, slot)| slot.running().is_some()).map(|(name, _)| name).collect();
     let others_run = running.iter().any(|name| !is_sidecar(name));
@@ -134,6 +142,9 @@ fn plan_end(pod: &Pod, state: &PodState, end: End, plan: &mut Plan) {
     }
 }
 
+        if end == End::Evicted && state.volumes == super::state::Step::Done {
+            plan.actions.push(Action::RemoveFiles);
+        }
 fn plan_containers(pod: &Pod, state: &PodState, now: Timestamp, plan: &mut Plan) {
     for container in ephemeral_containers(pod) {
         let slot = state.slot(&container.name);

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -75,16 +76,29 @@ fn architecture() -> &'static str {
     }
 }
 
+/// How a node is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Health<'a> {
+    /// Why it is not ready.
+    not_ready: Option<&'a str>,
+    /// Too little of its disk is left.
+    disk_pressure: bool,
+}
+
 /// The status of a node that is ready, or says why it is not.
-fn status(config: &KubeletConfig, old: Option<&NodeStatus>, images: Vec<ContainerImage>, not_ready: Option<&str>, now: Timestamp) -> NodeStatus {
+fn status(config: &KubeletConfig, old: Option<&NodeStatus>, images: Vec<ContainerImage>, health: Health<'_>, now: Timestamp) -> NodeStatus {
     let capacity: BTreeMap<String, Quantity> = config.capacity.iter().map(|(name, amount)| (name.clone(), Quantity(amount.clone()))).collect();
-    let ready = match not_ready {
+    let ready = match health.not_ready {
         None => ("Ready", "True", "KubeletReady", "kubelet is posting ready status".to_owned()),
         Some(why) => ("Ready", "False", "KubeletNotReady", why.to_owned()),
     };
+    let disk = match health.disk_pressure {
+        false => ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned()),
+        true => ("DiskPressure", "True", "KubeletHasDiskPressure", "kubelet has disk pressure".to_owned()),
+    };
     let conditions = [
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available".to_owned()),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned()),
+        disk,
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available".to_owned()),
         ready,
     ];
@@ -148,7 +162,8 @@ pub(super) async fn post_status(node: &super::node::Node, not_ready: Option<&str
     let old = api.get(&node.config.node_name).await?;
     let store = Arc::clone(&node.images);
     let images = tokio::task::spawn_blocking(move || images(&store)).await.unwrap_or_default();
-    let status = status(&node.config, old.status.as_ref(), images, not_ready, Timestamp::now());
+    let health = Health { not_ready, disk_pressure: node.disk_pressure.load(Ordering::Relaxed) };
+    let status = status(&node.config, old.status.as_ref(), images, health, Timestamp::now());
     let patch = Patch::Strategic(json!({"status": status}));
     api.patch_status(&node.config.node_name, &PatchParams::default(), &patch).await.map(drop)
 }
@@ -236,10 +251,13 @@ mod tests {
     fn a_ready_node_says_so_and_keeps_its_transition_times() {
         let config = KubeletConfig::default();
         let at = |second: i64| Timestamp::from_second(second).unwrap();
-        let first = status(&config, None, Vec::new(), Some("booting"), at(100));
-        let second = status(&config, Some(&first), Vec::new(), None, at(200));
-        let third = status(&config, Some(&second), Vec::new(), None, at(300));
-        let ready = |status: &NodeStatus| status.conditions.as_ref().unwrap().iter().find(|c| c.type_ == "Ready").unwrap().clone();
+        let first = status(&config, None, Vec::new(), Health { not_ready: Some("booting"), ..Health::default() }, at(100));
+        let second = status(&config, Some(&first), Vec::new(), Health { disk_pressure: true, ..Health::default() }, at(200));
+        let third = status(&config, Some(&second), Vec::new(), Health::default(), at(300));
+        let condition = |status: &NodeStatus, type_: &str| status.conditions.as_ref().unwrap().iter().find(|c| c.type_ == type_).unwrap().clone();
+        let ready = |status: &NodeStatus| condition(status, "Ready");
+        let pressure = [&first, &second, &third].map(|status| condition(status, "DiskPressure").reason.unwrap());
+        assert_eq!(pressure, ["KubeletHasNoDiskPressure", "KubeletHasDiskPressure", "KubeletHasNoDiskPressure"]);
         assert_eq!(ready(&first).status, "False");
         assert_eq!(ready(&third).status, "True");
         assert_eq!(ready(&third).last_transition_time, Some(time(at(200))));

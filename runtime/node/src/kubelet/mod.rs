@@ -13,6 +13,7 @@ mod config;
 mod decide;
 mod engine;
 mod environment;
+mod eviction;
 mod health;
 mod hook;
 mod informer;

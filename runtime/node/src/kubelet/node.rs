@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     pub(super) halted: Mutex<HashMap<String, Halted>>,
     /// Rung when the Node object has something new to say.
     pub(super) changed: Notify,
+    /// Too little of the disk is left.
+    pub(super) disk_pressure: AtomicBool,
     pub(super) execs: Mutex<HashMap<String, oneshot::Sender<Exit>>>,
 }
 

@@ -42,6 +42,8 @@ pub(super) struct PodState {
     pub(super) gone: bool,
     /// The Pod had ended already when this kubelet found it.
     pub(super) ended_before: bool,
+    /// It has to go for this reason: the sentence of its status.
+    pub(super) evicted: Option<String>,
 }
 
 /// A Pod's namespaces.

@@ -34,6 +34,7 @@ pub(super) fn pod_status(pod: &Pod, state: &PodState, old: &PodStatus, host_ip: 
         (Some(End::Deadline), _) => {
             (Some("DeadlineExceeded".to_owned()), Some("Pod was active on the node longer than the specified deadline".to_owned()))
         }
+        (Some(End::Evicted), _) => (Some("Evicted".to_owned()), state.evicted.clone()),
         _ => (None, None),
     };
     let conditions = conditions(pod, state, old, &Facts { phase, initialized, init: &init, regular: &regular }, now);
@@ -191,7 +192,7 @@ fn phase(pod: &Pod, known: &PodState, init: &[ContainerStatus], regular: &[Conta
             waiting += 1;
         }
     }
-    if end == Some(End::Deadline) || (init_failed > 0 && policy == "Never") {
+    if matches!(end, Some(End::Deadline | End::Evicted)) || (init_failed > 0 && policy == "Never") {
         return "Failed";
     }
     // Ordinary containers that ran prove that initialization is over, whatever is left of its records.
@@ -259,6 +260,18 @@ fn conditions(pod: &Pod, state: &PodState, old: &PodStatus, facts: &Facts<'_>, n
     }
     let foreign = old.conditions.iter().flatten().filter(|condition| !OWNED.contains(&condition.type_.as_str()));
     conditions.extend(foreign.cloned());
+    // upstream: pkg/kubelet/eviction/eviction_manager.go, evictPod
+    if let Some(message) = state.evicted.clone().filter(|_| !conditions.iter().any(|condition| condition.type_ == "DisruptionTarget")) {
+        conditions.push(PodCondition {
+            type_: "DisruptionTarget".to_owned(),
+            status: "True".to_owned(),
+            reason: Some("TerminationByKubelet".to_owned()),
+            message: Some(message),
+            last_transition_time: Some(time(now)),
+            observed_generation: pod.metadata.generation,
+            ..PodCondition::default()
+        });
+    }
     if !conditions.iter().any(|condition| condition.type_ == "PodScheduled") {
         let (type_, status) = ("PodScheduled".to_owned(), "True".to_owned());
         conditions.push(PodCondition { type_, status, last_transition_time: Some(time(now)), ..PodCondition::default() });

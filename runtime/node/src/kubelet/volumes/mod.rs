@@ -111,6 +111,11 @@ pub(super) async fn prepare(pod: &Pod, source: &VolumeSource<'_>, old: &Volumes)
 
 /// The directory of everything of one Pod.
 pub(super) fn pod_directory(pods: &Path, uid: &str) -> PathBuf {
+/// Where an empty directory of a Pod is.
+pub(super) fn empty_directory_of(pods: &Path, uid: &str, volume: &str) -> PathBuf {
+    pod_directory(pods, uid).join("volumes").join("kubernetes.io~empty-dir").join(volume)
+}
+
     pods.join(uid)
 }
 
@@ -118,7 +123,7 @@ async fn one(pod: &Pod, volume: &Volume, source: &VolumeSource<'_>, old: &Volume
     let place = |plugin: &str| pod_directory(source.pods, uid(pod)).join("volumes").join(plugin).join(&volume.name);
     let failed = |error: String| Problem::set_up(&volume.name, error);
     if let Some(empty) = &volume.empty_dir {
-        let path = place("kubernetes.io~empty-dir");
+        let path = empty_directory_of(source.pods, uid(pod), &volume.name);
         let size = empty.size_limit.as_ref().and_then(|limit| limit.0.parse::<Quantity>().ok());
         places::empty_directory(&path, empty.medium.as_deref() == Some("Memory"), size).map_err(failed)?;
         places::give_to_group(&path, fs_group(pod)).map_err(failed)?;

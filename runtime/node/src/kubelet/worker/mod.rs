@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::publish::Update;
-use super::decide::{Action, End, plan};
+use super::decide::{self, Action, End, plan};
 use super::node::{Node, lock};
 use super::probe::{ProbeKind, Probes};
 use super::recorder::Severity;
@@ -87,6 +87,15 @@ pub(super) enum Message {
         /// How.
         result: Result<(), String>,
     },
+    /// Say which Pod this is, if it has not ended.
+    Show(mpsc::UnboundedSender<Arc<Pod>>),
+    /// It has to go.
+    Evict {
+        /// Why: the sentence of its status.
+        message: String,
+        /// Told when its files are gone.
+        gone: oneshot::Sender<()>,
+    },
     /// Something volumes are made of changed; says which Pods it concerns.
     VolumesChanged(Box<dyn Fn(&Pod) -> bool + Send>),
 }
@@ -116,6 +125,7 @@ struct Worker {
     told_deadline: bool,
     finished: bool,
     halted: Option<oneshot::Sender<Arc<Pod>>>,
+    evicted: Option<oneshot::Sender<()>>,
 }
 
 /// Start the worker of a Pod and register it.
@@ -141,6 +151,7 @@ pub(super) fn spawn(node: &Arc<Node>, pod: Arc<Pod>, adopted: Adopted) {
         told_deadline: false,
         finished: false,
         halted: None,
+        evicted: None,
     };
     worker.begin(&adopted.records);
     tokio::spawn(worker.run(receiver));
@@ -184,6 +195,7 @@ impl Worker {
         let status = self.pod.status.clone().unwrap_or_default();
         self.state.start_time = status.start_time.as_ref().map(|time| time.0).or_else(|| Some(Timestamp::now()));
         self.state.ended_before = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        self.state.evicted = status.message.clone().filter(|_| status.reason.as_deref() == Some("Evicted"));
         self.restore(&status);
         self.state.pod_ip = self.state.sandbox.as_ref().map(|sandbox| sandbox.ip.clone()).or_else(|| status.pod_ip.clone());
         for record in records.iter().filter(|record| record.exit.is_none()) {
@@ -280,6 +292,7 @@ impl Worker {
             Action::Start(kind, container) => self.start_container(kind, &container).await,
             Action::Stop { name, grace, message } => self.stop_container(&name, grace, message),
             Action::RemoveSandbox => self.remove_sandbox().await,
+            Action::RemoveFiles => self.remove_files().await,
             Action::Finish => self.finish().await,
         }
     }
@@ -303,6 +316,11 @@ impl Worker {
             Message::Pulled { container, image, result, took } => self.pulled(&container, &image, *result, took),
             Message::Probe { container, id, kind, success } => self.probed(&container, &id, kind, success),
             Message::Hooked { container, id, result } => self.hooked(&container, &id, result),
+            Message::Show(answer) => self.show(&answer),
+            Message::Evict { message, gone } => {
+                self.state.evicted.get_or_insert(message);
+                self.evicted = Some(gone);
+            }
             Message::VolumesChanged(concerns) if concerns(&self.pod) => self.refresh_volumes().await,
             Message::VolumesChanged(_) => {}
         }
@@ -475,6 +493,32 @@ impl Worker {
         self.state.age(by);
         self.mount_backoff.age(by);
         for condition in self.status.conditions.iter_mut().flatten() {
+    fn show(&self, answer: &mpsc::UnboundedSender<Arc<Pod>>) {
+        if decide::end(&self.pod, &self.state, Timestamp::now()).is_none() && answer.send(Arc::clone(&self.pod)).is_err() {
+            tracing::trace!("nobody waits for the answer any more");
+        }
+    }
+
+    /// Free the disk: volumes and writable layers. What it said can still be read.
+    async fn remove_files(&mut self) {
+        let (pods, uid) = (self.node.config.pods.clone(), uid(&self.pod).to_owned());
+        let layers: Vec<_> = self.node.records.all().into_iter().filter(|record| record.uid == uid).map(|record| record.directory).collect();
+        let removed = tokio::task::spawn_blocking(move || {
+            volumes::remove(&pods, &uid);
+            layers.iter().for_each(|layer| super::node::remove_path(layer));
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "removing the files of a Pod");
+        }
+        self.volumes = Volumes::default();
+        self.state.volumes = Step::Due;
+        if let Some(gone) = self.evicted.take()
+            && gone.send(()).is_err()
+        {
+            tracing::debug!("nobody waits for the end of this Pod any more");
+        }
+    }
+
             condition.last_transition_time.iter_mut().for_each(|time| time.0 -= by);
         }
     }
