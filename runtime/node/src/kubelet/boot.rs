@@ -29,7 +29,7 @@ use super::recorder::{Recorder, Severity};
 use super::records::Records;
 use super::state::uid;
 use super::worker::{Message, spawn};
-use super::{adopt, engine, eviction, machine, server, tls};
+use super::{adopt, engine, eviction, machine, server, tls, volumes};
 use crate::init::protocol::{Event, Netns as Of};
 use crate::init::{Client, Events};
 
