@@ -22,6 +22,7 @@ use crate::{
     catalogue::{Bundled, Catalogue, Entry, Source},
     digest::{Digest, Hashing},
     error::{PullError, StoreError, chain},
+    keyring::Keyring,
     library::{Library, Stored},
     portable,
     reference::Reference,
@@ -151,6 +152,11 @@ impl Store {
     /// Makes the image local as the policy says. Blocking: the first pull of a bundled image unpacks some megabytes.
     // upstream: pkg/kubelet/images/image_manager.go EnsureImageExists
     pub fn ensure(&self, name: &str, policy: PullPolicy) -> Result<Pulled, PullError> {
+        self.ensure_with(name, policy, &Keyring::default())
+    }
+
+    /// The same, with passwords for registries.
+    pub fn ensure_with(&self, name: &str, policy: PullPolicy, keyring: &Keyring) -> Result<Pulled, PullError> {
         let reference = Reference::parse(name)
             .map_err(|error| PullError::invalid_name(name, &error.to_string()))?;
         let here = match policy {
@@ -163,7 +169,7 @@ impl Store {
             (Some(image), _) => Ok(Pulled::AlreadyPresent(image)),
             (None, PullPolicy::Never) => Err(PullError::never_pull(name)),
             (None, PullPolicy::Always | PullPolicy::IfNotPresent) => {
-                self.pull_reference(&reference).map(Pulled::Pulled)
+                self.pull_reference(&reference, keyring).map(Pulled::Pulled)
             }
         }
     }
@@ -260,7 +266,7 @@ impl Store {
         self.dirs.layers.join(layer.diff_id().hex())
     }
 
-    fn pull_reference(&self, reference: &Reference) -> Result<Image, PullError> {
+    fn pull_reference(&self, reference: &Reference, keyring: &Keyring) -> Result<Image, PullError> {
         let failed = |error: StoreError| PullError::failed(reference, chain(&error));
         if let Some(digest) = self.library.find(reference).map_err(failed)? {
             return self.take_stored(&self.library, reference, &digest).map_err(failed);
@@ -269,7 +275,7 @@ impl Store {
             None => self.catalogue.find(reference),
             Some(digest) => self.find_by_digest(reference, digest),
         };
-        let Some(entry) = found else { return self.pull_from_registry(reference) };
+        let Some(entry) = found else { return self.pull_from_registry(reference, keyring) };
         if let Some(bundled) = entry.bundled() {
             let (record, layers) = bundled_record(reference, entry, bundled);
             for layer in layers {
@@ -281,7 +287,7 @@ impl Store {
         }
         match &entry.source {
             Source::Registry(name) => match Reference::parse(name) {
-                Ok(source) => self.pull_from_registry(&source),
+                Ok(source) => self.pull_from_registry(&source, keyring),
                 Err(error) => Err(PullError::failed(reference, error)),
             },
             _ => Err(PullError::not_prefetched(reference, &entry.books)),
@@ -290,7 +296,7 @@ impl Store {
 
     /// Asks a registry, when the name says which: the great public ones cannot be reached from inside a cluster, so for
     /// them it is decided here.
-    fn pull_from_registry(&self, reference: &Reference) -> Result<Image, PullError> {
+    fn pull_from_registry(&self, reference: &Reference, keyring: &Keyring) -> Result<Image, PullError> {
         if reference.domain == "docker.io" || !registry::is_near(&reference.domain) {
             return Err(if self.catalogue.has_repository(reference) {
                 PullError::tag_not_found(reference)
@@ -299,7 +305,18 @@ impl Store {
             });
         }
         let pulled = Library::new(&self.dirs.images.with_file_name("pulled"));
-        let digest = registry::pull(reference, &pulled, &registry::Credentials::default(), &mut |_| {})?;
+        let nobody = registry::Credentials::default();
+        let mut result = Err(PullError::failed(reference, "nobody to ask as"));
+        // upstream: pkg/kubelet/kuberuntime/kuberuntime_image.go, PullImage: without a password only when there is none
+        let mut known = keyring.find(reference).peekable();
+        let anonymous = known.peek().is_none().then_some(&nobody);
+        for credentials in known.chain(anonymous) {
+            result = registry::pull(reference, &pulled, credentials, &mut |_| {});
+            if result.is_ok() {
+                break;
+            }
+        }
+        let digest = result?;
         self.take_stored(&pulled, reference, &digest).map_err(|error| PullError::failed(reference, chain(&error)))
     }
 

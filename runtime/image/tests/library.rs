@@ -10,7 +10,7 @@ use std::{
 };
 
 use drydock_image::{
-    Digest, Library, PullErrorKind, PullPolicy, Pulled, Reference, Store,
+    Digest, Keyring, Library, PullErrorKind, PullPolicy, Pulled, Reference, Store,
     portable::{export, import},
     registry::{Credentials, pull},
 };
@@ -202,6 +202,16 @@ fn images_come_from_registries() {
     let node = Store::open(&directory.path().join("node")).unwrap();
     assert_eq!(node.pull(&name.to_string()).unwrap().digest, digest);
     assert!(!node.must_pull(&name.to_string(), PullPolicy::IfNotPresent));
+
+    // With a password it is asked as somebody, who may be nobody it knows.
+    let asked_as = |auth: &str| {
+        let mut keyring = Keyring::default();
+        assert!(keyring.add(format!("{{\"auths\":{{\"{address}\":{{\"auth\":\"{auth}\"}}}}}}").as_bytes()));
+        node.ensure_with(&name.to_string(), PullPolicy::Always, &keyring)
+    };
+    assert!(matches!(asked_as("bWU6cmlnaHQ="), Ok(Pulled::Pulled(_))));
+    let denied = asked_as("bWU6d3Jvbmc=").unwrap_err();
+    assert!(denied.message.contains("pull access denied"), "{}", denied.message);
 
     // Nobody listens there.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

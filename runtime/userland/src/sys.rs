@@ -77,9 +77,28 @@ pub(crate) fn is_pending(signal: Signal) -> bool {
     PENDING[signal as usize].load(Ordering::SeqCst)
 }
 
+/// The first wait when there is no room for another process, in milliseconds, and how often it is doubled. As in bash: a fork bomb then
+/// sleeps most of the time instead of keeping the machine busy with being refused.
+const FIRST_WAIT: u16 = 1000;
+const WAITS: u32 = 4;
+
+/// Forks, and waits a while for room.
+pub(crate) fn fork() -> nix::Result<ForkResult> {
+    let mut outcome = fork_now();
+    for doubled in 0..WAITS {
+        // A signal ends the wait: whoever typed Ctrl-C wants to hear of the failure now.
+        let wait = || nix::poll::poll(&mut [], FIRST_WAIT << doubled);
+        if !matches!(outcome, Err(nix::errno::Errno::EAGAIN)) || wait().is_err() {
+            break;
+        }
+        outcome = fork_now();
+    }
+    outcome
+}
+
 /// Forks. The caller has one thread. The child starts with all signals held back, so that none is lost between the
 /// parent's way to treat them and its own; it calls [`let_signals_come`] when it is ready for them.
-pub(crate) fn fork() -> nix::Result<ForkResult> {
+fn fork_now() -> nix::Result<ForkResult> {
     use nix::sys::signal::{SigmaskHow, sigprocmask};
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;

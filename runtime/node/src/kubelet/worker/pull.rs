@@ -5,12 +5,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drydock_image::{PullError, PullErrorKind, PullPolicy, Pulled};
+use drydock_image::{Keyring, PullError, PullErrorKind, PullPolicy, Pulled};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::Api;
 
 use super::{Message, Worker};
 use crate::kubelet::recorder::Severity;
-use crate::kubelet::state::{ImageState, Waiting, uid};
+use crate::kubelet::node::Node;
+use crate::kubelet::state::{ImageState, Waiting, namespace, spec, uid};
 
 impl Worker {
     pub(super) fn ensure_image(&mut self, name: &str) {
@@ -32,13 +35,14 @@ impl Worker {
         tokio::spawn(async move {
             let begun = Instant::now();
             let (store, recorder, wanted) = (Arc::clone(&node.images), node.recorder.clone(), image.clone());
+            let keyring = keyring(&node, &pod).await;
             let work = tokio::task::spawn_blocking(move || {
                 // What is here needs no pull, and no event that says so.
                 if !store.must_pull(&wanted, policy) {
                     return store.ensure(&wanted, PullPolicy::Never);
                 }
                 recorder.container(&pod, field, Severity::Normal, "Pulling", format!("Pulling image \"{wanted}\""));
-                store.ensure(&wanted, policy)
+                store.ensure_with(&wanted, policy, &keyring)
             });
             let result = work.await.unwrap_or_else(|error| {
                 Err(PullError { kind: PullErrorKind::Failed, message: format!("the pull was given up: {error}") })
@@ -108,6 +112,36 @@ impl Worker {
         slot.image = ImageState::Failed { retry: Some(now + SignedDuration::from_secs(3)) };
         slot.waiting = Some(Waiting::new(reason, error.message.clone()));
     }
+}
+
+/// The passwords of a Pod's image pull Secrets. (Those of its ServiceAccount were written into the Pod when it was admitted.)
+// upstream: pkg/kubelet/kubelet_pods.go, getPullSecretsForPod
+async fn keyring(node: &Node, pod: &Pod) -> Keyring {
+    let api: Api<Secret> = Api::namespaced(node.client.clone(), namespace(pod));
+    let (mut keyring, mut missing) = (Keyring::default(), Vec::new());
+    for secret in spec(pod).image_pull_secrets.iter().flatten().filter(|secret| !secret.name.is_empty()) {
+        match api.get_opt(&secret.name).await {
+            Ok(Some(found)) => {
+                let data = found.data.unwrap_or_default();
+                for file in [".dockerconfigjson", ".dockercfg"].into_iter().filter_map(|key| data.get(key)) {
+                    if !keyring.add(&file.0) {
+                        tracing::warn!(secret = secret.name, "an image pull Secret cannot be read");
+                    }
+                }
+            }
+            Ok(None) => missing.push(secret.name.clone()),
+            Err(error) => {
+                tracing::warn!(secret = secret.name, %error, "cannot get an image pull Secret");
+                missing.push(secret.name.clone());
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        let text = format!("Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed.");
+        node.recorder.pod(pod, Severity::Warning, "FailedToRetrieveImagePullSecret", text);
+    }
+    keyring
 }
 
 /// `1.234s` or `35ms`, as Go prints a duration cut to milliseconds.
