@@ -144,6 +144,11 @@ fn compare_logging(one: &Value, other: &Value) -> Ordering {
         .then(created(one).cmp(&created(other)))
 }
 
+/// Whether a Pod is ready.
+pub fn is_ready(pod: &Value) -> bool {
+    ready_since(pod).is_some()
+}
+
 fn ready_since(pod: &Value) -> Option<&str> {
     let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     conditions.filter(|condition| condition["type"] == "Ready" && condition["status"] == "True").find_map(|condition| condition["lastTransitionTime"].as_str())

@@ -91,7 +91,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             Err(failure) if ignore && failure.is("NotFound") => {}
             Err(failure) => {
                 found += 1;
-                failures.push(failure);
+                failures.push(failure.during("deleting", &info.source));
             }
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Delete<'a> {
             other => match flags::boolean(other) {
                 Some(yes) => {
                     let instead = if yes { "background" } else { "orphan" };
-                    write::klog(factory, 'W', "helpers.go:663", &format!("--cascade={other} is deprecated (boolean value) and can be replaced with --cascade={instead}."));
+                    factory.streams.warn(&format!("warning: --cascade={other} is deprecated (boolean value) and can be replaced with --cascade={instead}."));
                     if yes { "Background" } else { "Orphan" }
                 }
                 None => return Err(Failure::new(format!("invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""))),

@@ -18,7 +18,8 @@ use crate::failure::{Failure, go_io};
 use crate::flags::{Flags, duration, list};
 use crate::pods;
 use crate::remote::tunnel::Tunnel;
-use crate::rest::{Call, log};
+use crate::rest::Call;
+use crate::write::klog;
 
 const REQUIRED: &str = "TYPE/NAME and list of ports are required for port-forward";
 
@@ -204,7 +205,7 @@ async fn forward(factory: &Factory, namespace: &str, pod: &str, addresses: &[(Ip
             () = &mut lost => return Err(Failure::new("lost connection to pod")),
             () = ended.notified() => return Err(Failure::new("lost connection to pod")),
             Some(complaint) = complaints.recv() => {
-                log(&factory.streams, "portforward.go:424]", &format!("\"Unhandled Error\" err={complaint:?}"));
+                klog(factory, 'E', "portforward.go:424", &format!("\"Unhandled Error\" err={complaint:?}"));
                 ended.notify_one();
             }
             Some((connection, pair)) = connections.recv() => {

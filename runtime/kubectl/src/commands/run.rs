@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::attach::{Attach, attach};
+use crate::pods;
 use super::create::{required, send};
 use crate::builder::{Info, equal_labels};
 use crate::factory::Factory;
@@ -186,12 +187,19 @@ async fn attached(factory: &Factory, matches: &ArgMatches, pod: Value) -> Result
     let list = format!("/api/v1/namespaces/{namespace}/pods");
     let phase = |pod: &Value| pod["status"]["phase"].as_str().unwrap_or_default().to_owned();
     let limit = Some(matches.duration("pod-running-timeout"));
-    let mut pod = until::object(factory, &list, &name, limit, |pod| matches!(phase(pod).as_str(), "Running" | "Succeeded" | "Failed")).await?;
+    let mut pod = until::object(factory, &list, &name, limit, |pod| match phase(pod).as_str() {
+        "Running" => pods::is_ready(pod),
+        phase => matches!(phase, "Succeeded" | "Failed"),
+    })
+    .await?;
     pod["kind"] = json!("Pod");
     let asked = Attach { container: String::new(), stdin: matches.on("stdin"), tty: matches.on("tty"), quiet };
-    if pod["status"]["phase"] == "Running" {
-        attach(factory, &pod, &asked).await?;
-    } else {
+    let running = pod["status"]["phase"] == "Running";
+    let lost = if running { attach(factory, &pod, &asked).await.err() } else { None };
+    if let Some(failure) = &lost {
+        factory.streams.warn(&format!("warning: couldn't attach to pod/{name}, falling back to streaming logs: {}", failure.text()));
+    }
+    if !running || lost.is_some() {
         // It was too fast: what it said is all there is to see.
         let bytes = factory.rest().await?.bytes(&factory.streams, Call::get(format!("/api/v1/namespaces/{namespace}/pods/{name}/log"))).await?;
         factory.streams.print(bytes)?;
