@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::allocate::{self, Allocation};
 use crate::call::Call;
+use crate::nodes::node_of;
 
 /// What is about to happen to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,11 +79,16 @@ pub(crate) fn validate(call: &Call, row: &Resource, operation: Operation, new: &
     if let (true, Operation::Update(None), Some(old)) = (row.group.is_empty() && row.plural == "persistentvolumeclaims", operation, old) {
         return check_growth(call, new, old);
     }
+    if let (Operation::Create, Some(node), "nodes" | "leases" | "csinodes") = (operation, node_of(&call.identity), &*row.plural) {
+        let name = new["metadata"]["name"].as_str().unwrap_or_default();
+        if name != node {
+            return Err(Status::forbidden(&row.group, &row.plural, name, &format!("node \"{node}\" is not allowed to create objects of other nodes")));
+        }
+    }
     if operation == Operation::Create && row.group.is_empty() && row.plural == "pods" {
         // A node may only create mirror Pods bound to itself. upstream: plugin/pkg/admission/noderestriction
-        let node = call.identity.user.strip_prefix("system:node:").filter(|_| call.identity.is_in("system:nodes"));
         let name = new["metadata"]["name"].as_str().unwrap_or_default();
-        if let Some(node) = node {
+        if let Some(node) = node_of(&call.identity) {
             if new["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null() {
                 return Err(Status::forbidden("", "pods", name, &format!("pod does not have \"kubernetes.io/config.mirror\" annotation, node \"{node}\" can only create mirror pods")));
             }

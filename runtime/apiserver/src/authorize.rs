@@ -1,8 +1,8 @@
 //! Whether a caller may do what it asks. One trait, so that RBAC can take the place of the fixed policy below.
 //!
-//! [`FixedPolicy`] knows the roles a fresh cluster needs: masters do everything, the control plane's own accounts too, nodes read
-//! widely and write what kubelets write, service accounts and everybody else may look at what `system:discovery` and
-//! `system:public-info-viewer` show. upstream: plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go
+//! [`FixedPolicy`] knows the roles a fresh cluster needs: masters do everything, the control plane's own accounts too, service accounts
+//! and everybody else may look at what `system:discovery` and `system:public-info-viewer` show. Nodes have rules of their own (`nodes`),
+//! which are asked first whatever the policy is. upstream: plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go
 
 use crate::identity::{Identity, MASTERS};
 
@@ -53,19 +53,6 @@ pub struct FixedPolicy;
 
 const PUBLIC_PATHS: [&str; 6] = ["/healthz", "/livez", "/readyz", "/version", "/version/", "/openid/v1/jwks"];
 const DISCOVERY_PREFIXES: [&str; 5] = ["/api", "/apis", "/openapi", "/.well-known", "/version"];
-const NODE_WRITES: [(&str, &str); 11] = [
-    ("", "nodes"),
-    ("", "nodes/status"),
-    ("", "pods"),
-    ("", "pods/status"),
-    ("", "pods/eviction"),
-    ("", "events"),
-    ("events.k8s.io", "events"),
-    ("coordination.k8s.io", "leases"),
-    ("", "serviceaccounts/token"),
-    ("certificates.k8s.io", "certificatesigningrequests"),
-    ("storage.k8s.io", "csinodes"),
-];
 
 impl Authorizer for FixedPolicy {
     fn authorize(&self, identity: &Identity, attributes: &Attributes) -> Decision {
@@ -75,21 +62,10 @@ impl Authorizer for FixedPolicy {
         if attributes.resource.is_empty() {
             return path_decision(identity, &attributes.path);
         }
-        let reads = matches!(attributes.verb.as_str(), "get" | "list" | "watch");
         let control_plane = matches!(identity.user.as_str(), "system:kube-scheduler" | "system:kube-controller-manager" | "system:kube-proxy")
             || identity.is_in("system:serviceaccounts:kube-system");
         if control_plane {
             return Decision::Allow("control plane component".to_owned());
-        }
-        if identity.is_in("system:nodes") {
-            let full = match attributes.subresource.as_str() {
-                "" => attributes.resource.clone(),
-                subresource => format!("{}/{subresource}", attributes.resource),
-            };
-            let writes = NODE_WRITES.iter().any(|(group, resource)| *group == attributes.group && *resource == full);
-            if reads || writes {
-                return Decision::Allow("node".to_owned());
-            }
         }
         let about_oneself = attributes.verb == "create"
             && ((attributes.group == "authorization.k8s.io"
@@ -122,12 +98,9 @@ mod tests {
             subresource: subresource.into(),
             ..Attributes::default()
         };
-        let node = Identity::new("system:node:node-1", &["system:nodes"]);
         let account = Identity::service_account("default", "default", "");
         let cases = [
             (Identity::master("learner"), attributes("delete", "", "nodes", ""), true),
-            (node.clone(), attributes("patch", "", "nodes", "status"), true),
-            (node, attributes("create", "apps", "deployments", ""), false),
             (account.clone(), attributes("list", "", "pods", ""), false),
             (account, attributes("create", "authorization.k8s.io", "selfsubjectaccessreviews", ""), true),
             (Identity::anonymous(), Attributes { verb: "get".into(), path: "/version".into(), ..Attributes::default() }, true),

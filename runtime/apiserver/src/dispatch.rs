@@ -160,6 +160,15 @@ fn forbidden(identity: &Identity, attributes: &Attributes, reason: &str) -> Stat
     Status::forbidden(group, resource, name, &format!("User \"{user}\" cannot {verb} resource \"{full}\" in API group \"{group}\" {place}{suffix}"))
 }
 
+/// The one object a list or watch is about, which its field selector says.
+/// upstream: staging/src/k8s.io/apiserver/pkg/endpoints/request/requestinfo.go
+fn only_name(info: &RequestInfo) -> String {
+    let selector = info.parameter("fieldSelector").filter(|_| matches!(info.verb.as_str(), "list" | "watch" | "deletecollection"));
+    let mut terms = selector.unwrap_or_default().split(',');
+    let exact = terms.find_map(|term| term.strip_prefix("metadata.name="));
+    exact.map(|name| name.trim_start_matches('=').to_owned()).unwrap_or_default()
+}
+
 fn authorize(call: &Call) -> Result<(), Status> {
     let info = &call.info;
     let attributes = if info.is_resource {
@@ -169,7 +178,7 @@ fn authorize(call: &Call) -> Result<(), Status> {
             resource: info.resource.clone(),
             subresource: info.subresource.clone(),
             namespace: info.namespace.clone(),
-            name: info.name.clone(),
+            name: if info.name.is_empty() { only_name(info) } else { info.name.clone() },
             path: String::new(),
         }
     } else {

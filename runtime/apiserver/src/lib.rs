@@ -30,6 +30,7 @@ pub mod config;
 mod dispatch;
 pub mod documents;
 pub mod identity;
+mod nodes;
 mod protobuf;
 mod read;
 mod remove;
@@ -66,6 +67,8 @@ impl ApiServer {
     /// A server over `config`. Nothing listens yet: see [`ApiServer::serve_tls`] and [`ApiServer::in_process`].
     pub fn new(config: Config) -> ApiServer {
         let registry = RwLock::new(config.registry.clone());
+        let authorizer = Arc::new(nodes::NodeAuthorizer::new(config.store.clone(), Arc::clone(&config.authorizer)));
+        let config = Config { authorizer, ..config };
         ApiServer { inner: Arc::new(Inner { config, registry, allocation: Mutex::new(()), documents: Mutex::default() }) }
     }
 

@@ -15,7 +15,7 @@ use drydock_network::ipam::Ipam;
 use drydock_network::node::NodeNetwork;
 use drydock_network::{Cidr, Netns};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Node as NodeObject, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Node as NodeObject, Pod, Service};
 use kube::api::Api;
 use kube::runtime::watcher::{self, Event as ApiEvent};
 use serde_json::json;
@@ -28,8 +28,9 @@ use super::node::{Network, Node, lock};
 use super::recorder::{Recorder, Severity};
 use super::records::Records;
 use super::state::uid;
+use super::volumes::Followed;
 use super::worker::{Message, spawn};
-use super::{adopt, engine, eviction, machine, server, tls, volumes};
+use super::{adopt, engine, eviction, machine, server, tls};
 use crate::init::protocol::{Event, Netns as Of};
 use crate::init::{Client, Events};
 
@@ -75,13 +76,10 @@ async fn serve(node: &Arc<Node>) -> Result<(), KubeletError> {
     node.changed.notify_one();
     tokio::spawn(machine::keep_status(Arc::clone(node)));
     tokio::spawn(follow_peers(Arc::clone(node)));
-    if node.config.proxy {
     tokio::spawn(eviction::watch(Arc::clone(node)));
+    if node.config.proxy {
         crate::proxy::start(node).await;
     }
-    tokio::spawn(follow_volumes::<ConfigMap>(Arc::clone(node), "ConfigMap"));
-    tokio::spawn(follow_volumes::<Secret>(Arc::clone(node), "Secret"));
-    tokio::spawn(follow_volumes::<PersistentVolumeClaim>(Arc::clone(node), "PersistentVolumeClaim"));
     follow_pods(node).await;
     Ok(())
 }
@@ -104,9 +102,9 @@ fn shared(config: KubeletConfig, init: Client, client: kube::Client) -> Result<N
         workers: Mutex::default(),
         execs: Mutex::default(),
         publishers: Mutex::default(),
-        disk_pressure: AtomicBool::default(),
         halted: Mutex::default(),
         changed: Notify::new(),
+        disk_pressure: AtomicBool::default(),
         config,
     })
 }
@@ -118,6 +116,7 @@ fn client(config: &KubeletConfig) -> Result<kube::Client, KubeletError> {
     let mut settings = kube::Config::new(url);
     let authorities = tls::certificates(&config.ca).map_err(bad("authority"))?;
     settings.root_cert = Some(authorities.into_iter().map(|certificate| certificate.to_vec()).collect());
+    settings.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static("kubelet")));
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     settings.auth_info = serde_json::from_value(json!({
         "client-certificate-data": encode(&config.client_certificate),
@@ -194,6 +193,7 @@ async fn follow_pods(node: &Arc<Node>) {
     let own = watcher::Config::default().fields(&format!("spec.nodeName={}", node.config.node_name));
     let mut events = pin!(events(Api::<Pod>::all(node.client.clone()), own));
     let mut known: HashMap<(String, String), String> = HashMap::new();
+    let mut followed = Followed::new(Arc::clone(node));
     let mut fresh = HashSet::new();
     let mut first = true;
     while let Some(event) = events.next().await {
@@ -205,6 +205,7 @@ async fn follow_pods(node: &Arc<Node>) {
                 seen(node, pod, &mut known);
             }
             ApiEvent::InitDone => {
+                followed.keep(|uid| fresh.contains(uid));
                 for (_, gone) in known.extract_if(|_, uid| !fresh.contains(uid)) {
                     node.tell(&gone, Message::Gone);
                 }
@@ -221,6 +222,7 @@ async fn follow_pods(node: &Arc<Node>) {
                 known.retain(|_, known| known != uid(&pod));
                 lock(&node.halted).remove(uid(&pod));
                 node.tell(uid(&pod), Message::Gone);
+                followed.keep(|left| left != uid(&pod));
             }
         }
     }
@@ -251,33 +253,6 @@ pub(super) fn start_worker(node: &Arc<Node>, pod: Arc<Pod>) {
     let records = node.records.all();
     let adopted = adopt::adopted(&records, &pod);
     spawn(node, pod, adopted);
-}
-
-/// What volumes are made of: Pods that use it bring their files up to date.
-async fn follow_volumes<K>(node: Arc<Node>, kind: &'static str)
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + serde::de::DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let mut events = pin!(events(Api::<K>::all(node.client.clone()), watcher::Config::default()));
-    while let Some(event) = events.next().await {
-        let (ApiEvent::Apply(object) | ApiEvent::Delete(object)) = event else { continue };
-        let meta = object.meta();
-        let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else { continue };
-        let workers: Vec<_> = lock(&node.workers).values().cloned().collect();
-        for worker in workers {
-            let (kind, namespace, name) = (kind, namespace.clone(), name.clone());
-            let concerns = move |pod: &Pod| super::state::namespace(pod) == namespace && volumes::refer_to(pod, kind, &name);
-            if worker.send(Message::VolumesChanged(Box::new(concerns))).is_err() {
-                tracing::trace!("a worker has ended");
-            }
-        }
-    }
 }
 
 /// Ends of processes, as node-init tells them. Returns when it is gone.

@@ -9,6 +9,7 @@
 
 mod claims;
 mod files;
+mod follow;
 mod payload;
 mod places;
 
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 
 use self::files::Token;
+pub(super) use self::follow::Followed;
 use self::payload::Payload;
 use super::environment::{Facts, expand};
 use super::state::{spec, uid};
@@ -109,13 +111,13 @@ pub(super) async fn prepare(pod: &Pod, source: &VolumeSource<'_>, old: &Volumes)
     (volumes, problems)
 }
 
-/// The directory of everything of one Pod.
-pub(super) fn pod_directory(pods: &Path, uid: &str) -> PathBuf {
 /// Where an empty directory of a Pod is.
 pub(super) fn empty_directory_of(pods: &Path, uid: &str, volume: &str) -> PathBuf {
     pod_directory(pods, uid).join("volumes").join("kubernetes.io~empty-dir").join(volume)
 }
 
+/// The directory of everything of one Pod.
+pub(super) fn pod_directory(pods: &Path, uid: &str) -> PathBuf {
     pods.join(uid)
 }
 
@@ -148,24 +150,6 @@ async fn one(pod: &Pod, volume: &Volume, source: &VolumeSource<'_>, old: &Volume
 
 fn fs_group(pod: &Pod) -> Option<u32> {
     spec(pod).security_context.as_ref()?.fs_group.and_then(|group| u32::try_from(group).ok())
-}
-
-/// Whether a Pod's volumes hold anything of this ConfigMap, Secret or claim.
-pub(super) fn refer_to(pod: &Pod, kind: &str, wanted: &str) -> bool {
-    spec(pod).volumes.iter().flatten().any(|volume| {
-        let mut projected = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
-        match kind {
-            "ConfigMap" => {
-                volume.config_map.as_ref().is_some_and(|map| map.name == wanted)
-                    || projected.any(|part| part.config_map.as_ref().is_some_and(|map| map.name == wanted))
-            }
-            "Secret" => {
-                volume.secret.as_ref().is_some_and(|secret| secret.secret_name.as_deref() == Some(wanted))
-                    || projected.any(|part| part.secret.as_ref().is_some_and(|secret| secret.name == wanted))
-            }
-            _ => volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.claim_name == wanted),
-        }
-    })
 }
 
 /// Whether a Pod's volumes show its own labels or annotations, which may change at any time.

@@ -48,8 +48,8 @@ pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch:
                     tracing::debug!(pod = name(&pod), message = status.message, "somebody else wrote at the same time");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {
-                    // The object is gone, or another one has its name now.
+                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 409) => {
+                    // The object is gone, or another one has its name now: on another node even, whose affair it is.
                     tracing::debug!(pod = name(&pod), message = status.message, "no object to write to");
                     if update.finish {
                         return;
