@@ -35,8 +35,10 @@ pub(crate) const WORKSTATION: &str = "workstation";
 pub(crate) const PRISTINE: &str = "pristine";
 /// Who commits a restore.
 const ACTOR: &str = "lab";
-/// The longest a node may take to stop its Pods.
+/// The longest a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest a node may take to stop its Pods: a little more than its kubelet waits for the kernel, so that it is the kubelet who says why.
+const ENDS: Duration = Duration::from_secs(22);
 /// Snapshots there may be.
 const MAX_SNAPSHOTS: usize = 200;
 
@@ -261,7 +263,7 @@ impl Rewind {
         let mut notes = Vec::new();
         let body = json!({"seconds": by.as_secs()});
         for node in plant.nodes_on() {
-            if let Err(error) = within(plant.kubelet(&node, "/drydock/age", &body)).await {
+            if let Err(error) = within(PATIENCE, plant.kubelet(&node, "/drydock/age", &body)).await {
                 notes.push(format!("{node} does not know of it: {error}."));
             }
         }
@@ -350,8 +352,8 @@ fn commit(plant: &Plant, first: Vec<Op>, then: Vec<Op>, goal: &Goal) -> Result<R
     plant.store().commit(txn(then))
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    tokio::time::timeout(PATIENCE, work).await.map_err(|_| "it does not answer".to_owned())?
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::time::timeout(limit, work).await.map_err(|_| "it does not answer".to_owned())?
 }
 
 fn by_node(pods: &BTreeSet<plan::Running>) -> BTreeMap<&str, Vec<&str>> {
@@ -367,8 +369,8 @@ async fn halt(plant: &Plant, pods: &BTreeSet<plan::Running>) -> Vec<String> {
     let on = plant.nodes_on();
     let nodes = by_node(pods).into_iter().filter(|(node, _)| on.contains(*node));
     let stops = nodes.map(|(node, uids)| async move {
-        let stopped = within(plant.kubelet(node, "/drydock/pods/halt", &json!({"uids": uids}))).await;
-        stopped.err().map(|error| format!("{node}: Pods could not be stopped at once ({error}); they end by themselves."))
+        let stopped = within(ENDS, plant.kubelet(node, "/drydock/pods/halt", &json!({"uids": uids}))).await;
+        stopped.err().map(|error| format!("{node}: old containers still run ({error}); they end by themselves."))
     });
     futures::future::join_all(stops).await.into_iter().flatten().collect()
 }
@@ -377,7 +379,7 @@ async fn release(plant: &Plant, pods: &BTreeSet<plan::Running>, revision: u64) {
     let on = plant.nodes_on();
     let nodes = by_node(pods).into_iter().filter(|(node, _)| on.contains(*node));
     let releases = nodes.map(|(node, uids)| async move {
-        if let Err(error) = within(plant.kubelet(node, "/drydock/pods/release", &json!({"uids": uids, "revision": revision}))).await {
+        if let Err(error) = within(PATIENCE, plant.kubelet(node, "/drydock/pods/release", &json!({"uids": uids, "revision": revision}))).await {
             tracing::warn!(node, error, "Pods are released when the node's own patience ends");
         }
     });

@@ -19,8 +19,10 @@ use super::{Refusal, Shared};
 use crate::kubelet::node::{Node, lock};
 use crate::kubelet::worker::Message;
 
+/// How long the kernel may take to end what is stopped, when the machine has other things to do.
+const ENDS: Duration = Duration::from_secs(20);
 /// Longer than any restore takes: a control plane that died on the way must not leave Pods halted.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(40);
 
 #[derive(Deserialize)]
 pub(super) struct Halt {
@@ -69,7 +71,7 @@ pub(super) async fn halt(State(node): Shared, Json(asked): Json<Halt>) -> Result
         }
     });
     let all = futures::future::join_all(ends);
-    tokio::time::timeout(LIMIT / 2, all).await.map_err(|_| Refusal::internal("the Pods do not end"))?;
+    tokio::time::timeout(ENDS, all).await.map_err(|_| Refusal::internal(format!("not ended within {ENDS:?}")))?;
     Ok(Json(()))
 }
 
