@@ -7,10 +7,11 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drydock_container::{ContainerSpec, Mount, PidMode};
+use drydock_container::{ContainerSpec, Mount, PidMode, open_in_root};
 use drydock_image::Image;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Secret};
@@ -309,19 +310,37 @@ impl Worker {
 
 /// Where programs look for authorities they trust.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// More than all the authorities there are.
+const MAX_CERTIFICATES: u64 = 4 << 20;
 
 /// What a container trusts: what its image does, and the authority of the lab's Internet. An image without a place for certificates has no
 /// program that looks for them; where a volume lies, the Pod decides.
 fn trusted_file(image: &Image, own: &[Mount], file: &Path, authority: &str) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
     let target = Path::new(CERTIFICATES);
     let inside = target.strip_prefix("/").unwrap_or(target);
-    let has_place = image.layers.iter().any(|layer| inside.parent().is_some_and(|parent| layer.join(parent).is_dir()));
+    let has_place = image.layers.iter().any(|layer| inside.parent().is_some_and(|parent| in_layer(layer, parent, libc::O_DIRECTORY).is_some()));
     if !has_place || own.iter().any(|mount| target.starts_with(&mount.target)) {
         return Ok(None);
     }
-    let of_image = image.layers.iter().rev().find_map(|layer| fs::read_to_string(layer.join(inside)).ok()).unwrap_or_default();
+    let of_image = image.layers.iter().rev().find_map(|layer| text_in_layer(layer, inside)).unwrap_or_default();
     fs::write(file, format!("{of_image}{authority}"))?;
     Ok(Some((file.to_owned(), target.to_owned())))
+}
+
+/// Open what an image has at a path. Its links are its own: they lead to other files of the layer, never to the node's.
+fn in_layer(layer: &Path, path: &Path, flags: libc::c_int) -> Option<fs::File> {
+    let root = fs::File::open(layer).ok()?;
+    // What may turn out to be a FIFO is not waited for.
+    open_in_root(root.as_fd(), path, libc::O_RDONLY | libc::O_NONBLOCK | flags, 0).ok().map(fs::File::from)
+}
+
+/// The text of a regular file of an image.
+fn text_in_layer(layer: &Path, path: &Path) -> Option<String> {
+    let file = in_layer(layer, path, 0)?;
+    file.metadata().is_ok_and(|about| about.is_file()).then_some(())?;
+    let mut text = String::new();
+    let read = file.take(MAX_CERTIFICATES + 1).read_to_string(&mut text).ok()?;
+    (read as u64 <= MAX_CERTIFICATES).then_some(text)
 }
 
 /// What a worker remembers of a container.
@@ -369,4 +388,33 @@ fn tail_of(path: &Path, limit: u64) -> String {
         Ok(bytes)
     };
     read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_an_image_trusts_is_in_the_image() {
+        let state = tempfile::tempdir().unwrap();
+        let (secret, layer) = (state.path().join("secret"), state.path().join("layer"));
+        fs::write(&secret, "the node's own").unwrap();
+        let path = Path::new("etc/ssl/certs/ca-certificates.crt");
+        let at = layer.join(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::create_dir_all(layer.join("etc/pki")).unwrap();
+        fs::write(layer.join("etc/pki/bundle"), "an authority").unwrap();
+        for (target, read) in [(secret.to_str().unwrap(), None), ("../../../../secret", None), ("/etc/pki/bundle", Some("an authority")), ("/etc/pki", None)] {
+            symlink(target, &at).unwrap();
+            assert_eq!(text_in_layer(&layer, path).as_deref(), read, "{target}");
+            fs::remove_file(&at).unwrap();
+        }
+        nix::unistd::mkfifo(&at, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(text_in_layer(&layer, path), None);
+        fs::remove_dir_all(layer.join("etc/ssl")).unwrap();
+        symlink(state.path(), layer.join("etc/ssl")).unwrap();
+        assert!(in_layer(&layer, Path::new("etc/ssl"), libc::O_DIRECTORY).is_none(), "not the node's directory");
+    }
 }
