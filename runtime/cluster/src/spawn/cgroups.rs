@@ -11,6 +11,8 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use drydock_container::cgroup::{Cgroups, Enforcement};
+
 /// Every cluster's group is called this and the id of its host process.
 const PREFIX: &str = "drydock-";
 /// How long a group may stay busy after its last process was reaped: the kernel lets go of a task a moment after its parent heard of its end.
@@ -58,6 +60,23 @@ pub fn enter(delegated: &Delegated, pid: i32, owner: u32) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What would be enforced for a cluster of this `owner`, and a sentence for whatever would not: its groups are made, looked at and
+/// removed again.
+pub fn attempt(owner: u32) -> (Enforcement, Vec<String>) {
+    let delegated = delegate(std::process::id(), owner);
+    for (_, path) in delegated.iter().filter(|(controller, _)| controller == "unified") {
+        // What cannot be handed down is what the sentences are about.
+        enable_controllers(path);
+    }
+    let (groups, refused) = Cgroups::open(&delegated, "attempt");
+    let enforcement = groups.enforcement();
+    drop(groups);
+    for path in remove(&delegated) {
+        tracing::debug!(path = %path.display(), "a control group that was made to try it stays until the next start");
+    }
+    (enforcement, refused)
 }
 
 /// Remove cgroup trees deepest first. What stays busy is reported.

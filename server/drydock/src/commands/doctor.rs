@@ -151,22 +151,15 @@ fn nftables() -> Finding {
 
 fn cgroups() -> Finding {
     const WHAT: &str = "cgroups";
-    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let writable = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
-    if unified {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let path = format!("/sys/fs/cgroup{}", own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/"));
-        return if writable(&path) {
-            Finding::ok(WHAT, "version 2, delegated")
-        } else {
-            Finding::degraded(WHAT, "version 2, not delegated: limits are shown but not enforced", "start it as: systemd-run --user --scope -p Delegate=yes drydock")
-        };
+    let (version, fix) = match Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        true => (2, "start it as: systemd-run --user --scope -p Delegate=yes drydock"),
+        false => (1, "start drydock as root to have limits enforced"),
+    };
+    let (enforced, refused) = spawn::cgroups::attempt(spawn::identity().owner());
+    if enforced.memory && enforced.cpu && enforced.pids {
+        return Finding::ok(WHAT, format!("version {version}: memory, CPU and process limits are enforced"));
     }
-    if writable("/sys/fs/cgroup/memory") {
-        Finding::ok(WHAT, "version 1")
-    } else {
-        Finding::degraded(WHAT, "version 1, not writable: limits are shown but not enforced", "start drydock as root to have limits enforced")
-    }
+    Finding::degraded(WHAT, format!("version {version}: {}", refused.join("; ")), fix)
 }
 
 fn kubectl() -> Finding {
@@ -177,7 +170,7 @@ fn kubectl() -> Finding {
             let version = version.and_then(|value| value["clientVersion"]["gitVersion"].as_str().map(str::to_owned)).unwrap_or_default();
             Finding::ok("kubectl", format!("{} {version}", path.display()))
         }
-        Err(missing) => Finding::degraded("kubectl", "none that runs in the terminals", missing.to_string()),
+        Err(missing) => Finding::ok("kubectl", format!("the one that is built in, since {missing}")),
     }
 }
 
@@ -201,15 +194,40 @@ fn port(what: &'static str, port: u16, option: &str) -> Finding {
     }
 }
 
-/// Processes and control groups of a drydock that is gone.
+/// Clusters and control groups of a drydock that is gone.
 fn leftovers(state: &State) -> Finding {
     const WHAT: &str = "leftovers";
     if let Ok(Err(running)) = state.lock() {
         return Finding::ok(WHAT, format!("a drydock is running (process {})", running.pid));
+    }
+    if let [first, more @ ..] = &orphans()[..] {
+        let ids = more.iter().fold(first.to_string(), |all, pid| format!("{all} {pid}"));
+        return Finding::degraded(WHAT, format!("a cluster whose drydock is gone still runs (process {ids})"), format!("kill -9 {ids}"));
     }
     let groups = spawn::cgroups::leftovers();
     match groups.first() {
         None => Finding::ok(WHAT, "nothing was left behind"),
         Some(first) => Finding::degraded(WHAT, format!("{} control groups, as {}", groups.len(), first.display()), "they go at the next start"),
     }
+}
+
+/// The first processes of clusters that have nobody above them: everything in such a cluster ends with it.
+fn orphans() -> Vec<i32> {
+    let arguments = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let roots = pids.filter(|pid| arguments(*pid).split('\0').nth(1) == Some("role:cluster-init"));
+    roots.filter(|pid| parent(*pid).is_none_or(|parent| parent == 1 || is_adopter(&arguments(parent)))).collect()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // man 5 proc: `pid (comm) state ppid ...`; a name may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether a program takes orphans in, as the first process does.
+fn is_adopter(arguments: &str) -> bool {
+    let name = arguments.split('\0').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    matches!(name, "systemd" | "init" | "tini" | "dumb-init" | "docker-init" | "catatonit")
 }
