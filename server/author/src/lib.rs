@@ -4,6 +4,7 @@
 //! 2. [`test`] does all a learner does, on a real cluster: `drydock author test`. It types every fence into the terminal it is for
 //!    ([`terminal`], over [`tape`]), compares every output block, answers every question, waits for every check, and does each lab
 //!    the right ways and the wrong ones. The cluster, its terminals and its grader are behind [`stage::Stage`].
+//!    What cannot be had here ([`needs`]) is skipped with the reason.
 //! 3. [`report`] keeps what came of it, for people and as JUnit XML.
 //!
 //! # Invariants
@@ -12,6 +13,7 @@
 //! * A problem does not stop the test of what comes after it.
 
 pub mod lint;
+pub mod needs;
 pub mod report;
 pub mod stage;
 pub mod tape;

@@ -14,6 +14,8 @@ pub struct Case {
     pub took: Duration,
     /// What went wrong; nothing when it passed.
     pub problems: Vec<String>,
+    /// Why it was not done.
+    pub skipped: Option<String>,
 }
 
 /// All of them.
@@ -29,10 +31,20 @@ impl Summary {
         self.cases.iter().filter(|case| !case.problems.is_empty()).count()
     }
 
+    /// Cases that were not done.
+    pub fn skipped(&self) -> usize {
+        self.cases.iter().filter(|case| case.skipped.is_some()).count()
+    }
+
     /// One line for people.
     pub fn line(&self) -> String {
         let took: Duration = self.cases.iter().map(|case| case.took).sum();
-        format!("{} passed, {} failed, {:.1} s", self.cases.len() - self.failed(), self.failed(), took.as_secs_f64())
+        let skipped = match self.skipped() {
+            0 => String::new(),
+            number => format!(", {number} skipped"),
+        };
+        let passed = self.cases.len() - self.failed() - self.skipped();
+        format!("{passed} passed, {} failed{skipped}, {:.1} s", self.failed(), took.as_secs_f64())
     }
 
     /// What many runs prove: minutes of each suite, and what does not always pass.
@@ -68,11 +80,13 @@ impl Summary {
 
     /// JUnit XML, as build servers read it.
     pub fn junit(&self) -> String {
-        let mut out = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"drydock author test\" tests=\"{}\" failures=\"{}\">\n", self.cases.len(), self.failed());
+        let mut out = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"drydock author test\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n", self.cases.len(), self.failed(), self.skipped());
         for case in &self.cases {
             let (suite, name, took) = (escape(&case.suite), escape(&case.name), case.took.as_secs_f64());
             out.push_str(&format!("  <testcase classname=\"{suite}\" name=\"{name}\" time=\"{took:.3}\""));
-            if case.problems.is_empty() {
+            if let Some(why) = &case.skipped {
+                out.push_str(&format!(">\n    <skipped message=\"{}\"/>\n  </testcase>\n", escape(why)));
+            } else if case.problems.is_empty() {
                 out.push_str("/>\n");
             } else {
                 let text = escape(&case.problems.join("\n"));
@@ -107,11 +121,13 @@ mod tests {
 
     #[test]
     fn a_summary_counts_and_escapes() {
-        let bad = Case { suite: "ch02".into(), name: "a".into(), took: Duration::from_millis(1500), problems: vec!["1 < 2 \u{1b}".into()] };
-        let summary = Summary { cases: vec![Case { suite: "ch02".into(), name: "b".into(), ..Case::default() }, bad] };
-        assert_eq!(summary.line(), "1 passed, 1 failed, 1.5 s");
+        let bad = Case { suite: "ch02".into(), name: "a".into(), took: Duration::from_millis(1500), problems: vec!["1 < 2 \u{1b}".into()], skipped: None };
+        let absent = Case { suite: "ch02".into(), name: "c".into(), skipped: Some("no \"image\"".into()), ..Case::default() };
+        let summary = Summary { cases: vec![Case { suite: "ch02".into(), name: "b".into(), ..Case::default() }, bad, absent] };
+        assert_eq!(summary.line(), "1 passed, 1 failed, 1 skipped, 1.5 s");
         let xml = summary.junit();
-        assert!(xml.contains("failures=\"1\"") && xml.contains("1 &lt; 2 \u{fffd}"), "{xml}");
+        assert!(xml.contains("<skipped message=\"no &quot;image&quot;\"/>"), "{xml}");
+        assert!(xml.contains("failures=\"1\" skipped=\"1\"") && xml.contains("1 &lt; 2 \u{fffd}"), "{xml}");
     }
 
     #[test]
@@ -121,6 +137,7 @@ mod tests {
             name: name.into(),
             took: Duration::from_secs(30),
             problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
+            skipped: None,
         };
         let summary = Summary { cases: vec![case("a", &[]), case("b", &["x\ny"]), case("a", &["late"]), case("b", &["x"])] };
         let proof = summary.proof();

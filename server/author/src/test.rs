@@ -15,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
 use crate::lint;
+use crate::needs::{self, Missing};
 use crate::report::{Case, Summary};
 use crate::stage::Stage;
 use crate::terminal::{Driver, Staying};
@@ -37,6 +38,8 @@ pub struct Options {
     pub inside: Option<String>,
     /// Only the chapter of this id.
     pub chapter: Option<String>,
+    /// Images that cannot be had: what needs them is skipped.
+    pub missing: Vec<Missing>,
 }
 
 /// The chapters in which there is something to test, in order.
@@ -52,7 +55,7 @@ pub fn chapters(course: &Course, options: &Options) -> Vec<String> {
 pub async fn course(course: &Course, stage: &dyn Stage, options: &Options, out: &mut (dyn Write + Send)) -> io::Result<Summary> {
     let mut summary = Summary::default();
     for chapter in course.chapters() {
-        let tester = Tester { course, chapter, stage };
+        let tester = Tester { course, chapter, stage, missing: &options.missing };
         let wanted = Wanted::of(chapter, options);
         if wanted.sections > 0 {
             writeln!(out, "{} {}", chapter.id, chapter.title)?;
@@ -118,6 +121,7 @@ struct Tester<'a> {
     course: &'a Course,
     chapter: &'a Chapter,
     stage: &'a dyn Stage,
+    missing: &'a [Missing],
 }
 
 impl Tester<'_> {
@@ -129,9 +133,22 @@ impl Tester<'_> {
             return close(case, begun, summary, out);
         }
         let mut pass = Pass::default();
+        let mut skipped: Option<&str> = None;
         for section in &self.chapter.sections[..sections] {
             let begun = std::time::Instant::now();
             let mut case = Case { suite: self.chapter.id.clone(), name: section.id.clone(), ..Case::default() };
+            // Exercises build on those before them.
+            case.skipped = match skipped {
+                Some(first) => Some(format!("it builds on {first}, which was skipped")),
+                None => needs::of_section(self.chapter, section, self.missing),
+            };
+            if case.skipped.is_some() {
+                skipped.get_or_insert(&section.id);
+                if section.kind == SectionKind::Exercise {
+                    close(case, begun, summary, out)?;
+                }
+                continue;
+            }
             self.section(section, &mut pass, &mut case.problems).await;
             if section.kind == SectionKind::Exercise || !case.problems.is_empty() {
                 close(case, begun, summary, out)?;
@@ -260,6 +277,10 @@ impl Tester<'_> {
     }
 
     async fn lab(&self, lab: &Lab, summary: &mut Summary, out: &mut (dyn Write + Send)) -> io::Result<()> {
+        if let Some(why) = needs::of_lab(lab, self.missing) {
+            let case = Case { suite: lab.id.clone(), name: "all of it".into(), skipped: Some(why), ..Case::default() };
+            return close(case, std::time::Instant::now(), summary, out);
+        }
         for solution in &lab.solutions {
             let begun = std::time::Instant::now();
             let mut case = Case { suite: lab.id.clone(), name: format!("solutions/{}", solution.name), ..Case::default() };
@@ -347,8 +368,15 @@ impl Tester<'_> {
 
 fn close(mut case: Case, begun: std::time::Instant, summary: &mut Summary, out: &mut (dyn Write + Send)) -> io::Result<()> {
     case.took = begun.elapsed();
-    let word = if case.problems.is_empty() { "ok    " } else { "FAILED" };
+    let word = match (&case.skipped, case.problems.is_empty()) {
+        (Some(_), _) => "skip  ",
+        (None, true) => "ok    ",
+        (None, false) => "FAILED",
+    };
     writeln!(out, "  {word} {:>6.1} s  {}", case.took.as_secs_f64(), case.name)?;
+    if let Some(why) = &case.skipped {
+        writeln!(out, "         {why}")?;
+    }
     for problem in &case.problems {
         writeln!(out, "         {}", problem.replace('\n', "\n         "))?;
     }

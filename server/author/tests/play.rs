@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use drydock_author::test::{self, Options};
-use drydock_author::{Stage, report::Summary};
+use drydock_author::{Stage, needs::Missing, report::Summary};
 use drydock_checks::grader::Answered;
 use drydock_checks::verdict::{Outcome, Reason, Verdict};
 use drydock_course::Course;
@@ -172,11 +172,14 @@ impl Stage for Cardboard {
 }
 
 async fn play(files: &Memory, only: Option<&str>) -> (Summary, String) {
+    play_with(files, Options { only: only.map(str::to_owned), ..Options::default() }).await
+}
+
+async fn play_with(files: &Memory, options: Options) -> (Summary, String) {
     let course = Course::load(files, "x").unwrap();
     assert!(!course.has_errors(), "{:?}", course.diagnostics);
     let stage = Cardboard::new(&course);
     let mut out = Vec::new();
-    let options = Options { only: only.map(str::to_owned), ..Options::default() };
     let summary = test::course(&course, &stage, &options, &mut out).await.unwrap();
     (summary, String::from_utf8(out).unwrap())
 }
@@ -190,6 +193,17 @@ fn lesson(body: &str) -> Memory {
 
 fn check(id: &str) -> String {
     format!("\n```yaml check id={id}\nsay: It is so\nexpect: {{saw: {{matches: {id}}}}}\n```\n\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_an_image_that_is_not_here_is_skipped_with_the_reason() {
+    let one = |id: &str, line: &str| format!("## {id} {{#{id} .try}}\n\n```sh run\necho make {id} {line}\n```\n{}", check(id));
+    let body = one("first", "") + &one("second", "postgres:11") + &one("third", "");
+    let missing = vec![Missing { image: "postgres:11".into(), why: "it is not here".into() }];
+    let (summary, said) = play_with(&lesson(&body), Options { missing, ..Options::default() }).await;
+    let skipped: Vec<Option<&str>> = summary.cases.iter().map(|case| case.skipped.as_deref()).collect();
+    assert_eq!(skipped, [None, Some("it needs postgres:11: it is not here"), Some("it builds on second, which was skipped")], "{said}");
+    assert!(summary.line().starts_with("1 passed, 0 failed, 2 skipped"), "{}", summary.line());
 }
 
 #[tokio::test(start_paused = true)]

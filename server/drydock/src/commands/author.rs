@@ -8,13 +8,16 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
+use drydock_author::needs::Missing;
 use drydock_author::report::Summary;
 use drydock_author::test::Options;
 use drydock_author::{Live, lint, test};
 use drydock_checks::grader::Grader;
+use drydock_cluster::spawn::{self, Identity};
 use drydock_course::course::Course;
 use drydock_course::diagnostic::Severity;
 use drydock_course::source::Directory;
+use drydock_image::{Catalogue, Library, Source};
 use drydock_terminal::Terminals;
 
 use super::{cluster, serve};
@@ -32,15 +35,36 @@ const SCROLLBACK: usize = 2000;
 pub(crate) fn run(state: &State, command: Author) -> anyhow::Result<ExitCode> {
     match command {
         Author::Lint { content } => check(&Place::of(&content)?),
-        Author::Test { content, only, runs, jobs, junit } => {
+        Author::Test { content, only, runs, jobs, complete, junit } => {
             let place = Place::of(&content)?;
             if check(&place)? != ExitCode::SUCCESS {
                 bail!("what does not read cannot be tested");
             }
-            let options = Options { only, inside: place.inside.clone(), chapter: None };
+            let missing = if complete { Vec::new() } else { missing(state)? };
+            let options = Options { only, inside: place.inside.clone(), chapter: None, missing };
             play(&place.root, &options, state, runs, jobs, junit)
         }
     }
+}
+
+/// Images of the catalogue that a cluster of this test cannot have, and why.
+fn missing(state: &State) -> anyhow::Result<Vec<Missing>> {
+    let library = Library::new(&state.directory.join(LIBRARY));
+    let one_id = matches!(spawn::identity(), Identity::Single { .. });
+    let mut missing = Vec::new();
+    for entry in Catalogue::built_in().entries().iter().filter(|entry| entry.bundled().is_none()) {
+        let why = match (&entry.source, library.find(&entry.reference)?) {
+            (Source::Recipe(_), _) if one_id => "real software gives its processes users of their own, and here is only one id; `drydock doctor` says how to get more".to_owned(),
+            (_, Some(_)) => continue,
+            (_, None) => match entry.books.first() {
+                Some(book) => format!("it is not here; run `drydock image prefetch {book}`"),
+                None => "it is not here".to_owned(),
+            },
+        };
+        let tag = entry.reference.tag.as_deref().unwrap_or("latest");
+        missing.push(Missing { image: format!("{}:{tag}", entry.reference.familiar_repository()), why });
+    }
+    Ok(missing)
 }
 
 /// Where content is, and which part of it is meant.
