@@ -66,12 +66,15 @@ pub(super) enum End {
     Evicted,
 }
 
+/// How much earlier an end must be for a container to be stopped again.
+const STOP_PRECISION: SignedDuration = SignedDuration::from_secs(1);
+
 /// Decide.
 pub(super) fn plan(pod: &Pod, state: &PodState, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     if let Some(end) = end(pod, state, now) {
         plan.end = Some(end);
-        plan_end(pod, state, end, &mut plan);
+        plan_end(pod, state, end, now, &mut plan);
         return plan;
     }
     plan.wake_at(deadline(pod, state));
@@ -90,11 +93,11 @@ pub(super) fn end(pod: &Pod, state: &PodState, now: Timestamp) -> Option<End> {
     if state.gone || pod.metadata.deletion_timestamp.is_some() {
         return Some(End::Deleted);
     }
-    if deadline(pod, state).is_some_and(|deadline| deadline <= now) {
-        return Some(End::Deadline);
-    }
     if state.evicted.is_some() {
         return Some(End::Evicted);
+    }
+    if deadline(pod, state).is_some_and(|deadline| deadline <= now) {
+        return Some(End::Deadline);
     }
     if state.ended_before || init_failed(pod, state) {
         return Some(End::Completed);
@@ -118,15 +121,18 @@ pub(super) fn grace(pod: &Pod) -> i64 {
     deletion.or(spec(pod).termination_grace_period_seconds).unwrap_or(30)
 }
 
-fn plan_end(pod: &Pod, state: &PodState, end: End, plan: &mut Plan) {
+fn plan_end(pod: &Pod, state: &PodState, end: End, now: Timestamp, plan: &mut Plan) {
     // upstream: immediateEvictionGracePeriodSeconds
     let grace = if state.gone || end == End::Evicted { 1 } else { grace(pod) };
     let is_sidecar = |name: &str| init_containers(pod).any(|(kind, container)| kind == Kind::Sidecar && container.name == name);
     let running: Vec<&String> = state.slots.iter().filter(|(_, slot)| slot.running().is_some()).map(|(name, _)| name).collect();
     let others_run = running.iter().any(|name| !is_sidecar(name));
     for name in &running {
-        // Sidecars outlive what they serve.
-        if state.slots[*name].stopping || (others_run && is_sidecar(name)) {
+        // Sidecars outlive what they serve. What is being stopped may get less time than it was given, never more.
+        // upstream: pkg/kubelet/pod_workers.go, calculateEffectiveGracePeriod
+        let slot = &state.slots[*name];
+        let hurry = slot.stop_by.is_some_and(|by| now + SignedDuration::from_secs(grace) + STOP_PRECISION < by);
+        if (slot.stopping && !hurry) || (others_run && is_sidecar(name)) {
             continue;
         }
         let message = format!("Stopping container {name}");
@@ -136,15 +142,15 @@ fn plan_end(pod: &Pod, state: &PodState, end: End, plan: &mut Plan) {
         if state.sandbox.is_some() {
             plan.actions.push(Action::RemoveSandbox);
         }
+        if end == End::Evicted && state.volumes == super::state::Step::Done {
+            plan.actions.push(Action::RemoveFiles);
+        }
         if end == End::Deleted {
             plan.actions.push(Action::Finish);
         }
     }
 }
 
-        if end == End::Evicted && state.volumes == super::state::Step::Done {
-            plan.actions.push(Action::RemoveFiles);
-        }
 fn plan_containers(pod: &Pod, state: &PodState, now: Timestamp, plan: &mut Plan) {
     for container in ephemeral_containers(pod) {
         let slot = state.slot(&container.name);
@@ -235,8 +241,9 @@ impl Plan {
     fn keep(&mut self, pod: &Pod, kind: Kind, container: &Container, slot: &Slot, now: Timestamp) {
         if slot.running().is_some() {
             if let (Some(message), false) = (&slot.unhealthy, slot.stopping) {
-                let probes = [&container.liveness_probe, &container.startup_probe];
-                let own = probes.into_iter().flatten().find_map(|probe| probe.termination_grace_period_seconds);
+                // Only one of the two is asked at a time: the liveness probe once the container has started.
+                let probe = if slot.started { &container.liveness_probe } else { &container.startup_probe };
+                let own = probe.as_ref().and_then(|probe| probe.termination_grace_period_seconds);
                 let grace = own.unwrap_or_else(|| grace(pod));
                 self.actions.push(Action::Stop { name: container.name.clone(), grace, message: message.clone() });
             }

@@ -97,6 +97,8 @@ pub(super) struct Slot {
     pub(super) retry: Option<Timestamp>,
     /// Being stopped.
     pub(super) stopping: bool,
+    /// When what is being stopped is killed.
+    pub(super) stop_by: Option<Timestamp>,
     /// The startup probe succeeded, or there is none.
     pub(super) started: bool,
     /// The readiness probe succeeded; without one, it has come to rest after its start.

@@ -116,6 +116,26 @@ fn a_deleted_pod_is_stopped_then_removed_then_forgotten() {
     let mut stopping = state(&[("c", RUNNING)]);
     stopping.slot_mut("c").stopping = true;
     assert_eq!(plan(&pod, &stopping, now()).actions, []);
+    // A second deletion may shorten the time that is left (5 s are wanted now), and nothing lengthens it.
+    for (left, expected) in [(30, vec![stop("c")]), (6, vec![]), (5, vec![]), (2, vec![])] {
+        stopping.slot_mut("c").stop_by = Some(now() + SignedDuration::from_secs(left));
+        assert_eq!(plan(&pod, &stopping, now()).actions, expected, "{left} s left");
+    }
+}
+
+#[test]
+fn the_probe_that_failed_says_how_long_its_container_may_take() {
+    let pod = pod(json!({"containers": [{
+        "name": "c",
+        "startupProbe": {"exec": {"command": ["a"]}, "terminationGracePeriodSeconds": 7},
+        "livenessProbe": {"exec": {"command": ["a"]}},
+    }]}));
+    for (started, expected) in [(false, 7), (true, 30)] {
+        let mut state = state(&[("c", RUNNING)]);
+        let slot = state.slot_mut("c");
+        (slot.started, slot.unhealthy) = (started, Some("unhealthy".into()));
+        assert!(matches!(plan(&pod, &state, now()).actions[..], [Action::Stop { grace, .. }] if grace == expected), "{started}");
+    }
 }
 
 #[test]

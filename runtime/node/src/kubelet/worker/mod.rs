@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drydock_image::{Image, PullError, Pulled};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -359,7 +359,7 @@ impl Worker {
         self.probes.remove(&record.container);
         self.hooks.remove(&record.container);
         let slot = self.state.slot_mut(&record.container);
-        slot.stopping = false;
+        (slot.stopping, slot.stop_by) = (false, None);
         slot.unhealthy = None;
         slot.waiting = None;
         slot.image = ImageState::Unknown;
@@ -380,8 +380,12 @@ impl Worker {
             slot.previous = None;
             return;
         }
+        // A Pod that ended stays ended, whoever removes what is left of it. upstream: pkg/kubelet/status/status_manager.go
+        if matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+            return;
+        }
         slot.current = None;
-        slot.stopping = false;
+        (slot.stopping, slot.stop_by) = (false, None);
         slot.unhealthy = None;
         slot.waiting = None;
         slot.image = ImageState::Unknown;
@@ -418,13 +422,17 @@ impl Worker {
 
     fn stop_container(&mut self, container: &str, grace: i64, message: String) {
         let slot = self.state.slot_mut(container);
-        slot.stopping = true;
+        let again = std::mem::replace(&mut slot.stopping, true);
+        slot.stop_by = Some(Timestamp::now() + SignedDuration::from_secs(grace));
         let Some(id) = slot.running().map(|current| current.id.clone()) else { return };
-        self.tell_container(container, Severity::Normal, "Killing", message);
+        if !again {
+            self.tell_container(container, Severity::Normal, "Killing", message);
+        }
         if let Some(probes) = self.probes.get_mut(container) {
             probes.stopping();
         }
-        let hook = find_container(&self.pod, container).and_then(|(_, container)| {
+        // A hook that runs goes on; the container just ends sooner.
+        let hook = find_container(&self.pod, container).filter(|_| !again).and_then(|(_, container)| {
             let hook = container.lifecycle.clone()?.pre_stop?;
             Some((container, hook))
         });
@@ -489,10 +497,6 @@ impl Worker {
         futures::future::join_all(own.map(|record| async move { node.stop(&record.id, Duration::ZERO).await })).await;
     }
 
-    fn age(&mut self, by: Duration) {
-        self.state.age(by);
-        self.mount_backoff.age(by);
-        for condition in self.status.conditions.iter_mut().flatten() {
     fn show(&self, answer: &mpsc::UnboundedSender<Arc<Pod>>) {
         if decide::end(&self.pod, &self.state, Timestamp::now()).is_none() && answer.send(Arc::clone(&self.pod)).is_err() {
             tracing::trace!("nobody waits for the answer any more");
@@ -519,6 +523,10 @@ impl Worker {
         }
     }
 
+    fn age(&mut self, by: Duration) {
+        self.state.age(by);
+        self.mount_backoff.age(by);
+        for condition in self.status.conditions.iter_mut().flatten() {
             condition.last_transition_time.iter_mut().for_each(|time| time.0 -= by);
         }
     }

@@ -255,7 +255,7 @@ impl Worker {
         if let Some(old) = slot.current.replace(attempt) {
             slot.previous = Some(old);
         }
-        slot.stopping = false;
+        (slot.stopping, slot.stop_by) = (false, None);
         slot.unhealthy = None;
     }
 
