@@ -13,7 +13,7 @@ pub fn root() -> String {
     let width = TABLE.iter().map(|entry| entry.name.len()).max().unwrap_or_default().max(15);
     let mut groups: Vec<&str> = Vec::new();
     for entry in TABLE {
-        if !groups.contains(&entry.group) {
+        if !entry.group.is_empty() && !groups.contains(&entry.group) {
             groups.push(entry.group);
         }
     }
@@ -71,7 +71,7 @@ fn children(entry: &Entry) -> String {
     if entry.children.is_empty() {
         return String::new();
     }
-    let width = entry.children.iter().map(|child| child.name.len()).max().unwrap_or_default().max(13);
+    let width = entry.children.iter().map(|child| child.name.len()).max().unwrap_or_default().max(11) + 2;
     let lines: Vec<String> = entry.children.iter().map(|child| format!("  {:width$} {}\n", child.name, child.about)).collect();
     format!("Available Commands:\n{}\n", lines.concat())
 }

@@ -17,7 +17,7 @@ use crate::failure::{Failure, go_io};
 use crate::flags::{Flags, array, number, switch, text};
 use crate::print::{without_managed_fields, yaml};
 use crate::rest::{APPLY_PATCH, Call};
-use crate::write::{LAST_APPLIED, annotate, configuration};
+use crate::write::LAST_APPLIED;
 
 const HIDDEN: &str = "***";
 const HIDDEN_BEFORE: &str = "*** (before)";
@@ -94,11 +94,8 @@ async fn both(factory: &Factory, matches: &ArgMatches, info: &Info) -> Result<(V
     } else if current.is_null() {
         dry(Call::new(Method::POST, info.mapping.list_path(&info.namespace))).json(&info.object)
     } else {
-        let mut modified = info.object.clone();
-        let config = configuration(&modified);
-        annotate(&mut modified, LAST_APPLIED, &config);
         let original = current["metadata"]["annotations"][LAST_APPLIED].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
-        let (kind, patch) = patch_of(info, &original, &modified, &current);
+        let (kind, patch) = patch_of(info, &original, &info.object, &current);
         if patch.as_object().is_some_and(serde_json::Map::is_empty) {
             return Ok((current.clone(), current));
         }
@@ -157,7 +154,7 @@ fn show(factory: &Factory, live: &TempDir, merged: &TempDir) -> Result<(), Failu
     }
     let failed = |why: String| Failure::new(format!("failed to run {program:?}: {why}"));
     let status = process.stdin(Stdio::inherit()).status().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => failed(format!("exec: {program:?}: executable file not found in $PATH")),
+        std::io::ErrorKind::NotFound => failed("executable file not found in $PATH".to_owned()),
         _ => failed(go_io(&error)),
     })?;
     match status.code() {

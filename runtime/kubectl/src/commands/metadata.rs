@@ -90,11 +90,12 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
     selection.latest = !local;
     let mut writer = Writer::read(factory, matches)?;
     let (infos, mut failures) = selection.gather(factory).await?;
+    let several = infos.len() > 1;
     for info in infos {
         let mut changed = info.object.clone();
         let before = info.object["metadata"][kind.field()].as_object().cloned().unwrap_or_default();
         if list {
-            show(factory, &before, &print::name(&info.object), selection.words.len() > 1 || selection.all)?;
+            show(factory, &before, &print::name(&info.object), several)?;
             continue;
         }
         let after = match change(factory, &wanted, before.clone(), matches.on("overwrite"), kind) {
@@ -136,7 +137,7 @@ fn show(factory: &Factory, labels: &Map<String, Value>, name: &str, several: boo
     let mut lines: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     lines.sort();
     if several {
-        factory.streams.line(&format!("Listing labels for {}:", name.replacen('/', "/", 1)))?;
+        factory.streams.line(&format!("Listing labels for {name}:"))?;
     }
     for line in lines {
         factory.streams.line(&if several { format!(" {line}") } else { line })?;

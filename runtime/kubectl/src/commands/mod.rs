@@ -5,6 +5,13 @@
 mod table;
 
 pub mod attach;
+pub mod server;
+pub mod nodes;
+pub mod edit;
+pub mod drain;
+pub mod config;
+pub mod certificate;
+pub mod auth;
 pub mod set;
 pub mod scale;
 pub mod run;
@@ -128,7 +135,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     }
     if entry.act.is_none() {
         return match matches.arguments().first() {
-            None => Ok(Prepared::Print(help::command(&chosen))),
+            None => Err(Failure::Plain(help::command(&chosen), 1)),
             Some(word) => Err(Failure::usage(&chosen.path(), &format!("unknown command {word:?}"))),
         };
     }

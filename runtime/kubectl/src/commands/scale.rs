@@ -108,7 +108,7 @@ pub async fn autoscale(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     required(factory, matches, &["max"])?;
     let (most, least, cpu) = (matches.number("max"), matches.number("min"), matches.number("cpu-percent"));
     if most < 1 {
-        return Err(Failure::new("--max=MAXPODS is required and must be at least 1, max: 0").prefixed(""));
+        return Err(Failure::new(format!("--max=MAXPODS is required and must be at least 1, max: {most}")));
     }
     if most < least {
         return Err(Failure::new(format!("--max=MAXPODS must be larger or equal to --min=MINPODS, max: {most}, min: {least}")));

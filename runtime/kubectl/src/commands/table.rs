@@ -53,6 +53,7 @@ pub const TABLE: &[Entry] = &[
     ]),
     entry!("explain", INTERMEDIATE, "Get documentation for a resource", explain::command, explain::run),
     entry!("get", INTERMEDIATE, "Display one or many resources", get::command, get::run),
+    entry!("edit", INTERMEDIATE, "Edit a resource on the server", edit::command, edit::run),
     entry!("delete", INTERMEDIATE, "Delete resources by file names, stdin, resources and names, or by resources and label selector", delete::command, delete::run),
     family!("rollout", DEPLOY, "Manage the rollout of a resource", rollout::command, [
         entry!("history", "", "View rollout history", rollout::history_command, rollout::history),
@@ -64,6 +65,15 @@ pub const TABLE: &[Entry] = &[
     ]),
     entry!("scale", DEPLOY, "Set a new size for a deployment, replica set, or replication controller", scale::command, scale::run),
     entry!("autoscale", DEPLOY, "Auto-scale a deployment, replica set, stateful set, or replication controller", scale::autoscale_command, scale::autoscale),
+    family!("certificate", MANAGEMENT, "Modify certificate resources", certificate::command, [
+        entry!("approve", "", "Approve a certificate signing request", certificate::one_command, certificate::approve),
+        entry!("deny", "", "Deny a certificate signing request", certificate::one_command, certificate::deny),
+    ]),
+    entry!("cluster-info", MANAGEMENT, "Display cluster information", server::info_command, server::info),
+    entry!("cordon", MANAGEMENT, "Mark node as unschedulable", nodes::cordon_command, nodes::cordon),
+    entry!("uncordon", MANAGEMENT, "Mark node as schedulable", nodes::uncordon_command, nodes::uncordon),
+    entry!("drain", MANAGEMENT, "Drain node in preparation for maintenance", drain::command, drain::run),
+    entry!("taint", MANAGEMENT, "Update the taints on one or more nodes", nodes::taint_command, nodes::taint),
     family!("top", MANAGEMENT, "Display resource (CPU/memory) usage", top::command, [
         entry!("node", "", "Display resource (CPU/memory) usage of nodes", top::node_command, top::node, ["nodes", "no"]),
         entry!("pod", "", "Display resource (CPU/memory) usage of pods", top::pod_command, top::pod, ["pods", "po"]),
@@ -75,6 +85,10 @@ pub const TABLE: &[Entry] = &[
     entry!("port-forward", TROUBLE, "Forward one or more local ports to a pod", port_forward::command, port_forward::run),
     entry!("proxy", TROUBLE, "Run a proxy to the Kubernetes API server", proxy::command, proxy::run),
     entry!("cp", TROUBLE, "Copy files and directories to and from containers", cp::command, cp::run),
+    family!("auth", TROUBLE, "Inspect authorization", auth::command, [
+        entry!("can-i", "", "Check whether an action is allowed", auth::can_i_command, auth::can_i),
+        entry!("whoami", "", "Experimental: Check self subject attributes", auth::whoami_command, auth::whoami),
+    ]),
     entry!("events", TROUBLE, "List events", events::command, events::run),
     entry!("diff", ADVANCED, "Diff the live version against a would-be applied version", diff::command, diff::run),
     Entry {
@@ -94,6 +108,30 @@ pub const TABLE: &[Entry] = &[
     entry!("label", SETTINGS, "Update the labels on a resource", metadata::label_command, metadata::label),
     entry!("annotate", SETTINGS, "Update the annotations on a resource", metadata::annotate_command, metadata::annotate),
     entry!("wait", ADVANCED, "Experimental: Wait for a specific condition on one or many resources", wait::command, wait::run),
+    entry!("api-resources", OTHER, "Print the supported API resources on the server", server::resources_command, server::resources),
+    entry!("api-versions", OTHER, "Print the supported API versions on the server, in the form of \"group/version\"", server::versions_command, server::versions),
+    family!("config", OTHER, "Modify kubeconfig files", config::command, [
+        entry!("current-context", "", "Display the current-context", config::plain, config::current),
+        entry!("delete-cluster", "", "Delete the specified cluster from the kubeconfig", config::plain, config::delete_cluster),
+        entry!("delete-context", "", "Delete the specified context from the kubeconfig", config::plain, config::delete_context),
+        entry!("delete-user", "", "Delete the specified user from the kubeconfig", config::plain, config::delete_user),
+        entry!("get-clusters", "", "Display clusters defined in the kubeconfig", config::plain, config::clusters),
+        entry!("get-contexts", "", "Describe one or many contexts", config::contexts_command, config::contexts),
+        entry!("get-users", "", "Display users defined in the kubeconfig", config::plain, config::users),
+        entry!("rename-context", "", "Rename a context from the kubeconfig file", config::plain, config::rename),
+        entry!("set", "", "Set an individual value in a kubeconfig file", config::set_command, config::set),
+        entry!("set-cluster", "", "Set a cluster entry in kubeconfig", config::set_cluster_command, config::set_cluster),
+        entry!("set-context", "", "Set a context entry in kubeconfig", config::set_context_command, config::set_context),
+        entry!("set-credentials", "", "Set a user entry in kubeconfig", config::set_credentials_command, config::set_credentials),
+        entry!("unset", "", "Unset an individual value in a kubeconfig file", config::plain, config::unset),
+        entry!("use-context", "", "Set the current-context in a kubeconfig file", config::plain, config::use_context, ["use"]),
+        entry!("view", "", "Display merged kubeconfig settings or a specified kubeconfig file", config::view_command, config::view),
+    ]),
+    family!("plugin", OTHER, "Provides utilities for interacting with plugins", server::plugin_command, [
+        entry!("list", "", "List all visible plugin executables on a user's PATH", server::plugins_command, server::plugins),
+    ]),
+    entry!("version", OTHER, "Print the client and server version information", server::version_command, server::version),
+    entry!("options", "", "Print the list of flags inherited by all commands", server::options_command, server::options),
 ];
 
 const CREATE: &[Entry] = &[

@@ -115,7 +115,7 @@ pub(crate) fn group_and_kind(object: &Value) -> (String, String) {
 pub fn pod_template(template: &Value) -> String {
     let mut page = Page::new(jiff::tz::TimeZone::system());
     template::section(template, &mut page);
-    page.finish()
+    page.unaligned()
 }
 
 /// The text `kubectl describe` prints for an object.

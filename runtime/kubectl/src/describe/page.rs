@@ -96,6 +96,11 @@ impl Page {
         align(DESCRIPTION, &escape(&self.text))
     }
 
+    /// The page with its tabs, for those who do not align it.
+    pub(super) fn unaligned(self) -> String {
+        self.text
+    }
+
     fn indent(&mut self, level: usize) {
         self.text.extend(std::iter::repeat_n("  ", level));
     }

@@ -109,7 +109,7 @@ fn put_ordered(text: &mut String, value: &Value, style: (&str, &[&str]), depth: 
     let indent = Some(style.0);
     match value {
         Value::Object(fields) if !fields.is_empty() => {
-            let mut keys: Vec<&String> = fields.keys().filter(|key| !fields[*key].is_null()).collect();
+            let mut keys: Vec<&String> = fields.keys().collect();
             keys.sort_by_key(|key| (style.1.iter().position(|known| known == key).unwrap_or(usize::MAX), *key));
             text.push('{');
             for (index, key) in keys.iter().enumerate() {

@@ -22,6 +22,14 @@ use columns::Columns;
 const FORMATS: [&str; 10] =
     ["go-template", "go-template-file", "json", "jsonpath", "jsonpath-as-json", "jsonpath-file", "name", "template", "templatefile", "yaml"];
 
+/// The order of fields in what generators make; fields that are not here follow by name.
+const TYPED: [&str; 47] = [
+    "kind", "apiVersion", "metadata", "name", "namespace", "creationTimestamp", "labels", "annotations", "spec", "volumes", "containers", "image",
+    "command", "args", "protocol", "port", "targetPort", "nodePort", "containerPort", "ports", "env", "value", "resources", "restartPolicy", "dnsPolicy",
+    "replicas", "schedule", "jobTemplate", "selector", "clusterIP", "template", "strategy", "scaleTargetRef", "minReplicas", "maxReplicas", "verbs",
+    "apiGroups", "resourceNames", "nonResourceURLs", "data", "binaryData", "type", "rules", "subjects", "roleRef", "externalName", "status",
+];
+
 /// How objects are shown.
 #[derive(Debug, Clone)]
 pub enum Format {
@@ -56,6 +64,8 @@ pub fn arguments() -> [Arg; 4] {
 pub struct Printer {
     /// How.
     pub format: Format,
+    /// Whether objects are made here, and printed as Go prints structs.
+    pub typed: bool,
     managed_fields: bool,
     printed: usize,
     no_headers: bool,
@@ -75,7 +85,7 @@ impl Printer {
         }
         let allow_missing = !matches.changed("allow-missing-template-keys") || matches.on("allow-missing-template-keys");
         let format = format(factory, &output, &template, allow_missing, more)?;
-        Ok(Some(Self { format, managed_fields: matches.on("show-managed-fields"), printed: 0, no_headers: matches.on("no-headers"), widths: Vec::new() }))
+        Ok(Some(Self { typed: false, format, managed_fields: matches.on("show-managed-fields"), printed: 0, no_headers: matches.on("no-headers"), widths: Vec::new() }))
     }
 
     /// Print an object or a list.
@@ -98,6 +108,7 @@ impl Printer {
     pub fn text(&mut self, object: &Value) -> Result<String, Failure> {
         self.printed += 1;
         match &self.format {
+            Format::Json if self.typed => Ok(json::ordered(&self.bare(object), "    ", &TYPED) + "\n"),
             Format::Json => Ok(json::pretty(&self.bare(object), "    ") + "\n"),
             Format::Yaml => {
                 let text = yaml::write(&self.bare(object));

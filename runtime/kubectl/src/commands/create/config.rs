@@ -152,8 +152,9 @@ fn pairs(factory: &Factory, matches: &ArgMatches, whole: &str, article: &str) ->
             return Err(Failure::new(format!("{key:?} is not a valid key name for {article}: {error}")));
         }
         if found.iter().any(|(known, _)| known == key) {
-            let place = if whole == "Secret" { String::new() } else { format!(" in Data for {whole}") };
-            return Err(Failure::new(format!("cannot add key {key}, another key by that name already exists").replace(key, &if place.is_empty() { key.to_owned() } else { format!("{key:?}") }) + &place));
+            let already = "another key by that name already exists";
+            let text = if whole == "Secret" { format!("cannot add key {key}, {already}") } else { format!("cannot add key {key:?}, {already} in Data for {whole}") };
+            return Err(Failure::new(text));
         }
         found.push((key.to_owned(), bytes));
         Ok(())

@@ -134,6 +134,9 @@ pub(super) async fn finish(factory: &Factory, matches: &ArgMatches, mut object: 
     if writer.save_config {
         remember(&mut object);
     }
+    if let Some(printer) = &mut writer.printer {
+        printer.typed = true;
+    }
     if writer.dry_run == DryRun::Client {
         return writer.tell(factory, &object, "created");
     }
