@@ -46,7 +46,11 @@ fn needs(text: &str, files: &[HomeFile], image: &str) -> bool {
         return true;
     }
     let mut with_image = files.iter().filter(|file| file.contents.lines().any(|line| line.contains("image:") && names(line, image)));
-    with_image.any(|file| text.split([' ', '\n', '\t', '"', '\'', '=', ',', ';']).any(|word| leads_to(word, &file.path)))
+    let words: Vec<&str> = text.split([' ', '\n', '\t', '"', '\'', '=', ',', ';']).filter(|word| !word.is_empty()).collect();
+    // To go somewhere is not to use what is there.
+    let used = words.iter().enumerate().filter(|(at, _)| *at == 0 || words[at - 1] != "cd");
+    let used: Vec<&str> = used.map(|(_, word)| *word).collect();
+    with_image.any(|file| used.iter().any(|word| leads_to(word, &file.path)))
 }
 
 /// Whether a text has the image as a whole word.
@@ -58,14 +62,14 @@ fn names(text: &str, image: &str) -> bool {
     })
 }
 
-/// Whether a word of a command is the path of a file, or of a directory above it, from wherever the command runs.
+/// Whether a word of a command is the path of a file, or of the directory it is in, from wherever the command runs.
 fn leads_to(word: &str, path: &str) -> bool {
     let word = word.trim_start_matches("~/").trim_start_matches("./").trim_end_matches('/');
-    let starts_a_part = |at: usize| at == 0 || path.as_bytes()[at - 1] == b'/';
-    let ends_a_part = |at: usize| at == path.len() || path.as_bytes()[at] == b'/';
     // A word without a slash or an ending may be anything.
     let is_path = word.contains('/') || word.contains(".y") || word.contains(".json");
-    is_path && path.match_indices(word).any(|(at, _)| starts_a_part(at) && ends_a_part(at + word.len()))
+    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let is_end_of = |whole: &str| whole.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+    is_path && (is_end_of(path) || is_end_of(directory))
 }
 
 #[cfg(test)]
@@ -80,7 +84,8 @@ mod tests {
             ("kubectl apply -f todo/db/", true),
             ("kubectl apply -f ./todo/db/db.yaml", true),
             ("cd todo/db && kubectl apply -f db.yaml", true),
-            ("kubectl apply -f todo/web.yaml", false),
+            ("cd ~/lunches/ch04/todo/db\nkubectl get pods", false),
+            ("cd ~/lunches/ch04\nkubectl apply -f todo/web.yaml", false),
             ("kubectl get pods -l app=db", false),
             ("kubectl create deploy db --image=postgres:11.6-alpine", true),
             ("kubectl create deploy db --image=postgres:11.6-alpine-slim", false),
