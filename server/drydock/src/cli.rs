@@ -28,6 +28,13 @@ pub(crate) enum Command {
     /// A cluster without the lessons.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Kubernetes' own command, built in: `drydock kubectl get pods`.
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        /// What kubectl is to do.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Say what works on this machine, and how to get what does not.
     Doctor {
         /// How to print it.

@@ -1,7 +1,7 @@
 //! `drydock`: picks the process role, reads the command line, wires the parts together. No logic of its own.
 //!
-//! The same executable is every process of the product. Inside the cluster it is started again as `drydock role:NAME`, and as `docker`
-//! and `lab` in the workstation, so both are decided before anything else happens, while the process still has one thread.
+//! The same executable is every process of the product. Inside the cluster it is started again as `drydock role:NAME`, and as `docker`,
+//! `kubectl` and `lab` in the workstation, so both are decided before anything else happens, while the process still has one thread.
 
 mod cli;
 mod commands;
@@ -20,12 +20,16 @@ fn main() -> ExitCode {
     let called = args.next().unwrap_or_default();
     let name = called.rsplit('/').next().unwrap_or(&called);
     match name {
+        "kubectl" => return drydock_kubectl::main(args.collect()),
         "docker" => return drydock_engine::cli::main(args.collect()),
         "lab" => return commands::lab(args.collect(), drydock_web::lab::client::SOCKET.as_ref()),
         _ => {}
     }
-    match args.next().as_deref().and_then(|arg| arg.strip_prefix("role:")) {
+    let word = args.next().unwrap_or_default();
+    match word.strip_prefix("role:") {
         Some(role) => run_role(role),
+        // Its flags are its own.
+        None if word == "kubectl" => drydock_kubectl::main(args.collect()),
         None => run_command(),
     }
 }

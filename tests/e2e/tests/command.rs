@@ -45,14 +45,16 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
 }
 
 #[test]
-fn a_computer_without_kubectl_is_told() {
+fn a_computer_without_kubectl_has_the_one_that_is_built_in() {
     let drydock = Drydock::idle();
     let mut up = drydock.command(&["cluster", "up", "--api-port", "0", "--nodes", "1", "--detach"]);
     let said = Ran::of(up.env("PATH", "/nowhere")).ok();
     assert!(said.contains("1 node ready"), "{said}");
     let log = std::fs::read_to_string(drydock.state().join("drydock.log")).unwrap();
+    let nodes = std::process::Command::new(drydock_kit::binary()).args(["kubectl", "get", "nodes", "-o", "name"]).env("KUBECONFIG", drydock.state().join("kubeconfig")).output().unwrap();
     drydock.run(&["cluster", "down"]).ok();
-    assert!(log.contains("kubectl is not on PATH; install it"), "{log}");
+    assert_eq!(String::from_utf8_lossy(&nodes.stdout), "node/node-1\n");
+    assert!(log.contains("kubectl is not on PATH; the terminals use the kubectl that is built in"), "{log}");
 }
 
 /// Root only: a disk of its own takes a mount.

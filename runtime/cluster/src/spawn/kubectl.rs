@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// None on PATH.
-    #[error("kubectl is not on PATH; install it as https://kubernetes.io/docs/tasks/tools/ says and start drydock again")]
+    #[error("kubectl is not on PATH")]
     NotInstalled,
     /// Those on PATH are scripts, or need libraries.
-    #[error("{} needs libraries or an interpreter of this computer, so it does not run in the cluster; install the official kubectl (https://kubernetes.io/docs/tasks/tools/) before it on PATH and start drydock again", .0.display())]
+    #[error("{} needs libraries or an interpreter of this computer, so it does not run in the cluster", .0.display())]
     NotStatic(PathBuf),
 }
 

@@ -61,9 +61,6 @@ pub(crate) struct Setup {
 /// The directory, in that of the workstation, of the page's socket.
 const PAGE: &str = "page";
 
-/// What the learner sees instead of kubectl when the host has none.
-const NO_KUBECTL: &str = "#!/bin/sh\necho 'kubectl: this computer has none that runs here; install it as https://kubernetes.io/docs/tasks/tools/ says and start drydock again' >&2\nexit 127\n";
-
 impl Setup {
     /// Write the files the container binds.
     ///
@@ -81,9 +78,6 @@ impl Setup {
             hosts.push_str(&format!("{address} {name}\n"));
         }
         std::fs::write(etc.join("hosts"), hosts)?;
-        let missing = etc.join("kubectl");
-        std::fs::write(&missing, NO_KUBECTL)?;
-        std::fs::set_permissions(&missing, std::fs::Permissions::from_mode(0o755))?;
         // A writable layer does not survive a restart.
         self.empty_layer()?;
         self.write_home()
@@ -196,7 +190,8 @@ impl Setup {
             Ok(below) => Path::new("/layers").join(below),
             Err(_) => layer.clone(),
         });
-        let kubectl = if self.kubectl { "/lab-bin/kubectl" } else { "/lab/kubectl" };
+        // Without one of the host's, our own, which is this program under another name.
+        let kubectl = if self.kubectl { "/lab-bin/kubectl" } else { "/lab-bin/drydock" };
         ContainerSpec {
             id: "laptop".into(),
             root: RootFs { layers: layers.collect(), writable: "/laptop".into(), readonly: false },

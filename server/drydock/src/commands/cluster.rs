@@ -67,7 +67,7 @@ pub(crate) fn start(state: &State, api_port: Option<u16>, settings: Settings) ->
     let kubectl = match spawn::kubectl::find() {
         Ok(kubectl) => Some(kubectl),
         Err(missing) => {
-            eprintln!("drydock: {missing}; the terminals have none until then");
+            eprintln!("drydock: {missing}; the terminals use the kubectl that is built in");
             None
         }
     };

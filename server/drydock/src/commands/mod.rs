@@ -22,6 +22,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(&State::find(cli.state)?, &args),
         Command::Cluster(args) => cluster::run(&State::find(cli.state)?, args),
+        Command::Kubectl { args } => Ok(drydock_kubectl::main(args)),
         Command::Doctor { output } => doctor::run(&State::find(cli.state)?, output),
         Command::Bench(args) => bench::run(&args),
         Command::Image(args) => image::run(&State::find(cli.state)?, args),
