@@ -111,11 +111,31 @@ pub async fn load(factory: &Factory) -> Result<Mapper, Failure> {
 
 /// The server's kinds, from the server; kept on disk.
 pub async fn fetch(factory: &Factory) -> Result<Mapper, Failure> {
-    let lists = ask(factory).await?;
+    let lists = match ask(factory).await {
+        Err(failure @ Failure::Unreachable(_)) => return Err(lament(factory, failure).await),
+        other => other?,
+    };
     let directory = directory(factory).await?;
     // A read-only home costs time, nothing else.
     drop(keep(&directory, &lists));
     Ok(mapper(&lists, false))
+}
+
+/// Stock kubectl tries five times and logs each.
+// upstream: client-go/discovery/cached/memory/memcache.go
+async fn lament(factory: &Factory, failure: Failure) -> Failure {
+    let text = failure.text();
+    let Ok(rest) = factory.rest().await else { return failure };
+    let host = rest.host().replace("localhost:", "127.0.0.1:");
+    let cause = match text.strip_prefix("Unable to connect to the server: ") {
+        Some(cause) => cause.to_owned(),
+        None => format!("dial tcp {host}: connect: connection refused"),
+    };
+    let cause = format!("couldn't get current server API group list: Get \"{}/api?timeout=32s\": {cause}", rest.server);
+    for _ in 0..5 {
+        crate::write::klog(factory, 'E', "memcache.go:265", &format!("\"Unhandled Error\" err={cause:?}"));
+    }
+    failure
 }
 
 /// What discovery says: groups, and the resources of each version.
@@ -360,7 +380,15 @@ impl Factory {
     /// The kind a word means, asking the server again when the disk does not know it.
     pub async fn find(&self, word: &str) -> Result<Mapping, Failure> {
         let missing = || Failure::new(format!("the server doesn't have a resource type {:?}", word.split('.').next().unwrap_or_default()));
-        self.look(|mapper| mapper.find(word).cloned()).await?.ok_or_else(missing)
+        let found = self.look(|mapper| mapper.find(word).cloned()).await?.ok_or_else(missing)?;
+        if found.short_names.iter().any(|short| short == word) {
+            let others = self.mapper().await?.mappings.iter().filter(|other| other.group != found.group && other.short_names.iter().any(|short| short == word));
+            for other in others {
+                let text = format!("short name {word:?} could also match lower priority resource {}", other.group_resource());
+                self.rest().await?.warn_once(&self.streams, text);
+            }
+        }
+        Ok(found)
     }
 
     /// The kind of a manifest.

@@ -72,6 +72,7 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
     };
     let (chosen, matches) = match prepared {
         commands::Prepared::Run(chosen, matches) => (chosen, matches),
+        commands::Prepared::Plugin(line, missing) => return plugin(&env, &streams, &line, missing),
         commands::Prepared::Print(text) => {
             let printed = streams.print(&text);
             return finish(&streams, printed);
@@ -80,6 +81,25 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
     let factory = Factory::new(env, streams, Globals::read(&matches), chosen.path());
     let outcome = chosen.entry.run(&factory, &matches).await;
     finish(&factory.streams, outcome)
+}
+
+/// Hand the line to the longest `kubectl-a-b` on PATH; its exit code.
+// upstream: kubectl/pkg/cmd/plugin.go HandlePluginCommand
+fn plugin(env: &Environment, streams: &Streams, line: &[String], missing: Failure) -> i32 {
+    let words = line.iter().take_while(|word| !word.starts_with('-')).count();
+    for count in (1..=words).rev() {
+        let name = format!("kubectl-{}", line[..count].join("-").replace('-', "_").replacen('_', "-", count.saturating_sub(1)));
+        for directory in env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.is_empty()) {
+            let path = env.path(directory).join(&name);
+            if path.is_file() {
+                return match std::process::Command::new(path).args(&line[count..]).status() {
+                    Ok(status) => status.code().unwrap_or(1),
+                    Err(error) => finish(streams, Err(Failure::new(error.to_string()))),
+                };
+            }
+        }
+    }
+    finish(streams, Err(missing))
 }
 
 fn finish(streams: &Streams, outcome: Result<(), Failure>) -> i32 {

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -187,7 +187,14 @@ impl Rest {
             let body = response.into_body().collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
             return Err(status(code, &body, &call));
         }
-        let frames = response.into_body().into_data_stream().map_err(std::io::Error::other);
+        let limit = self.timeout;
+        let end = async move {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let frames = response.into_body().into_data_stream().map_err(std::io::Error::other).take_until(end);
         Ok(tokio_util::io::StreamReader::new(Box::pin(frames)))
     }
 
@@ -219,16 +226,21 @@ impl Rest {
         for header in headers.get_all(http::header::WARNING) {
             let text = String::from_utf8_lossy(header.as_bytes()).into_owned();
             let Some(message) = text.strip_prefix("299 ").and_then(|rest| rest.split_once('"')).map(|(_, quoted)| unquote(quoted)) else { continue };
-            if self.warned.borrow().contains(&message) {
-                continue;
-            }
-            if streams.err_is_terminal {
-                streams.warn(&format!("\u{1b}[33;1mWarning:\u{1b}[0m {message}"));
-            } else {
-                streams.warn(&format!("Warning: {message}"));
-            }
-            self.warned.borrow_mut().push(message);
+            self.warn_once(streams, message);
         }
+    }
+
+    /// Show a warning, unless it was shown.
+    pub fn warn_once(&self, streams: &Streams, message: String) {
+        if self.warned.borrow().contains(&message) {
+            return;
+        }
+        if streams.err_is_terminal {
+            streams.warn(&format!("\u{1b}[33;1mWarning:\u{1b}[0m {message}"));
+        } else {
+            streams.warn(&format!("Warning: {message}"));
+        }
+        self.warned.borrow_mut().push(message);
     }
 
     fn timed_out(&self, call: &Call) -> Failure {

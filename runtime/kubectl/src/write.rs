@@ -128,6 +128,13 @@ impl Writer {
         })
     }
 
+    /// What is told about is made here: JSON is printed as Go prints structs.
+    pub fn prints_structs(&mut self) {
+        if let Some(printer) = &mut self.printer {
+            printer.typed = true;
+        }
+    }
+
     /// With the parameters of a write.
     #[must_use]
     pub fn writing(&self, call: Call) -> Call {

@@ -45,6 +45,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     selection.labels = String::new();
     selection.latest = true;
     let mut writer = Writer::read(factory, matches)?;
+    writer.prints_structs();
     let (infos, failures) = selection.gather(factory).await?;
     Failure::all(failures)?;
     for info in infos {

@@ -11,6 +11,7 @@ pub mod edit;
 pub mod drain;
 pub mod config;
 pub mod certificate;
+pub mod completion;
 pub mod auth;
 pub mod set;
 pub mod scale;
@@ -101,6 +102,8 @@ impl Chosen {
 pub enum Prepared {
     /// To run this.
     Run(Chosen, ArgMatches),
+    /// A command of somebody else's: the line, and what to say when there is none.
+    Plugin(Vec<String>, Failure),
     /// To be told this.
     Print(String),
 }
@@ -118,7 +121,8 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
         return help_of(&left);
     }
     let Some(mut entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
-        return Err(unknown(&word));
+        left.insert(0, word.clone());
+        return Ok(Prepared::Plugin(left, unknown(&word)));
     };
     let mut words = vec![entry.name];
     while !entry.children.is_empty() {
@@ -135,6 +139,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     }
     if entry.act.is_none() {
         return match matches.arguments().first() {
+            None if entry.name == "certificate" => Ok(Prepared::Print(help::command(&chosen))),
             None => Err(Failure::Plain(help::command(&chosen), 1)),
             Some(word) => Err(Failure::usage(&chosen.path(), &format!("unknown command {word:?}"))),
         };

@@ -62,6 +62,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new(format!("Invalid image name {image:?}: invalid reference format")));
     }
     let mut writer = Writer::read(factory, matches)?;
+    writer.prints_structs();
     let interactive = matches.on("stdin") || matches.on("tty");
     let attaching = if matches.changed("attach") { matches.on("attach") } else { interactive };
     if matches.on("tty") && !matches.on("stdin") {

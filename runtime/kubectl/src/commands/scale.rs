@@ -116,6 +116,7 @@ pub async fn autoscale(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     let mut selection = Selection::read(factory, matches)?;
     selection.latest = true;
     let mut writer = Writer::read(factory, matches)?;
+    writer.prints_structs();
     for info in selection.infos(factory).await? {
         let given = matches.text("name");
         let name = if given.is_empty() { info.name.clone() } else { given };

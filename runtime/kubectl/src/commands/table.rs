@@ -108,6 +108,8 @@ pub const TABLE: &[Entry] = &[
     entry!("label", SETTINGS, "Update the labels on a resource", metadata::label_command, metadata::label),
     entry!("annotate", SETTINGS, "Update the annotations on a resource", metadata::annotate_command, metadata::annotate),
     entry!("wait", ADVANCED, "Experimental: Wait for a specific condition on one or many resources", wait::command, wait::run),
+    entry!("completion", SETTINGS, "Output shell completion code for the specified shell (bash, zsh, fish, or powershell)", completion::command, completion::run),
+    entry!("__complete", "", "Words for the shell's completion", completion::words_command, completion::words),
     entry!("api-resources", OTHER, "Print the supported API resources on the server", server::resources_command, server::resources),
     entry!("api-versions", OTHER, "Print the supported API versions on the server, in the form of \"group/version\"", server::versions_command, server::versions),
     family!("config", OTHER, "Modify kubeconfig files", config::command, [

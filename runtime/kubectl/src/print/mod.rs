@@ -135,7 +135,7 @@ impl Printer {
 
 /// An object without its managed fields; also those in a list.
 pub fn without_managed_fields(object: &mut Value) {
-    if let Some(metadata) = object["metadata"].as_object_mut() {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
     if let Some(items) = object.get_mut("items").and_then(Value::as_array_mut) {

@@ -137,7 +137,7 @@ impl Apply<'_> {
             Err(failure) => return Err(failure.prefixed(&format!("error when retrieving current configuration of:\n{}\nfrom server for: {source:?}: ", describe(info)))),
         };
         let original: Option<Value> = current["metadata"]["annotations"][LAST_APPLIED].as_str().and_then(|text| serde_json::from_str(text).ok());
-        if original.is_none() {
+        if original.is_none() && self.writer.dry_run != DryRun::Client {
             self.factory.streams.warn(&format!(
                 "Warning: resource {}/{} is missing the kubectl.kubernetes.io/last-applied-configuration annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
                 info.mapping.resource, info.name

@@ -62,7 +62,7 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     printer.print(factory, &config)
 }
 
-const ORDER: [&str; 9] = ["kind", "apiVersion", "preferences", "name", "cluster", "server", "clusters", "users", "contexts"];
+const ORDER: [&str; 11] = ["kind", "apiVersion", "preferences", "name", "cluster", "server", "user", "namespace", "clusters", "users", "contexts"];
 
 /// Files become data.
 fn flatten(config: &mut Value) {

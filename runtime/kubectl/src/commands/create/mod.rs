@@ -134,9 +134,7 @@ pub(super) async fn finish(factory: &Factory, matches: &ArgMatches, mut object: 
     if writer.save_config {
         remember(&mut object);
     }
-    if let Some(printer) = &mut writer.printer {
-        printer.typed = true;
-    }
+    writer.prints_structs();
     if writer.dry_run == DryRun::Client {
         return writer.tell(factory, &object, "created");
     }

@@ -45,7 +45,11 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
         .query_some("labelSelector", &selection.labels)
         .query_some("resourceVersion", &version)
         .query("watch", "true");
-    follow(factory, call, &mut output).await
+    match factory.request_timeout()? {
+        // The end of a watch is no failure.
+        Some(limit) => tokio::time::timeout(limit, follow(factory, call, &mut output)).await.unwrap_or(Ok(())),
+        None => follow(factory, call, &mut output).await,
+    }
 }
 
 /// Print what is there; the version after which to watch.
