@@ -69,7 +69,7 @@ async fn one(factory: &Factory, matches: &ArgMatches, node: &Info, dry_run: DryR
     let mut warned: Vec<(&str, Vec<String>)> = Vec::new();
     for pod in items(&list) {
         let id = format!("{}/{}", pod["metadata"]["namespace"].as_str().unwrap_or_default(), pod["metadata"]["name"].as_str().unwrap_or_default());
-        let mut note = |kind: &mut Vec<(&'static str, Vec<String>)>, why: &'static str| match kind.iter_mut().find(|(known, _)| *known == why) {
+        let note = |kind: &mut Vec<(&'static str, Vec<String>)>, why: &'static str| match kind.iter_mut().find(|(known, _)| *known == why) {
             Some((_, ids)) => ids.push(id.clone()),
             None => kind.push((why, vec![id.clone()])),
         };

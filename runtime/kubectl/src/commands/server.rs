@@ -114,7 +114,7 @@ pub async fn info(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failur
     let server = factory.rest().await?.server.clone();
     let color = factory.streams.out_is_terminal;
     let painted = |text: &str, code: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
-    let mut say = |name: &str, address: &str| factory.streams.line(&format!("{} is running at {}", painted(name, "0;32"), painted(address, "0;33")));
+    let say = |name: &str, address: &str| factory.streams.line(&format!("{} is running at {}", painted(name, "0;32"), painted(address, "0;33")));
     say("Kubernetes control plane", &server)?;
     for service in services["items"].as_array().into_iter().flatten() {
         let metadata = &service["metadata"];
