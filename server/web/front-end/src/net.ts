@@ -75,7 +75,7 @@ type Change = 'verdict' | 'status' | 'progress' | 'online' | 'restored' | 'visit
 /** Everything the server has told. Listeners are called after a change, with the checks that changed. */
 class World {
   verdicts = new Map<string, Verdict>();
-  status: Status = { phase: { name: 'starting' }, steps: [], nodes: [], objects: [], memory: null };
+  status: Status = { phase: { name: 'starting' }, steps: [], nodes: [], objects: [], memory: null, subject: null };
   book: Book = { passed: {}, hints: {}, answers: {}, solutions: [], runs: [], begun: [], scene: null, place: null, layout: null };
   online: boolean | null = null;
   /** What was put back last. */
