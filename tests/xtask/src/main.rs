@@ -1,4 +1,4 @@
-//! Repository chores: `cargo xtask tidy | ci | proof NAME`.
+//! Repository chores: `cargo xtask tidy | ci | record parity | proof NAME`.
 
 mod guest;
 mod tidy;
@@ -8,13 +8,14 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | ci | proof flakes [ROUNDS] | proof guest [BINARY] | proof course NAME [--runs N] [--jobs N] [--only TEXT]";
+const USAGE: &str = "usage: cargo xtask tidy | ci | record parity [SCENARIO...] | proof flakes [ROUNDS] | proof guest [BINARY] | proof course NAME [--runs N] [--jobs N] [--only TEXT]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => run_tidy(),
         ["ci"] => run(Command::new(root().join("tests/run"))),
+        ["record", "parity", rest @ ..] => record_parity(rest),
         ["proof", "flakes", rest @ ..] => flakes(rest.first().copied().unwrap_or("20")),
         ["proof", "course", name, rest @ ..] => course(name, rest),
         ["proof", "guest", rest @ ..] => guest::prove(&rest.first().map_or_else(release, PathBuf::from)),
@@ -81,6 +82,13 @@ fn course(name: &str, options: &[&str]) -> Result<()> {
 fn executable(messages: &str) -> Option<PathBuf> {
     let (_, rest) = messages.rsplit_once("\"executable\":\"")?;
     rest.split('"').next().map(PathBuf::from)
+}
+
+/// Take down what stock kubectl prints on the command lines of the parity suite.
+fn record_parity(scenarios: &[&str]) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.current_dir(root()).args(["run", "-q", "-p", "drydock-test-parity", "--bin", "record-parity", "--"]).args(scenarios);
+    run(command)
 }
 
 /// Run the course tests again and again; every round must pass.
