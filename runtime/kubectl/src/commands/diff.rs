@@ -17,7 +17,7 @@ use crate::failure::{Failure, go_io};
 use crate::flags::{Flags, array, number, switch, text};
 use crate::print::{without_managed_fields, yaml};
 use crate::rest::{APPLY_PATCH, Call};
-use crate::write::LAST_APPLIED;
+use crate::write::{LAST_APPLIED, configuration};
 
 const HIDDEN: &str = "***";
 const HIDDEN_BEFORE: &str = "*** (before)";
@@ -94,8 +94,10 @@ async fn both(factory: &Factory, matches: &ArgMatches, info: &Info) -> Result<(V
     } else if current.is_null() {
         dry(Call::new(Method::POST, info.mapping.list_path(&info.namespace))).json(&info.object)
     } else {
+        // As it is kept in the annotation, which itself is not compared.
+        let modified = serde_json::from_str(&configuration(&info.object)).unwrap_or(Value::Null);
         let original = current["metadata"]["annotations"][LAST_APPLIED].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
-        let (kind, patch) = patch_of(info, &original, &info.object, &current);
+        let (kind, patch) = patch_of(info, &original, &modified, &current);
         if patch.as_object().is_some_and(serde_json::Map::is_empty) {
             return Ok((current.clone(), current));
         }

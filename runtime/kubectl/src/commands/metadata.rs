@@ -127,7 +127,8 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
 fn said(kind: Kind, before: &Map<String, Value>, after: &Map<String, Value>) -> &'static str {
     match kind {
         Kind::Annotation => "annotated",
-        Kind::Label if before == after => "not labeled",
+        // Where there are no labels at all, taking one away is a change to stock kubectl: none become an empty list of them.
+        Kind::Label if before == after && !before.is_empty() => "not labeled",
         Kind::Label if after.iter().all(|(key, value)| before.get(key) == Some(value)) => "unlabeled",
         Kind::Label => "labeled",
     }

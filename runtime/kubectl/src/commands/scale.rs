@@ -49,8 +49,8 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if infos.is_empty() {
         return Err(Failure::new("no objects passed to scale"));
     }
-    Failure::all(failures)?;
-    let mut problems = Vec::new();
+    // What is there is scaled; what is not is told at the end.
+    let mut problems = failures;
     for info in infos {
         if writer.dry_run == DryRun::Client {
             writer.tell(factory, &info.object, "scaled")?;
