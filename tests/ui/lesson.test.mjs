@@ -204,7 +204,7 @@ test('another chapter is read beside the cluster of the first, and set up when t
   await page.click('dialog .main');
   await page.waitForSelector('#run-greet[data-run="ok"]');
   await page.waitForSelector('.scene', { hidden: true });
-  assert.equal(await page.$('.object[data-kind="Pod"]'), null);
+  await page.waitForSelector('.object[data-kind="Pod"]', { hidden: true });
   await page.goto(`${origin}/ch02`);
   await ready(page);
   await page.waitForSelector('.scene:not([hidden]) .main');
