@@ -3,10 +3,12 @@
 //! 1. A chapter's window opens when it is opened first or reset. An exercise's **baseline** is the point at which the exercise before it
 //!    was done or its own first command ran, whichever is earlier; without one it waits.
 //! 2. A typed command opens the first exercise, not done yet, that has it among its blocks: a learner who runs ahead is never told no. One
-//!    that could belong to another exercise just as well opens nothing.
+//!    that could belong to another exercise just as well opens nothing, and one that failed and did nothing does not count as its beginning.
 //! 3. A [`Progress`] is everything that must survive a restart; the rest follows from the evidence.
 //! 4. A check is judged again when something it reads has changed ([`Reads`]). One that has passed for good is left alone; one that may
 //!    be lost again is looked at when there is time ([`REVIEW`]), so that the open ones never wait for it.
+
+mod hear;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,7 +26,7 @@ use crate::plan::{Plan, Unit, UnitKind};
 use crate::probe::{Probe, Probes};
 use crate::reads::{EXPLAINED, Reads};
 use crate::verdict::{Outcome, Reason, Verdict};
-use crate::world::{Point, World, point_of};
+use crate::world::{Point, World};
 
 /// How long the news about a passed check may wait.
 pub const REVIEW: Duration = Duration::from_millis(500);
@@ -263,35 +265,6 @@ impl Engine {
         round
     }
 
-    /// Give typed commands to the exercises they belong to.
-    fn hear(&mut self, world: &World) {
-        let since = self.progress.heard.or(self.progress.opened).unwrap_or(Point::START);
-        for command in world.records_since("commands", since) {
-            let point = point_of(command);
-            if self.progress.heard.is_some_and(|heard| point <= heard) {
-                continue;
-            }
-            let typed = command["spec"]["line"].as_str().unwrap_or_default();
-            let directory = command["spec"]["cwd"].as_str().unwrap_or_default();
-            let lab = |unit: &&Unit| unit.kind == UnitKind::Lab && directory.split('/').any(|name| name == unit.id);
-            if let Some(unit) = self.plan.units.iter().find(lab).map(|lab| lab.id.clone()).or_else(|| self.begins(typed)) {
-                let first = self.progress.runs.entry(unit).or_insert(point);
-                *first = (*first).min(point);
-            }
-            self.progress.heard = Some(point);
-        }
-    }
-
-    /// The unit a typed line begins. A line that several have, as a look at the Pods, begins the first that is not done; but not when it
-    /// may as well be repeated from one that is done, and not when it only looks: the window would open too early.
-    fn begins(&self, typed: &str) -> Option<String> {
-        let done = |unit: &&Unit| self.progress.done.contains_key(&unit.id);
-        let having: Vec<&Unit> = self.plan.units.iter().filter(|unit| unit.has_line(typed)).collect();
-        let first = having.iter().find(|unit| !done(unit))?;
-        let certain = having.len() == 1 || !(having.iter().any(done) || only_looks(typed));
-        certain.then(|| first.id.clone())
-    }
-
     /// Since when evidence counts for a unit; `None` while nothing says so.
     fn baseline(&self, plan: &Plan, place: usize) -> Option<Point> {
         let opened = self.progress.opened?;
@@ -514,16 +487,6 @@ pub(crate) fn wants_answer(expect: &Expect, ask: &str) -> bool {
 /// When a check counts: exercises latch, labs do not.
 fn mode_of(unit: &Unit, check: &Check) -> Mode {
     check.mode.unwrap_or(if unit.kind == UnitKind::Lab { Mode::Level } else { Mode::Latch })
-}
-
-/// Whether a command changes nothing, so that it may be typed at any time.
-fn only_looks(typed: &str) -> bool {
-    let mut words = typed.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some("kubectl"), Some(verb)) => ["get", "describe", "logs", "explain", "wait"].contains(&verb),
-        (Some(program), _) => ["cd", "ls", "cat"].contains(&program),
-        (None, _) => true,
-    }
 }
 
 /// What a round looks at.

@@ -56,11 +56,15 @@ impl Play {
     }
 
     fn command_in(&mut self, line: &str, cwd: &str) {
+        self.ended(line, cwd, 0);
+    }
+
+    fn ended(&mut self, line: &str, cwd: &str, exit: i32) {
         self.pass_time(1000);
         let name = format!("command-{}", self.now);
         let record = json!({
             "metadata": {"name": name, "resourceVersion": self.revision.to_string(), "creationTimestamp": self.now.to_string()},
-            "spec": {"line": line, "cwd": cwd}, "status": {"exitCode": 0},
+            "spec": {"line": line, "cwd": cwd}, "status": {"exitCode": exit},
         });
         self.world.put_record("commands", record);
     }
@@ -111,6 +115,40 @@ fn who_runs_ahead_is_never_told_no() {
     assert!(!play.engine.ran("nothing", Point::START));
     play.command("kubectl get pods -A");
     assert_eq!(play.of("listed"), Pass);
+}
+
+#[test]
+fn a_first_command_that_failed_and_did_nothing_is_no_beginning() {
+    const NEW: &str = "{id: new, say: s, let: {was: {object: {kind: Pod, name: b}, at: baseline}}, \
+                       expect: {object: {kind: Pod, name: b}, where: metadata.resourceVersion == was.metadata.resourceVersion}}";
+    const SEEN: &str = "{id: seen, say: s, expect: {saw: {matches: apply}}}";
+    // What happens between the command that failed and the same again; whether the exercise began with the first.
+    let cases: &[(&[&str], &str, bool)] = &[
+        (&[NEW], "pod", false),
+        (&[NEW], "cd /lunches", false),
+        (&[NEW], "kubectl run a", false),
+        (&[NEW], "kubectl run b", true),
+        (&[NEW], "", true),
+        (&[NEW, SEEN], "pod", true),
+    ];
+    for (checks, between, first) in cases {
+        let mut play = Play::new(vec![unit("one", UnitKind::Exercise, "kubectl run a", &[MAKE]), unit("two", UnitKind::Exercise, "kubectl apply -f b", checks)]);
+        play.judge();
+        play.ended("kubectl apply -f b", "/", 1);
+        play.judge();
+        match *between {
+            "" => play.pod("b", json!({})),
+            // The next command comes before the Pod changes.
+            "pod" => play.command("pwd"),
+            line => play.command(line),
+        }
+        play.judge();
+        play.pod("b", json!({"x": "y"}));
+        play.command("kubectl apply -f b");
+        play.judge();
+        let began = play.engine.progress().runs["two"];
+        assert_eq!(began.revision == 1, *first, "{checks:?} {between}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use drydock_cel::{Bindings, ClauseTrace, Evaluation};
+use drydock_cel::{Bindings, ClauseTrace, Evaluation, Expression};
 use drydock_course::check::{
     Answer, At, Check, Container, Dns, Env, Exec, Expect, File, From, History, Http, Inside, Let, Log, ObjectRef, Read, Saw, Since, Source, Stream, Tcp,
     Traffic,
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 
+use crate::clauses;
 use crate::compile::{Library, duration};
 use crate::interpolate;
 use crate::probe::{Probe, Probes, Request, Target};
@@ -51,6 +52,10 @@ pub struct Leaf {
     pub clauses: Vec<ClauseTrace>,
     /// What there is to say beyond that.
     pub note: Option<String>,
+    /// The condition beside the source.
+    pub filter: Option<String>,
+    /// The name, or the path below one, that has no value yet and is waited for.
+    pub unbound: Option<String>,
 }
 
 /// The answer, how it came about, and what would have to be asked.
@@ -90,7 +95,7 @@ pub fn check(check: &Check, facts: &Facts<'_>, memo: &mut Memo) -> Judgement {
                 bound.insert(name.clone(), value);
             }
             Err(note) => {
-                evaluator.leaf(&binding.source, Outcome::Waiting, true, Found::note(format!("{name}: {note}")));
+                evaluator.leaf(&binding.source, Outcome::Waiting, true, Found { unbound: Some(name.clone()), ..Found::note(note) });
             }
         }
     }
@@ -116,6 +121,8 @@ struct Found {
     candidates: Vec<Arc<Value>>,
     clauses: Vec<ClauseTrace>,
     note: Option<String>,
+    filter: Option<String>,
+    unbound: Option<String>,
 }
 
 impl Found {
@@ -157,20 +164,20 @@ impl Evaluator<'_> {
                     Ok(source) => source,
                     Err(interpolate::InterpolateError::Missing(name)) => {
                         let note = format!("{name} is not known yet");
-                        return self.leaf(source, Outcome::Waiting, wanted, Found::note(note));
+                        return self.leaf(source, Outcome::Waiting, wanted, Found { unbound: Some(name), ..Found::note(note) });
                     }
                     Err(error) => return self.leaf(source, Outcome::Error, wanted, Found::note(error.to_string())),
                 };
                 self.wanted = wanted;
                 let (outcome, found) = self.look(&source, filter.as_deref());
-                self.leaf(&source, outcome, wanted, found)
+                self.leaf(&source, outcome, wanted, Found { filter: filter.clone(), ..found })
             }
         }
     }
 
     fn leaf(&mut self, source: &Source, outcome: Outcome, wanted: bool, found: Found) -> Outcome {
-        let Found { candidates, clauses, note } = found;
-        self.leaves.push(Leaf { source: source.clone(), outcome, wanted, candidates, clauses, note });
+        let Found { candidates, clauses, note, filter, unbound } = found;
+        self.leaves.push(Leaf { source: source.clone(), outcome, wanted, candidates, clauses, note, filter, unbound });
         outcome
     }
 
@@ -201,13 +208,27 @@ impl Evaluator<'_> {
     fn condition(&self, filter: &str, own: &dyn Fn(&str) -> Option<Value>) -> Result<Evaluation, String> {
         let mut spare = None;
         let expression = self.facts.library.get(filter, &mut spare).map_err(|error| error.to_string())?;
-        let name = |name: String| Some((own(&name).or_else(|| self.names.get(&name).cloned())?, name));
-        let names: Bindings = expression.variables().into_iter().filter_map(name).map(|(value, name)| (name, value)).collect();
+        let names = self.names_in(expression, own);
         let outcome = expression.outcome(&names);
         if self.wanted && outcome == Ok(Value::Bool(true)) {
             return Ok(Evaluation { outcome, clauses: Vec::new() });
         }
         Ok(expression.evaluate(&names))
+    }
+
+    /// The values of the names an expression uses.
+    fn names_in(&self, expression: &Expression, own: &dyn Fn(&str) -> Option<Value>) -> Bindings {
+        let name = |name: String| Some((own(&name).or_else(|| self.names.get(&name).cloned())?, name));
+        expression.variables().into_iter().filter_map(name).map(|(value, name)| (name, value)).collect()
+    }
+
+    /// Of the clauses of a condition those that tell why it is as it is.
+    fn telling(&self, filter: &str, own: &dyn Fn(&str) -> Option<Value>, clauses: Vec<ClauseTrace>) -> Vec<ClauseTrace> {
+        let mut spare = None;
+        match self.facts.library.get(filter, &mut spare) {
+            Ok(expression) if !clauses.is_empty() && clauses::is_compound(filter) => clauses::telling(filter, clauses, &self.names_in(expression, own)),
+            _ => clauses,
+        }
     }
 
     /// Whether a candidate exists of which every one of these conditions is true; the closest comes first in what was found.
@@ -219,32 +240,36 @@ impl Evaluator<'_> {
         if filters.is_empty() {
             return (Outcome::Pass, Found { candidates, ..Found::default() });
         }
-        let mut best: Option<(usize, usize, Vec<ClauseTrace>)> = None;
+        let mut outcome = Outcome::Fail;
+        let mut best: Option<((bool, usize), usize, Vec<Vec<ClauseTrace>>)> = None;
         for index in 0..candidates.len() {
-            let (mut holding, mut clauses, mut all) = (0, Vec::new(), true);
+            let (mut clauses, mut all) = (Vec::new(), true);
             for filter in &filters {
                 let evaluation = match self.condition(filter, &|name| field(&candidates[index], name)) {
                     Ok(evaluation) => evaluation,
                     Err(problem) => return (Outcome::Error, Found::note(problem)),
                 };
                 if let Err(problem) = &evaluation.outcome {
-                    return (Outcome::Error, Found { candidates, clauses: evaluation.clauses, note: Some(problem.clone()) });
+                    return (Outcome::Error, Found { candidates, clauses: evaluation.clauses, ..Found::note(problem) });
                 }
                 all &= evaluation.is_true();
-                holding += evaluation.clauses.iter().filter(|clause| clause.holds).count();
-                clauses.extend(evaluation.clauses);
+                clauses.push(evaluation.clauses);
+            }
+            let holding = clauses.iter().flatten().filter(|clause| clause.holds).count();
+            let near = (!select::is_own(&candidates[index]), holding);
+            if all || best.as_ref().is_none_or(|(most, ..)| near > *most) {
+                best = Some((near, index, clauses));
             }
             if all {
-                candidates.swap(0, index);
-                return (Outcome::Pass, Found { candidates, clauses, note: None });
-            }
-            if best.as_ref().is_none_or(|(most, _, _)| holding > *most) {
-                best = Some((holding, index, clauses));
+                outcome = Outcome::Pass;
+                break;
             }
         }
-        let (index, clauses) = best.map_or((0, Vec::new()), |(_, index, clauses)| (index, clauses));
+        let (_, index, clauses) = best.unwrap_or_default();
         candidates.swap(0, index);
-        (Outcome::Fail, Found { candidates, clauses, note: None })
+        let own = |name: &str| field(&candidates[0], name);
+        let clauses = filters.iter().zip(clauses).flat_map(|(filter, clauses)| self.telling(filter, &own, clauses)).collect();
+        (outcome, Found { candidates, clauses, ..Found::default() })
     }
 
     fn object(&self, wanted: &ObjectRef, filter: Option<&str>) -> Looked {
@@ -262,7 +287,10 @@ impl Evaluator<'_> {
         };
         let list = |name: &str| (name == "items").then(|| json!(items.iter().map(|item| (**item).clone()).collect::<Vec<Value>>()));
         match self.condition(filter, &list) {
-            Ok(evaluation) => self.evaluated(evaluation, items),
+            Ok(evaluation) => {
+                let clauses = self.telling(filter, &list, evaluation.clauses);
+                self.evaluated(Evaluation { clauses, ..evaluation }, items)
+            }
             Err(problem) => (Outcome::Error, Found::note(problem)),
         }
     }
@@ -273,7 +301,7 @@ impl Evaluator<'_> {
             Ok(_) => (Outcome::Fail, None),
             Err(problem) => (Outcome::Error, Some(problem.clone())),
         };
-        (outcome, Found { candidates, clauses: evaluation.clauses, note })
+        (outcome, Found { candidates, clauses: evaluation.clauses, note, ..Found::default() })
     }
 
     fn gone(&self, wanted: &ObjectRef) -> Looked {
@@ -314,7 +342,8 @@ impl Evaluator<'_> {
         let looked = match count(wanted, scan.fitting.len()) {
             Some(true) => (Outcome::Pass, Found { candidates: scan.fitting.clone(), ..Found::default() }),
             Some(false) => {
-                let found = Found { candidates: scan.fitting.clone(), clauses: scan.near.clone(), note: Some(format!("{} {wanted}", scan.fitting.len())) };
+                let note = format!("{} {wanted}", scan.fitting.len());
+                let found = Found { candidates: scan.fitting.clone(), clauses: scan.near.clone(), ..Found::note(note) };
                 (Outcome::Fail, found)
             }
             None => (Outcome::Error, Found::note(format!("count: {wanted:?}; write `>= 1` or `== 0`"))),
@@ -490,7 +519,7 @@ impl Evaluator<'_> {
         let about: Vec<Arc<Value>> = about.into_iter().collect();
         let Some(result) = self.ask(probe) else { return (Outcome::Waiting, Found { candidates: about, ..Found::default() }) };
         if let Some(error) = result["error"].as_str() {
-            return (Outcome::Fail, Found { candidates: about, clauses: Vec::new(), note: Some(error.to_owned()) });
+            return (Outcome::Fail, Found { candidates: about, ..Found::note(error) });
         }
         let filters = if filters == [None, None] { [Some(otherwise), None] } else { filters };
         let (outcome, found) = self.some(vec![Arc::new(result)], &filters);
@@ -510,7 +539,7 @@ impl Evaluator<'_> {
             }
             Ok(_) => {
                 let note = result["error"].as_str().map(str::to_owned);
-                (Outcome::Fail, Found { candidates: vec![pod, Arc::new(result)], clauses: Vec::new(), note })
+                (Outcome::Fail, Found { candidates: vec![pod, Arc::new(result)], note, ..Found::default() })
             }
             Err(error) => (Outcome::Error, Found::note(error.to_string())),
         }
@@ -588,7 +617,7 @@ impl Evaluator<'_> {
         let about: Vec<Arc<Value>> = pod.into_iter().collect();
         let Some(result) = self.ask(Probe::File { target, path }) else { return (Outcome::Waiting, Found { candidates: about, ..Found::default() }) };
         let result = Arc::new(result);
-        let found = |note: Option<&str>| Found { candidates: about.iter().chain([&result]).cloned().collect(), clauses: Vec::new(), note: note.map(str::to_owned) };
+        let found = |note: Option<&str>| Found { candidates: about.iter().chain([&result]).cloned().collect(), note: note.map(str::to_owned), ..Found::default() };
         if let Some(error) = result["error"].as_str() {
             return (Outcome::Fail, found(Some(error)));
         }
@@ -691,9 +720,7 @@ impl Evaluator<'_> {
     fn computed(&self, value: &str, own: &dyn Fn(&str) -> Option<Value>) -> Result<Value, String> {
         let mut spare = None;
         let expression = self.facts.library.get(value, &mut spare).map_err(|error| error.to_string())?;
-        let name = |name: String| Some((own(&name).or_else(|| self.names.get(&name).cloned())?, name));
-        let names: Bindings = expression.variables().into_iter().filter_map(name).map(|(value, name)| (name, value)).collect();
-        match expression.value(&names)? {
+        match expression.value(&self.names_in(expression, own))? {
             Value::Null => Err(format!("{value} is not there")),
             value => Ok(value),
         }

@@ -11,6 +11,7 @@
 //! * The page's own requests are never evidence.
 
 mod answer;
+mod clauses;
 pub mod clients;
 pub mod compile;
 pub mod elsewhere;

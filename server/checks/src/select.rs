@@ -5,7 +5,7 @@ use std::sync::Arc;
 use drydock_course::check::{ObjectRef, OwnerRef};
 use serde_json::Value;
 
-use crate::world::{Objects, World};
+use crate::world::{Objects, World, key_of};
 
 /// Where to look: now, or as it was at a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,21 @@ pub fn is_owned_by(world: &World, object: &Value, owner: &OwnerRef) -> bool {
         }
     }
     false
+}
+
+/// Whether the cluster makes an object by itself: nobody works at it, unless it is named.
+pub fn is_own(object: &Value) -> bool {
+    let (namespace, name) = key_of(object);
+    let annotations = &object["metadata"]["annotations"];
+    namespace.starts_with("kube-")
+        || match object["kind"].as_str().unwrap_or_default() {
+            "Service" | "Endpoints" | "EndpointSlice" => namespace == "default" && name == "kubernetes",
+            "ConfigMap" => name == "kube-root-ca.crt",
+            "ServiceAccount" => name == "default",
+            "Namespace" => name == "default" || name.starts_with("kube-"),
+            "StorageClass" => annotations["storageclass.kubernetes.io/is-default-class"] == "true",
+            _ => false,
+        }
 }
 
 /// The owner reference that controls an object.

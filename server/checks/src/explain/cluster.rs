@@ -352,6 +352,15 @@ pub(super) fn on_the_way(host: &str, port: Option<u16>, world: &World) -> Option
     found.and_then(|found| service(found, world))
 }
 
+/// Whether a host is the name of a Service that is not there.
+pub(super) fn is_nobody(host: &str, world: &World) -> bool {
+    let mut labels = host.split('.');
+    let (name, namespace) = (labels.next().unwrap_or_default(), labels.next());
+    let in_cluster = namespace.is_none() || labels.next() == Some("svc");
+    let key = (namespace.unwrap_or("default").to_owned(), name.to_owned());
+    in_cluster && host != "localhost" && !world.objects("Service").contains_key(&key)
+}
+
 /// The objects an author means, as links.
 pub(super) fn links(wanted: &ObjectRef, world: &World) -> Vec<String> {
     select::objects(world, wanted, Moment::Now).iter().take(3).map(|object| shown(&wanted.kind, object)).collect()

@@ -1,10 +1,13 @@
 //! Why a check is not green: from the trace, one reason, three sentences that spoil more and more, and objects worth a look.
 //!
 //! The first leaf that is not as it should be decides. From there the search goes outward: the nearest object by name and kind, its
-//! owner, its containers' states, the scheduler's words ([`cluster`]). [`words`] puts conditions into sentences. What is older than
+//! owner ([`near`]), its containers' states, the scheduler's words ([`cluster`]). [`words`] puts conditions into sentences. What is older than
 //! the exercise is no near miss: it is named only where there is nothing newer, and as what it is.
 
 mod cluster;
+mod entries;
+mod near;
+mod pattern;
 mod words;
 
 use std::sync::Arc;
@@ -12,7 +15,10 @@ use std::sync::Arc;
 use drydock_course::check::{Check, ObjectRef, Source};
 use serde_json::{Value, json};
 
-use self::words::{About, short, things, unmet};
+use self::entries::article;
+use self::pattern::readable;
+use self::words::{About, literal, met, short, things, unmet};
+use crate::clauses::cut;
 use crate::eval::{Judgement, Leaf};
 use crate::select::{self, Moment, shown};
 use crate::verdict::{Evidence, Outcome, Reason};
@@ -38,7 +44,7 @@ pub fn explain(check: &Check, judgement: &Judgement, world: &World, baseline: Po
     let Some(leaf) = leaf else {
         return Why { reason: Reason::Other, sentences: vec![format!("Not yet: {}.", check.say)], evidence, look_at: Vec::new() };
     };
-    let mut found = Asker { world, baseline, leaves: &judgement.leaves }.diagnose(leaf);
+    let mut found = Asker { check, world, baseline, leaves: &judgement.leaves }.diagnose(leaf);
     if let Some(hint) = check.hints.last()
         && found.sentences.len() < 3
     {
@@ -60,6 +66,7 @@ fn why(reason: Reason, sentences: Vec<String>, look_at: Vec<String>) -> Why {
 }
 
 struct Asker<'a> {
+    check: &'a Check,
     world: &'a World,
     baseline: Point,
     /// Everything the check looked at: what one leaf names is no near miss for another.
@@ -68,8 +75,11 @@ struct Asker<'a> {
 
 impl Asker<'_> {
     fn diagnose(&self, leaf: &Leaf) -> Why {
-        if let (Some(note), Outcome::Waiting) = (&leaf.note, leaf.outcome) {
-            return why(Reason::NotYet, vec![format!("This waits until it is known what {note}.")], Vec::new());
+        if let Some(name) = &leaf.unbound {
+            return self.unbound(leaf, name);
+        }
+        if let (false, Outcome::Pass, Some(why)) = (leaf.wanted, leaf.outcome, unwanted(leaf)) {
+            return why;
         }
         match &leaf.source {
             Source::Object(wanted) | Source::List(wanted) => self.object(leaf, wanted),
@@ -94,10 +104,37 @@ impl Asker<'_> {
             Source::Dns(dns) => self.lookup(leaf, &dns.name),
             Source::Tcp(tcp) => self.request(leaf, &format!("tcp://{}:{}", tcp.host, tcp.port)),
             Source::Exec(exec) => self.command(leaf, exec.inside.pod.as_ref(), &exec.command),
-            Source::Env(env) => self.about_pod(leaf, &env.pod, "In the container of Pod `{}`", "Print them: `kubectl exec {} -- printenv`."),
+            Source::Env(env) => self.about_pod(leaf, &env.pod, ["which variables Pod `{}` has", "In the container of Pod `{}`", "Print them: `kubectl exec {} -- printenv`."]),
             Source::File(file) => self.file(leaf, file),
             Source::Traffic(traffic) => traffic_why(leaf, &traffic.url),
             Source::Answer(_) => answer(leaf),
+        }
+    }
+
+    /// What a name stands for is not there yet, or has no such field yet.
+    fn unbound(&self, leaf: &Leaf, name: &str) -> Why {
+        let (root, below) = name.split_once('.').map_or((name, None), |(root, below)| (root, Some(below)));
+        let waits = |what: String, look_at| why(Reason::NotYet, vec![format!("This waits for {what}.")], look_at);
+        let Some(binding) = self.check.bindings.get(root) else { return waits("something that an earlier exercise finds out".to_owned(), Vec::new()) };
+        let (Source::Object(wanted) | Source::List(wanted)) = &binding.source else {
+            let asked = Leaf { source: binding.source.clone(), outcome: Outcome::Fail, unbound: None, note: None, ..leaf.clone() };
+            return self.diagnose(&asked);
+        };
+        let what = meant(wanted);
+        if what.contains("${") {
+            return waits(format!("{}, and it is not there yet", article(&wanted.kind)), Vec::new());
+        }
+        let there = select::objects(self.world, wanted, Moment::Now);
+        let Some(object) = there.first() else {
+            let what = if wanted.name.is_some() { format!("{what}, and it is not there yet") } else { format!("{}, and there is none yet", article(&what)) };
+            return waits(what, Vec::new());
+        };
+        let links = there.iter().take(3).map(|object| shown(&wanted.kind, object)).collect();
+        let of_one = matches!(binding.source, Source::Object(_));
+        let plain = |path: &&str| path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '[' | ']' | '_'));
+        match below.or(binding.value.as_deref()).filter(plain) {
+            Some(path) if of_one => waits(format!("`{path}` of {}, which is not set yet", named(&wanted.kind, object)), links),
+            _ => waits(format!("{} that fits, and there is none yet", article(&what)), links),
         }
     }
 
@@ -118,7 +155,9 @@ impl Asker<'_> {
         let look_at: Vec<String> = leaf.candidates.iter().take(3).map(|object| shown(&wanted.kind, object)).collect();
         if !leaf.wanted {
             let there = leaf.candidates.first().map_or_else(|| meant(wanted), |object| named(&wanted.kind, object));
-            return why(Reason::NotYet, vec![format!("{there} is still there, and it should not be.")], look_at);
+            let about = About { kind: &wanted.kind, object: None };
+            let text = met(&leaf.clauses, about).map_or_else(|| format!("{there} is still there, and it should not be."), |is| format!("{there} {is}."));
+            return why(Reason::NotYet, vec![text], look_at);
         }
         if let (Some(problem), Outcome::Error) = (&leaf.note, leaf.outcome) {
             return why(Reason::Other, vec![format!("The condition cannot be judged: {}.", short(problem))], Vec::new());
@@ -126,11 +165,11 @@ impl Asker<'_> {
         if matches!(leaf.source, Source::List(_)) && !leaf.clauses.is_empty() {
             return self.list(leaf, wanted, look_at);
         }
-        let Some(closest) = leaf.candidates.first() else { return self.absent(wanted) };
+        let Some(closest) = leaf.candidates.first() else { return self.absent(wanted, &of_type(leaf)) };
         // Anything that merely has the right kind, from before, is not what the learner is working at.
         let any = wanted.name.is_none() && wanted.labels.is_empty() && wanted.owned_by.is_none();
-        if any && !leaf.candidates.iter().any(|object| self.is_new(&wanted.kind, object)) {
-            return self.absent(wanted);
+        if any && !leaf.candidates.iter().any(|object| self.is_new(&wanted.kind, object) && !near::is_other(wanted, object)) {
+            return self.absent(wanted, &of_type(leaf));
         }
         if let Some(trouble) = cluster::trouble(closest, self.world) {
             return trouble;
@@ -160,8 +199,8 @@ impl Asker<'_> {
         why(reason, vec![format!("{}.", capital(&text)), format!("List them: `kubectl get {}`.", plural(&wanted.kind))], look_at)
     }
 
-    /// Nothing fits: is there something close?
-    fn absent(&self, wanted: &ObjectRef) -> Why {
+    /// Nothing fits: is there something close? `such` is what else there is to say of it.
+    fn absent(&self, wanted: &ObjectRef, such: &str) -> Why {
         let look = format!("See what there is: `kubectl get {}`.", plural(&wanted.kind));
         let kind = &wanted.kind;
         let owner = wanted.owned_by.as_ref().and_then(|owner| {
@@ -180,84 +219,13 @@ impl Asker<'_> {
                 why(Reason::Absent, vec![text, look], Vec::new())
             }
             _ => {
-                let any = !self.world.objects(kind).is_empty() && wanted.name.is_none() && wanted.labels.is_empty();
-                let text = if any { format!("There is no new {} yet; those there are were made before.", meant(wanted)) } else { format!("There is no {} yet.", meant(wanted)) };
+                let others = self.world.objects(kind).values().any(|object| !near::is_other(wanted, object));
+                let any = others && such.is_empty() && wanted.name.is_none() && wanted.labels.is_empty();
+                let what = meant(wanted).replacen(kind, &format!("{kind}{such}"), 1);
+                let text = if any { format!("There is no new {what} yet; those there are were made before.") } else { format!("There is no {what} yet.") };
                 why(Reason::Absent, vec![text, look], Vec::new())
             }
         }
-    }
-
-    fn elsewhere(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {
-        let everywhere = ObjectRef { namespace: Some("*".to_owned()), ..wanted.clone() };
-        // The cluster's own objects are no near misses.
-        let own = |object: &&Arc<Value>| !key_of(object).0.starts_with("kube-");
-        let other = select::objects(self.world, &everywhere, Moment::Now).iter().find(own).cloned()?;
-        let (there, here) = (key_of(&other).0, wanted.namespace.as_deref().unwrap_or("default"));
-        let text = format!("{} is in namespace `{there}`; it should be in `{here}`.", named(&wanted.kind, &other));
-        let look = format!("`kubectl get {} -A` lists those of every namespace.", plural(&wanted.kind));
-        let link = vec![shown(&wanted.kind, &other)];
-        Some((other, why(Reason::WrongNamespace, vec![text, look, format!("Make it in `{here}`: leave `-n` and `metadata.namespace` out, or name that one.")], link)))
-    }
-
-    fn misnamed(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {
-        let name = wanted.name.as_ref()?;
-        let anyhow = ObjectRef { name: None, labels: Default::default(), owned_by: None, ..wanted.clone() };
-        let others = select::objects(self.world, &anyhow, Moment::Now).into_iter().filter_map(|object| {
-            let other = object["metadata"]["name"].as_str()?;
-            let distance = distance(name, other);
-            if self.is_meant(&wanted.kind, other) {
-                return None;
-            }
-            (1..=1 + name.len() / 4).contains(&distance).then_some(((!self.is_new(&wanted.kind, &object), distance), object))
-        });
-        let (_, other) = others.min_by_key(|(order, _)| *order)?;
-        let text = format!("There is {}, but the name should be `{name}`.", named(&wanted.kind, &other));
-        let change = format!("A name cannot be changed: delete it and make it again as `{name}`.");
-        let link = vec![shown(&wanted.kind, &other)];
-        Some((other, why(Reason::Misnamed, vec![text, format!("Compare the names: `kubectl get {}`.", plural(&wanted.kind)), change], link)))
-    }
-
-    /// Whether the check asks for this object by name.
-    fn is_meant(&self, kind: &str, name: &str) -> bool {
-        self.leaves.iter().any(|leaf| matches!(&leaf.source, Source::Object(of) | Source::List(of) | Source::Gone(of) if of.kind == kind && of.name.as_deref() == Some(name)))
-    }
-
-    fn unlabeled(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {
-        if wanted.labels.is_empty() {
-            return None;
-        }
-        let unlabeled = ObjectRef { labels: Default::default(), ..wanted.clone() };
-        let others = select::objects(self.world, &unlabeled, Moment::Now);
-        let other = others.iter().find(|object| self.is_new(&wanted.kind, object)).or(others.first())?.clone();
-        let labels: Vec<String> = wanted.labels.iter().map(|(key, value)| if value == "*" { key.clone() } else { format!("{key}={value}") }).collect();
-        let got: Vec<String> = other["metadata"]["labels"].as_object().into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
-        let got = if got.is_empty() { "no labels".to_owned() } else { format!("`{}`", got.join(",")) };
-        let text = format!("No {} has the label `{}`; {} has {got}.", wanted.kind, labels.join(","), named(&wanted.kind, &other));
-        let look = format!("Compare the labels: `kubectl get {} --show-labels`.", plural(&wanted.kind));
-        let link = vec![shown(&wanted.kind, &other)];
-        let change = format!("Give it the label, in its manifest or with `kubectl label {} ...`.", link[0].replacen('/', " ", 1));
-        Some((other, why(Reason::SelectorMismatch, vec![text, look, change], link)))
-    }
-
-    fn unowned(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {
-        let owner = wanted.owned_by.as_ref()?;
-        let unowned = ObjectRef { owned_by: None, ..wanted.clone() };
-        let others = select::objects(self.world, &unowned, Moment::Now);
-        let other = others.iter().find(|object| self.is_new(&wanted.kind, object)).or(others.first())?.clone();
-        let its = match &owner.name {
-            Some(name) => format!("{} `{name}`", owner.kind),
-            None => format!("a {}", owner.kind),
-        };
-        let (reason, text) = match select::controller(&other) {
-            None => (Reason::Orphaned, format!("{} belongs to nobody; it should belong to {its}.", named(&wanted.kind, &other))),
-            Some(owner) => {
-                let has = format!("{} `{}`", owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
-                (Reason::NotOwned, format!("{} belongs to {has}; it should belong to {its}.", named(&wanted.kind, &other)))
-            }
-        };
-        let link = vec![shown(&wanted.kind, &other)];
-        let look = format!("Look at `metadata.ownerReferences`: `kubectl get {} -o yaml`.", link[0].replacen('/', " ", 1));
-        Some((other, why(reason, vec![text, look, "A controller takes over Pods whose labels fit its selector and that nobody owns.".into()], link)))
     }
 
     fn stream(&self, leaf: &Leaf, verb: &str, pod: Option<&ObjectRef>) -> Why {
@@ -319,10 +287,10 @@ impl Asker<'_> {
 
     fn log(&self, leaf: &Leaf, pod: &ObjectRef, pattern: &str) -> Why {
         let look_at = cluster::links(pod, self.world);
-        let Some(found) = leaf.candidates.first() else { return self.absent(pod) };
+        let Some(found) = leaf.candidates.first() else { return self.absent(pod, "") };
         let name = found["metadata"]["name"].as_str().unwrap_or_default();
         if leaf.outcome == Outcome::Waiting {
-            return why(Reason::NotYet, vec![format!("The log of Pod `{name}` has not been read yet.")], look_at);
+            return why(Reason::NotYet, vec![format!("It is not known yet what is in the log of Pod `{name}`.")], look_at);
         }
         if let Some(trouble) = cluster::pod(found, self.world) {
             return trouble;
@@ -331,12 +299,12 @@ impl Asker<'_> {
         why(Reason::NotYet, vec![text, format!("Read it: `kubectl logs {name}`.")], look_at)
     }
 
-    fn about_pod(&self, leaf: &Leaf, pod: &ObjectRef, place: &str, look: &str) -> Why {
-        let Some(found) = leaf.candidates.first() else { return self.absent(pod) };
+    fn about_pod(&self, leaf: &Leaf, pod: &ObjectRef, [unknown, place, look]: [&str; 3]) -> Why {
+        let Some(found) = leaf.candidates.first() else { return self.absent(pod, "") };
         let name = found["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let look_at = vec![shown("Pod", found)];
         if leaf.outcome == Outcome::Waiting {
-            return why(Reason::NotYet, vec![format!("Pod `{name}` has not been asked yet.")], look_at);
+            return why(Reason::NotYet, vec![format!("It is not known yet {}.", unknown.replace("{}", &name))], look_at);
         }
         if let Some(trouble) = cluster::pod(found, self.world) {
             return trouble;
@@ -351,8 +319,11 @@ impl Asker<'_> {
     fn command(&self, leaf: &Leaf, pod: Option<&ObjectRef>, command: &[String]) -> Why {
         let line = short(&command.join(" "));
         match pod {
-            Some(pod) => self.about_pod(leaf, pod, &format!("`{line}` was tried in Pod `{{}}`, but"), &format!("Try it: `kubectl exec {{}} -- {line}`.")).map_comma(),
-            None if leaf.outcome == Outcome::Waiting => why(Reason::NotYet, vec![format!("`{line}` has not been tried yet.")], Vec::new()),
+            Some(pod) => {
+                let (unknown, place) = (format!("what `{line}` does in Pod `{{}}`"), format!("`{line}` was tried in Pod `{{}}`, but"));
+                self.about_pod(leaf, pod, [&unknown, &place, &format!("Try it: `kubectl exec {{}} -- {line}`.")]).map_comma()
+            }
+            None if leaf.outcome == Outcome::Waiting => why(Reason::NotYet, vec![format!("It is not known yet what `{line}` does.")], Vec::new()),
             None => {
                 let text = leaf.note.as_ref().map_or_else(|| self.unmet(leaf, ""), |note| short(note.trim_end_matches('.')));
                 why(Reason::WrongValue, vec![format!("`{line}` was tried, but {text}.")], Vec::new())
@@ -363,10 +334,10 @@ impl Asker<'_> {
     fn file(&self, leaf: &Leaf, file: &drydock_course::check::File) -> Why {
         let path = &file.path;
         if let (Some(pod), true) = (&file.inside.pod, leaf.candidates.is_empty()) {
-            return self.absent(pod);
+            return self.absent(pod, "");
         }
         if leaf.outcome == Outcome::Waiting {
-            return why(Reason::NotYet, vec![format!("`{path}` has not been looked at yet.")], Vec::new());
+            return why(Reason::NotYet, vec![format!("It is not known yet what is in `{path}`.")], Vec::new());
         }
         let pod = leaf.candidates.first().filter(|object| object["kind"] == "Pod");
         if let Some(trouble) = pod.and_then(|pod| cluster::pod(pod, self.world)) {
@@ -397,7 +368,7 @@ impl Asker<'_> {
 
     fn lookup(&self, leaf: &Leaf, name: &str) -> Why {
         if leaf.outcome == Outcome::Waiting {
-            return why(Reason::NotYet, vec![format!("`{name}` has not been looked up yet.")], Vec::new());
+            return why(Reason::NotYet, vec![format!("It is not known yet where the name `{name}` leads.")], Vec::new());
         }
         let look = format!("Ask yourself, in a Pod: `nslookup {name}`.");
         let missing = leaf.clauses.iter().any(|clause| !clause.holds && clause.text == "found");
@@ -411,13 +382,15 @@ impl Asker<'_> {
     }
 
     fn request(&self, leaf: &Leaf, url: &str) -> Why {
-        if leaf.outcome == Outcome::Waiting {
-            return why(Reason::NotYet, vec![format!("`{url}` has not been tried yet.")], Vec::new());
-        }
         let shown_url = url.trim_start_matches("tcp://");
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = authority.rsplit_once(':').map_or((authority, Some(80)), |(host, port)| (host, port.parse().ok()));
+        if leaf.outcome == Outcome::Waiting {
+            let nobody = cluster::is_nobody(host, self.world);
+            let text = if nobody { format!("Nothing answers to the name `{host}` yet.") } else { format!("It is not known yet what answers at `{shown_url}`.") };
+            return why(Reason::NotYet, vec![text], Vec::new());
+        }
         let closed = leaf.clauses.iter().any(|clause| !clause.holds && clause.text == "open");
         let note = leaf.note.as_deref();
         if note.is_none() && !closed {
@@ -454,6 +427,29 @@ impl Why {
     }
 }
 
+/// What came about though it should not.
+fn unwanted(leaf: &Leaf) -> Option<Why> {
+    let text = match &leaf.source {
+        Source::Log(log) => format!("The log of {} has a line like `{}`, and it should have none.", named("Pod", leaf.candidates.first()?), readable(&log.matches)),
+        Source::Http(http) => format!("`{}` answers, and it should not answer that way.", http.url),
+        Source::Tcp(tcp) => format!("Something answers at `{}:{}`, and nothing should.", tcp.host, tcp.port),
+        Source::Dns(dns) => format!("The name `{}` is known, and it should not lead there.", dns.name),
+        _ => return None,
+    };
+    Some(why(Reason::WrongValue, vec![text], Vec::new()))
+}
+
+/// ` of type X`, where a condition asks for one and nothing that is there has it.
+fn of_type(leaf: &Leaf) -> String {
+    let wanted = leaf.filter.iter().flat_map(|filter| cut(filter, "&&")).find_map(|part| {
+        let (left, right) = part.split_once("==")?;
+        let path = [("spec.type", "/spec/type"), ("type", "/type")].into_iter().find(|(path, _)| left.trim() == *path)?.1;
+        Some((path, literal(right)?))
+    });
+    let free = |(path, name): &(&str, &str)| !leaf.candidates.iter().any(|object| object.pointer(path).is_some_and(|is| is == name));
+    wanted.filter(free).map_or_else(String::new, |(_, name)| format!(" of type {name}"))
+}
+
 fn saw_why(leaf: &Leaf, tool: Option<&str>) -> Why {
     let Some(command) = leaf.candidates.first() else {
         let text = tool.map_or_else(|| "No command of yours has done this yet.".to_owned(), |tool| format!("No `{tool}` command of yours has done this yet."));
@@ -483,7 +479,7 @@ fn saw_why(leaf: &Leaf, tool: Option<&str>) -> Why {
 
 fn traffic_why(leaf: &Leaf, url: &str) -> Why {
     let Some(result) = leaf.candidates.first() else {
-        return why(Reason::NotYet, vec![format!("`{url}` has not been asked yet.")], Vec::new());
+        return why(Reason::NotYet, vec![format!("It is not known yet what answers at `{url}`.")], Vec::new());
     };
     let (answers, failures) = (result["answers"].as_u64().unwrap_or(0), result["failures"].as_u64().unwrap_or(0));
     if leaf.outcome == Outcome::Waiting {
@@ -566,27 +562,6 @@ fn meant(wanted: &ObjectRef) -> String {
     text
 }
 
-/// A pattern as a reader may see it: its simple parts, the rest as dots.
-fn readable(pattern: &str) -> String {
-    let mut out = String::new();
-    let mut chars = pattern.trim_start_matches("(?i)").trim_start_matches("(?s)").trim_start_matches("(?m)").trim_matches(['^', '$']).chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('b') | None => {}
-                Some('d' | 'w' | 's' | 'S' | 'D' | 'W') => out.push('…'),
-                Some(literal) => out.push(literal),
-            },
-            '.' if matches!(chars.peek(), Some('*' | '+' | '?')) => {
-                chars.next();
-                out.push('…');
-            }
-            c => out.push(c),
-        }
-    }
-    short(&out)
-}
-
 fn once(number: usize) -> String {
     match number {
         1 => "once".to_owned(),
@@ -627,22 +602,6 @@ fn plural(kind: &str) -> String {
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
-}
-
-/// Levenshtein distance, for names of a few dozen letters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

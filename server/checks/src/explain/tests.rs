@@ -85,6 +85,13 @@ fn world() -> World {
     let on_disk = json!({"template": {"spec": {"nodeSelector": {"disk": "fast"}}}});
     world.put("DaemonSet", object("DaemonSet", "nowhere", 16, json!({"spec": on_disk, "status": {"desiredNumberScheduled": 0}})));
     let at = |name: &str, spec: Value, status: Value| json!({"metadata": {"name": name, "resourceVersion": "16", "creationTimestamp": "2026-01-01T00:00:10Z"}, "spec": spec, "status": status});
+    let labels = json!({"beta.kubernetes.io/arch": "amd64", "kubernetes.io/hostname": "node-1", "kiamol": "ch5"});
+    let mut node = object("Node", "node-1", 16, json!({"metadata": {"labels": labels}, "spec": {"unschedulable": true}}));
+    node["metadata"]["namespace"] = Value::Null;
+    world.put("Node", node);
+    let env = json!([{"name": "ADMINER_DEFAULT_SERVER", "value": "x"}]);
+    let adminer = json!({"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "env": env}]}}}});
+    world.put("Deployment", object("Deployment", "adminer-web", 6, adminer));
     world.put_record("commands", at("c1", json!({"line": "kubectl get pod nope"}), json!({"exitCode": 1})));
     world.put_record("commands", at("c2", json!({"line": "kubectl describe pod web"}), json!({"exitCode": 0, "output": "Name: web"})));
     world.put_record("commands", at("c3", json!({"line": "kubectl wait pod web"}), json!({})));
@@ -115,6 +122,19 @@ fn probes() -> Probes {
         (Probe::Tcp { from: Target::Workstation, host: "web".into(), port: "90".into() }, json!({"open": false})),
         (Probe::Traffic { from: Target::Workstation, url: "http://t/".into(), every: 500, window: 60_000 }, json!({"answers": 38, "failures": 2, "last": "refused"})),
     ])
+}
+
+/// A check of which only the evidence is written, or that and its names.
+fn check(yaml: &str) -> Check {
+    let mut written: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
+    if written.get("expect").is_none() {
+        let mut whole: serde_yaml::Value = serde_yaml::from_str("{}").unwrap();
+        whole["expect"] = written;
+        written = whole;
+    }
+    written["id"] = "a".into();
+    written["say"] = "b".into();
+    serde_yaml::from_value(written).unwrap()
 }
 
 #[test]
@@ -155,6 +175,26 @@ fn what_a_red_check_says() {
         ("{list: {kind: ReplicaSet}, where: items.size() == 0}", WrongValue, "There are 2 ReplicaSets; none should be left."),
         ("{list: {kind: Pod, labels: {app: web}}, where: items.size() == 2}", WrongValue, "Of Pods with the label `app=web`, there is 1 Pod; it should be 2."),
         ("{list: {kind: Deployment}, where: 'items.exists(d, d.metadata.name == \"api\")'}", WrongValue, "There is no Deployment called `api`."),
+        ("{object: {kind: Pod, name: standing}, where: 'status.podIP != bare.status.podIP'}", NotYet, "Pod `standing` is there, but it is not known what `status.podIP` was when this exercise began."),
+        ("{object: {kind: Pod, name: web-1-a}, where: 'status.phase != status.reason'}", NotYet, "Pod `web-1-a` is there, but `status.reason` is not set yet."),
+        // Of what may be so or so, one is said.
+        ("{object: {kind: Node, name: node-1}, where: '!has(spec.unschedulable) || spec.unschedulable == false'}", WrongValue, "Node `node-1` is there, but `spec.unschedulable` is true; it should be false."),
+        ("{object: {kind: Deployment, name: adminer-web}, where: 'spec.replicas == 1 && (has(spec.paused) || spec.strategy.type == \"Recreate\")'}", WrongValue, "Deployment `adminer-web` is there, but `spec.strategy.type` is not set; it should be `Recreate`."),
+        ("{object: {kind: Deployment, name: adminer-web}, where: '!(spec.replicas == 1 && !has(spec.paused))'}", WrongValue, "Deployment `adminer-web` is there, but it asks for 1 Pod; it should be a number other than 1."),
+        ("{object: {kind: Deployment, name: adminer-web}, where: '(spec.template.spec.containers[0].env.exists(e, e.name == \"A\" && has(e.valueFrom.secretKeyRef)) || spec.template.spec.containers[0].envFrom.exists(f, f.secretRef.name == \"s\"))'}", WrongValue, "Deployment `adminer-web` is there, but there is no variable called `A` whose `valueFrom.secretKeyRef` is set."),
+        ("{object: {kind: Pod, name: web}, where: 'spec.containers.exists(c, c.image.endsWith(\"/a\") || c.image.contains(\"/a:\"))'}", WrongValue, "Pod `web` is there, but there is no container whose `image` ends with `/a` or contains `/a:`."),
+        ("{object: {kind: Pod, name: web}, where: 'spec.volumes.exists(v, has(v.emptyDir) || has(v.hostPath))'}", WrongValue, "Pod `web` is there, but there is no volume with an `emptyDir` or with a `hostPath`."),
+        // Of the labels, those in question.
+        ("{object: {kind: Node, labels: {kiamol: ch05}}}", SelectorMismatch, "No Node has the label `kiamol=ch05`; Node `node-1` has `kiamol=ch5`."),
+        ("{object: {kind: Node, labels: {kiamoll: ch5}}}", SelectorMismatch, "No Node has the label `kiamoll=ch5`; Node `node-1` has `kiamol=ch5`."),
+        ("{object: {kind: Node, labels: {disk: ssd}}}", SelectorMismatch, "No Node has the label `disk=ssd`; Node `node-1` has no label `disk`."),
+        // What a name stands for is not there yet.
+        ("{let: {pod: {object: {kind: Pod, labels: {app: numbers-api}}}}, expect: {http: {url: 'http://${pod.status.podIP}/'}}}", NotYet, "This waits for a Pod with the label `app=numbers-api`, and there is none yet."),
+        ("{let: {svc: {object: {kind: Service, name: numbers-api}, at: baseline}}, expect: {http: {url: 'http://${svc.spec.clusterIP}/'}}}", NotYet, "This waits for Service `numbers-api`, and it is not there yet."),
+        ("{let: {set: {list: {kind: StatefulSet}, value: 'items[0].metadata.name'}}, expect: {http: {url: 'http://${set}/'}}}", NotYet, "This waits for a StatefulSet, and there is none yet."),
+        ("{let: {ip: {object: {kind: Pod, name: web-1-a}, value: status.podIP}}, expect: {http: {url: 'http://${ip}/'}}}", NotYet, "This waits for `status.podIP` of Pod `web-1-a`, which is not set yet."),
+        ("{let: {pod: {object: {kind: Pod, name: web-1-a}}}, expect: {http: {url: 'http://${pod.status.podIP}/'}}}", NotYet, "This waits for `status.podIP` of Pod `web-1-a`, which is not set yet."),
+        ("{http: {url: 'http://${first}/'}}", NotYet, "This waits for something that an earlier exercise finds out."),
         // Troubles.
         ("{object: {kind: Pod, name: typo}, where: 'status.phase == \"Running\"'}", ImageTypo, "Pod `typo` cannot start: there is no image `kiamol/ch02-hello-kiamo`."),
         ("{object: {kind: Pod, name: crash}, where: 'status.phase == \"Running\"'}", CrashLoop, "Pod `crash` starts and ends again and again; its container last ended with exit code 3."),
@@ -172,6 +212,10 @@ fn what_a_red_check_says() {
         ("{gone: {kind: Pod, name: web}}", NotTried, "Pod `web` is still there."),
         ("{gone: {kind: Pod, name: never}}", NotTried, "There was no Pod `never` to delete since this exercise began."),
         ("{not: {object: {kind: Pod, name: web}}}", NotYet, "Pod `web` is still there, and it should not be."),
+        ("{not: {object: {kind: Deployment, name: web}, where: spec.replicas == 2}}", NotYet, "Deployment `web` is as it should not be: `spec.replicas` is 2."),
+        ("{not: {object: {kind: Deployment, name: adminer-web}, where: 'spec.template.spec.containers[0].env.exists(e, e.name == \"ADMINER_DEFAULT_SERVER\" && has(e.value))'}}", NotYet, "Deployment `adminer-web` still has a variable called `ADMINER_DEFAULT_SERVER` with a `value`."),
+        ("{not: {log: {pod: {name: web}, matches: a}}}", WrongValue, "The log of Pod `web` has a line like `a`, and it should have none."),
+        ("{not: {http: {url: 'http://page/', where: status == 404}}}", WrongValue, "`http://page/` answers, and it should not answer that way."),
         // What happened.
         ("{history: {kind: Pod, where: 'type == \"DELETED\"'}}", NotTried, "No Pod has been deleted since this exercise began."),
         ("{history: {kind: Pod, name: web, where: 'old.status.phase == \"Pending\"'}}", NotTried, "Pod `web` has not changed that way since this exercise began."),
@@ -197,7 +241,14 @@ fn what_a_red_check_says() {
         ("{http: {url: 'http://page/', where: status == 200}}", WrongValue, "`http://page/` answers, but it answered with status 404; it should be 200."),
         ("{http: {url: 'http://page/', where: 'body.contains(\"Hello\")'}}", WrongValue, "`http://page/` answers, but the page does not contain `Hello`."),
         ("{http: {url: 'http://page/', where: 'headers[\"x-cache\"] == \"HIT\"'}}", WrongValue, "`http://page/` answers, but the header `x-cache` is `MISS`; it should be `HIT`."),
-        ("{http: {url: 'http://unasked/'}}", NotYet, "`http://unasked/` has not been tried yet."),
+        ("{http: {url: 'http://unasked/'}}", NotYet, "Nothing answers to the name `unasked` yet."),
+        ("{http: {url: 'http://localhost:9999/'}}", NotYet, "It is not known yet what answers at `http://localhost:9999/`."),
+        ("{http: {url: 'http://both:9999/'}}", NotYet, "It is not known yet what answers at `http://both:9999/`."),
+        ("{dns: {name: unasked}}", NotYet, "It is not known yet where the name `unasked` leads."),
+        ("{exec: {pod: {name: web}, command: [id]}}", NotYet, "It is not known yet what `id` does in Pod `web`."),
+        ("{env: {pod: {name: web-1-a}, where: 'env.A == \"2\"'}}", NotYet, "It is not known yet which variables Pod `web-1-a` has."),
+        ("{file: {path: unasked}}", NotYet, "It is not known yet what is in `unasked`."),
+        ("{log: {pod: {name: standing}, matches: a}}", NotYet, "It is not known yet what is in the log of Pod `standing`."),
         ("{tcp: {host: web, port: 90}}", PortMismatch, "Nothing answers at `web:90`."),
         ("{dns: {name: numbers-api}}", DnsMissing, "No Service and no host is called `numbers-api`: the cluster's DNS does not know it."),
         ("{exec: {pod: {name: web}, command: [ls]}}", WrongValue, "`ls` was tried in Pod `web`, but the command ended with exit code 2; it should be 0."),
@@ -206,6 +257,8 @@ fn what_a_red_check_says() {
         ("{file: {pod: {name: web}, path: /etc/a, where: 'mode == \"0400\"'}}", WrongValue, "`/etc/a` is there in Pod `web`, but its mode is `0644`; it should be `0400`."),
         ("{file: {pod: {name: web}, path: /etc/a, gone: true}}", NotYet, "`/etc/a` is still there in Pod `web`."),
         ("{file: {path: b}}", Absent, "There is no `b` yet."),
+        ("{file: {pod: {name: web}, path: /etc/a, matches: 'replicas:\\s*3\\b'}}", WrongValue, "`/etc/a` is there in Pod `web`, but nothing in it looks like `replicas: 3`."),
+        ("{log: {pod: {name: web}, matches: '(?s)dp=\\d+.* (200|304) +MISS[0-9a-f]{2,}\\.$'}}", NotYet, "The log of Pod `web` has no line like `dp=… 200 MISS….` yet."),
         ("{log: {pod: {name: web}, matches: 'GET / .*Wget'}}", NotYet, "The log of Pod `web` has no line like `GET / …Wget` yet."),
         ("{traffic: {url: 'http://t/'}}", NoEndpoints, "2 of the last 40 requests to `http://t/` had no answer (last: refused)."),
         ("{answer: {ask: given, equals: red}}", WrongValue, "The answer is not `blue`."),
@@ -213,14 +266,13 @@ fn what_a_red_check_says() {
     ];
     let (world, probes) = (world(), probes());
     let baseline = Point { revision: BASELINE, ..Point::START };
-    let names: Bindings = [("was".to_owned(), (**world.objects("Pod").get(&("default".into(), "standing".into())).unwrap()).clone())].into();
+    let names: Bindings = [
+        ("was".to_owned(), (**world.objects("Pod").get(&("default".into(), "standing".into())).unwrap()).clone()),
+        ("bare".to_owned(), object("Pod", "bare", 1, json!({}))),
+    ].into();
     let mut wrong = Vec::new();
     for (yaml, reason, sentence) in cases {
-        let expect: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
-        let check: Check = serde_yaml::from_value(serde_yaml::from_str::<serde_yaml::Value>("{id: a, say: b}").map(|mut check| {
-            check["expect"] = expect;
-            check
-        }).unwrap()).unwrap();
+        let check = check(yaml);
         let library = Library::of([&check]).unwrap();
         let judgement = eval::check(&check, &Facts { world: &world, probes: &probes, baseline, names: &names, library: &library }, &mut Memo::default());
         let why = explain(&check, &judgement, &world, baseline);
@@ -232,6 +284,31 @@ fn what_a_red_check_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_the_cluster_makes_itself_is_no_near_miss() {
+    let mut world = World::default();
+    world.put("Service", object("Service", "kubernetes", 11, json!({"spec": {"type": "ClusterIP", "ports": [{"port": 443}]}})));
+    world.put("ConfigMap", object("ConfigMap", "kube-root-ca.crt", 11, json!({"data": {"ca.crt": "x"}})));
+    world.put("ServiceAccount", object("ServiceAccount", "default", 11, json!({})));
+    let class = json!({"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}});
+    world.put("StorageClass", object("StorageClass", "standard", 11, class));
+    let cases = [
+        ("{object: {kind: Service}, where: 'spec.type == \"LoadBalancer\" && spec.ports.exists(p, p.port == 8088)'}", "There is no Service of type LoadBalancer yet."),
+        ("{object: {kind: Service, labels: {app: web}}}", "There is no Service with the label `app=web` yet."),
+        ("{object: {kind: Service, name: kubernete}}", "There is no Service `kubernete` yet."),
+        ("{object: {kind: ConfigMap}, where: has(data.a)}", "There is no ConfigMap yet."),
+        ("{object: {kind: ServiceAccount, namespace: web}}", "There is no ServiceAccount in namespace `web` yet."),
+        ("{object: {kind: StorageClass}, where: provisioner == 'x'}", "There is no StorageClass yet."),
+        ("{object: {kind: Service, name: kubernetes}, where: spec.type == 'NodePort'}", "Service `kubernetes` is there, but `spec.type` is `ClusterIP`; it should be `NodePort`."),
+    ];
+    for (yaml, sentence) in cases {
+        let check = check(yaml);
+        let (library, baseline) = (Library::of([&check]).unwrap(), Point { revision: BASELINE, ..Point::START });
+        let judgement = eval::check(&check, &Facts { world: &world, probes: &Probes::new(), baseline, names: &Bindings::new(), library: &library }, &mut Memo::default());
+        assert_eq!(explain(&check, &judgement, &world, baseline).sentences[0], sentence, "{yaml}");
+    }
 }
 
 #[test]
@@ -273,6 +350,7 @@ fn what_was_seen_stands_beside_what_is_wanted() {
         ("status.ready >= 2", json!(["status.ready", "at least 2", 1])),
         ("status.closed != null", json!(["status.closed", "set", "not set"])),
         ("has(status.closed)", json!(["status.closed", "set", "not set"])),
+        ("status.lines.exists(l, l.name == 'x' && has(l.from))", json!(["status.lines", "a line called x with a from", "none"])),
         ("!has(status.ready)", json!(["status.ready", "not set", "set"])),
     ];
     for (text, expected) in cases {

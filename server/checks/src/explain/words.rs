@@ -3,6 +3,8 @@
 use drydock_cel::ClauseTrace;
 use serde_json::{Value, json};
 
+use super::entries;
+use crate::clauses::method;
 use crate::verdict::Evidence;
 
 /// What a condition is about.
@@ -17,7 +19,10 @@ pub(crate) struct About<'a> {
 /// What does not hold, as one sentence without its dot; at most two things at once.
 pub(crate) fn unmet(clauses: &[ClauseTrace], about: About<'_>) -> String {
     let mut said: Vec<String> = Vec::new();
-    for clause in clauses.iter().filter(|clause| !clause.holds) {
+    let failed: Vec<&ClauseTrace> = clauses.iter().filter(|clause| !clause.holds).collect();
+    // That a field is there goes without saying when another clause says how it should be.
+    let guards = |clause: &ClauseTrace| inside(&clause.text, "has(").is_some_and(|path| failed.iter().any(|other| other.text != clause.text && other.text.contains(path)));
+    for clause in failed.iter().filter(|clause| !guards(clause)) {
         let text = clause_unmet(clause, about);
         if !said.contains(&text) {
             said.push(text);
@@ -25,6 +30,17 @@ pub(crate) fn unmet(clauses: &[ClauseTrace], about: About<'_>) -> String {
     }
     said.truncate(2);
     if said.is_empty() { "it is not as it should be".to_owned() } else { said.join(", and ") }
+}
+
+/// What holds and should not, as what an object does: `still has ...`, `is as it should not be: ...`; at most two things at once.
+pub(crate) fn met(clauses: &[ClauseTrace], about: About<'_>) -> Option<String> {
+    let holding = || clauses.iter().filter(|clause| clause.holds);
+    let has: Vec<String> = holding().filter_map(|clause| entries::had(clause.text.trim(), about.kind)).take(2).collect();
+    if !has.is_empty() {
+        return Some(format!("still {}", has.join(" and ")));
+    }
+    let is: Vec<String> = holding().filter(|clause| !clause.operator.is_empty() && !clause.left.contains('(')).map(|clause| format!("`{}` is {}", clause.left, shown(&clause.got))).take(2).collect();
+    (!is.is_empty()).then(|| format!("is as it should not be: {}", is.join(" and ")))
 }
 
 fn clause_unmet(clause: &ClauseTrace, about: About<'_>) -> String {
@@ -38,6 +54,11 @@ fn clause_unmet(clause: &ClauseTrace, about: About<'_>) -> String {
 fn compared(clause: &ClauseTrace, operator: &str, about: About<'_>) -> String {
     let (left, got, want) = (clause.left.as_str(), &clause.got, &clause.want);
     let wanted = wanted(operator, want);
+    let right = clause.text.get(left.len()..).unwrap_or_default().trim().trim_start_matches(operator).trim();
+    if want.is_null() && right != "null" {
+        let own = ["metadata", "spec", "status", "data", "object", "env", "headers", "body", "items", "old", "new"].contains(&right.split(['.', '[']).next().unwrap_or_default());
+        return if own { format!("`{right}` is not set yet") } else { format!("it is not known what `{left}` was when this exercise began") };
+    }
     if let Some(text) = counted(left, operator, got, want, about).or_else(|| replaced(left, operator, got, about)) {
         return text;
     }
@@ -178,7 +199,7 @@ fn replaced(left: &str, operator: &str, got: &Value, about: About<'_>) -> Option
 
 /// A condition that compares nothing.
 fn plain(text: &str, about: About<'_>) -> String {
-    let text = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(text).trim();
+    let text = crate::clauses::group(text).unwrap_or(text).trim();
     if let Some(path) = inside(text, "!has(") {
         return match (path, about.object.and_then(owner)) {
             ("metadata.ownerReferences", Some(owner)) => format!("it belongs to {owner}, and nobody should own it"),
@@ -201,28 +222,37 @@ fn plain(text: &str, about: About<'_>) -> String {
         "!open" => return "something answers at that port, and nothing should".to_owned(),
         _ => {}
     }
-    for (call, negative, word) in [(".contains(", "does not contain", "contains"), (".startsWith(", "does not begin with", "begins with"), (".endsWith(", "does not end with", "ends with"), (".matches(", "does not fit the pattern", "fits the pattern")] {
-        if let Some((path, argument)) = text.split_once(call).and_then(|(path, rest)| Some((path, literal(rest.strip_suffix(')')?)?))) {
-            return match path.strip_prefix('!') {
-                Some(path) => format!("{} {word} `{argument}`, and it should not", subject(path)),
-                None => format!("{} {negative} `{argument}`", subject(path)),
-            };
-        }
+    if let Some((path, call, argument)) = method(text)
+        && let (Some((negative, word)), Some(argument)) = (relation(call), literal(argument))
+    {
+        return match path.strip_prefix('!') {
+            Some(path) => format!("{} {word} `{argument}`, and it should not", subject(path)),
+            None => format!("{} {negative} `{argument}`", subject(path)),
+        };
     }
-    for (call, all) in [(".exists(", false), (".all(", true), (".exists_one(", false)] {
-        if let Some((path, body)) = text.split_once(call).and_then(|(path, rest)| Some((path, rest.strip_suffix(')')?))) {
-            return among(path, body, all, about);
-        }
+    if let Some(text) = entries::unmet(text, about.kind) {
+        return text;
     }
     format!("`{}` is not true", short(text))
 }
 
-fn inside<'a>(text: &'a str, call: &str) -> Option<&'a str> {
+/// What a call says of a text, when it is not so and when it is.
+pub(super) fn relation(call: &str) -> Option<(&'static str, &'static str)> {
+    Some(match call {
+        "contains" => ("does not contain", "contains"),
+        "startsWith" => ("does not begin with", "begins with"),
+        "endsWith" => ("does not end with", "ends with"),
+        "matches" => ("does not fit the pattern", "fits the pattern"),
+        _ => return None,
+    })
+}
+
+pub(super) fn inside<'a>(text: &'a str, call: &str) -> Option<&'a str> {
     text.strip_prefix(call)?.strip_suffix(')')
 }
 
 /// A quoted text.
-fn literal(text: &str) -> Option<&str> {
+pub(super) fn literal(text: &str) -> Option<&str> {
     let text = text.trim().trim_start_matches('r');
     let quote = text.chars().next().filter(|c| *c == '"' || *c == '\'')?;
     text.strip_prefix(quote)?.strip_suffix(quote)
@@ -239,100 +269,6 @@ fn subject(path: &str) -> String {
             None => format!("`{path}`"),
         },
     }
-}
-
-/// `path.exists(name, body)` or `.all` that does not hold.
-fn among(path: &str, body: &str, all: bool, about: About<'_>) -> String {
-    let (negated, path) = match path.strip_prefix('!') {
-        Some(path) => (true, path),
-        None => (false, path),
-    };
-    let Some((name, body)) = body.split_once(',') else { return format!("`{path}` is not as it should be") };
-    let (name, body) = (name.trim(), body.trim());
-    let parts: Vec<&str> = body.split("&&").map(str::trim).collect();
-    let field = |wanted: &str| {
-        parts.iter().find_map(|part| {
-            let (left, right) = part.split_once("==")?;
-            (left.trim() == format!("{name}.{wanted}")).then(|| right.trim().trim_matches(['"', '\'']))
-        })
-    };
-    if path.ends_with("conditions") && !all {
-        return match (field("type"), field("status")) {
-            (Some("Ready"), Some("True")) => "it is not ready yet".to_owned(),
-            (Some("Available"), Some("True")) => "it is not available yet".to_owned(),
-            (Some(kind), Some("True")) => format!("its condition `{kind}` is not true yet"),
-            (Some(kind), Some(status)) => format!("its condition `{kind}` is not `{status}`"),
-            _ => "its conditions are not as they should be".to_owned(),
-        };
-    }
-    let thing = thing(path, about.kind);
-    let described: Vec<String> = parts.iter().map(|part| describe(part, name)).collect();
-    let described = described.join(" and ");
-    match (negated, all) {
-        (true, _) => format!("there is {} {described}, and there should be none", article(&thing)),
-        (false, true) => format!("not every {thing} {}", described.trim_start_matches("that ").trim_start_matches("whose ").trim_start_matches("with ")),
-        (false, false) if path == "answers" => format!("none of the answers {}", described.trim_start_matches("that ")),
-        (false, false) => format!("there is no {thing} {described}"),
-    }
-}
-
-fn article(thing: &str) -> String {
-    if thing.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I']) { format!("an {thing}") } else { format!("a {thing}") }
-}
-
-/// What a list holds.
-fn thing(path: &str, kind: &str) -> String {
-    match path.rsplit('.').next().unwrap_or(path) {
-        "items" => things(kind, 1),
-        "containers" | "containerStatuses" => "container".to_owned(),
-        "initContainers" => "init container".to_owned(),
-        "volumes" => "volume".to_owned(),
-        "volumeMounts" => "volume mount".to_owned(),
-        "env" => "variable".to_owned(),
-        "envFrom" => "source of variables".to_owned(),
-        "ports" => "port".to_owned(),
-        "annotations" => "annotation".to_owned(),
-        "labels" => "label".to_owned(),
-        "subsets" | "endpoints" => "endpoint".to_owned(),
-        "addresses" => "address".to_owned(),
-        "cnames" => "other name".to_owned(),
-        "answers" => "answer".to_owned(),
-        "entries" => "file".to_owned(),
-        "lines" => "line".to_owned(),
-        "ingress" => "address".to_owned(),
-        other => format!("entry of `{other}`"),
-    }
-}
-
-/// One part of what an entry must be, with the entry's own name left out.
-fn describe(part: &str, name: &str) -> String {
-    let path = |left: &str| left.trim().strip_prefix(name).map(|rest| rest.trim_start_matches('.').to_owned());
-    for (operator, word) in [("==", ""), ("!=", "other than "), (">=", "at least "), ("<=", "at most "), (">", "more than "), ("<", "less than ")] {
-        if let Some((left, right)) = part.split_once(operator)
-            && let Some(path) = path(left)
-        {
-            let right = right.trim().trim_matches(['"', '\'']);
-            return match path.as_str() {
-                "" => format!("{word}`{right}`"),
-                "name" | "metadata.name" if operator == "==" => format!("called `{right}`"),
-                path => format!("whose `{path}` is {word}`{right}`"),
-            };
-        }
-    }
-    for (call, word) in [(".startsWith(", "begins with"), (".contains(", "contains"), (".endsWith(", "ends with"), (".matches(", "fits")] {
-        if let Some((left, right)) = part.split_once(call)
-            && let (Some(path), Some(argument)) = (path(left), right.strip_suffix(')').and_then(literal))
-        {
-            return if path.is_empty() { format!("that {word} `{argument}`") } else { format!("whose `{path}` {word} `{argument}`") };
-        }
-    }
-    if let Some(path) = inside(part, "has(").and_then(path) {
-        return format!("with `{path}`");
-    }
-    if let Some(path) = inside(part, "!has(").and_then(path) {
-        return format!("without `{path}`");
-    }
-    format!("that fits `{}`", short(part))
 }
 
 /// Who owns an object, as `ReplicaSet web-1`.
@@ -396,6 +332,8 @@ pub(crate) fn evidence(clause: &ClauseTrace, source: &str, object: &str) -> Evid
                 yes_no(false, path, "set", "not set")
             } else if let Some(path) = inside(text, "has(") {
                 yes_no(true, path, "set", "not set")
+            } else if let Some((path, want, got)) = entries::looked_at(text, clause.holds) {
+                (path, json!(want), json!(got))
             } else {
                 (clause.text.clone(), json!(true), json!(clause.holds))
             }
