@@ -600,3 +600,29 @@ fn reopened(open: &[String]) -> Option<String> {
 fn capital(title: &str) -> String {
     page::capital(title)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_taken_apart() {
+        let cases: [(&str, Option<(&str, &str, &str, bool)>); 9] = [
+            ("", Some(("status", "", "", false))),
+            ("start", Some(("next", "", "", false))),
+            ("goto 3", Some(("open", "3", "", false))),
+            ("report -o json", Some(("list", "", "", true))),
+            ("list --output=json ch02", Some(("list", "ch02", "", true))),
+            ("reset chapter -y", Some(("reset", "chapter", "yes", false))),
+            ("answer --force is a word", Some(("answer", "--force is a word", "", false))),
+            ("why --more", None),
+            ("list -o yaml", None),
+        ];
+        for (line, wanted) in cases {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let words = Words::of(&args).ok();
+            let found = words.map(|words| (words.verb, words.rest.join(" "), words.flags.join(" "), words.json));
+            assert_eq!(found, wanted.map(|(verb, rest, flags, json)| (verb.to_owned(), rest.to_owned(), flags.to_owned(), json)), "{line}");
+        }
+    }
+}
