@@ -150,7 +150,9 @@ async fn download(address: &str) -> Result<String, Failure> {
     let client = kube::Client::try_from(kube::Config::new(base)).map_err(|error| failed(error.to_string()))?;
     let target = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = http::Request::get(target).body(kube::client::Body::empty()).map_err(|error| failed(error.to_string()))?;
-    let response = client.send(request).await.map_err(|error| failed(error.to_string()))?;
+    let server = format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |authority| authority.as_str()));
+    let rest = crate::rest::Rest::new(client, server, None, 0);
+    let response = rest.client.send(request).await.map_err(|error| rest.unreachable(&error))?;
     let status = response.status();
     if !status.is_success() {
         return Err(failed(format!("server reported {status}, status code={}", status.as_u16())));
@@ -203,13 +205,30 @@ pub fn objects_of(source: &str, text: &str) -> Result<Vec<Value>, Failure> {
             let shown = print::json::compact(&document);
             return Err(undecodable(source, &format!("Object 'Kind' is missing in '{shown}'")));
         }
-        if kind.ends_with("List") && document["items"].is_array() {
-            objects.extend(items(&document));
-        } else {
-            objects.push(document);
+        let found = if kind.ends_with("List") && document["items"].is_array() { items(&document) } else { vec![document] };
+        for object in found {
+            typed(source, &object)?;
+            objects.push(object);
         }
     }
     Ok(objects)
+}
+
+/// What cannot be read into Go's `ObjectMeta`.
+fn typed(source: &str, object: &Value) -> Result<(), Failure> {
+    for field in ["labels", "annotations"] {
+        for value in object["metadata"][field].as_object().into_iter().flatten().map(|(_, value)| value) {
+            let kind = match value {
+                Value::String(_) | Value::Null => continue,
+                Value::Bool(_) => "bool",
+                Value::Number(_) => "number",
+                Value::Array(_) => "array",
+                Value::Object(_) => "object",
+            };
+            return Err(undecodable(source, &format!("json: cannot unmarshal {kind} into Go struct field ObjectMeta.metadata.{field} of type string")));
+        }
+    }
+    Ok(())
 }
 
 fn undecodable(source: &str, why: &str) -> Failure {
@@ -261,8 +280,17 @@ fn split(text: &str) -> Vec<String> {
 /// What goyaml says: no context, and for the parser's own complaints lines counted from zero.
 pub fn yaml_error(error: &drydock_primitives::yaml::Error) -> String {
     let drydock_primitives::yaml::Error::Syntax { line, message } = error else { return error.to_string() };
-    match message.split_once(", ").filter(|(context, _)| context.starts_with("while parsing")) {
-        Some((_, problem)) => format!("yaml: line {}: {problem}", line.saturating_sub(1).max(1)),
-        None => error.to_string(),
-    }
+    let (line, problem) = match message.split_once(", ").filter(|(context, _)| context.starts_with("while parsing")) {
+        Some((_, problem)) => (line.saturating_sub(1), problem),
+        // The scanner counts from one, and does not count the first line.
+        None if *line == 1 => (0, message.as_str()),
+        None => (*line, message.as_str()),
+    };
+    let problem = match problem {
+        "expected ',' or ']'" => "did not find expected ',' or ']'",
+        "expected ',' or '}'" => "did not find expected ',' or '}'",
+        tabs if tabs.starts_with("tabs disallowed") => "found character that cannot start any token",
+        other => other,
+    };
+    if line == 0 { format!("yaml: {problem}") } else { format!("yaml: line {line}: {problem}") }
 }

@@ -150,7 +150,7 @@ impl<'a> Delete<'a> {
         }
         if selection.all && (!selection.labels.is_empty() || !selection.fields.is_empty()) {
             let which = if selection.labels.is_empty() { "field selector" } else { "selector" };
-            return Err(Failure::new(if which == "selector" { "setting 'all' parameter but found a non empty selector. " } else { "setting 'all' parameter but found a non empty field selector. " }));
+            return Err(Failure::new(format!("setting 'all' parameter but found a non empty {which}. ")));
         }
         let (mut grace, force) = (matches.number("grace-period"), matches.on("force"));
         if matches.on("now") {

@@ -156,8 +156,9 @@ async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) 
     if matches.on("ignore-not-found") {
         failures.retain(|failure| !failure.is("NotFound"));
     }
-    if !by.is_empty() {
-        sort::tables(&mut found, &by)?;
+    // What cannot be sorted is not shown: stock kubectl loses the failure.
+    if !by.is_empty() && sort::tables(&mut found, &by).is_err() {
+        found.clear();
     }
     let several = found.iter().any(|(mapping, _)| mapping.kind != found[0].0.kind || mapping.group != found[0].0.group);
     let with_kind = matches.on("show-kind") || several;

@@ -42,7 +42,7 @@ pub fn load(env: &Environment, globals: &Globals) -> Result<Loaded, Failure> {
             Ok(text) => parse(&path, &text)?,
             Err(error) if explicit => return Err(Failure::new(format!("stat {}: {}", path.display(), go_io(&error)))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
-            Err(error) => return Err(Failure::new(format!("error loading config file \"{0}\": open {0}: {1}", path.display(), go_io(&error)))),
+            Err(error) => return Err(Failure::new(format!("error loading config file \"{0}\": {2} {0}: {1}", path.display(), go_io(&error), if path.is_dir() { "read" } else { "open" }))),
         };
         files.push(File { path, value });
     }

@@ -1,3 +1,5 @@
+//! What templates print, and what is said of broken ones.
+
 use serde_json::json;
 
 use super::*;

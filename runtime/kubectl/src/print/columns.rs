@@ -9,7 +9,7 @@ use crate::jsonpath::{JsonPath, relaxed};
 /// Columns people chose.
 #[derive(Debug, Clone)]
 pub struct Columns {
-    columns: Vec<(String, JsonPath)>,
+    columns: Vec<(String, Result<JsonPath, String>)>,
 }
 
 impl Columns {
@@ -42,6 +42,11 @@ impl Columns {
         Ok(Self { columns: columns? })
     }
 
+    /// Whether a path cannot be read.
+    pub fn broken(&self) -> bool {
+        self.columns.iter().any(|(_, path)| path.is_err())
+    }
+
     /// The lines of objects.
     pub fn print(&self, objects: &[Value], headers: bool, widths: &mut Vec<usize>) -> Result<String, String> {
         let mut lines = Vec::new();
@@ -56,13 +61,14 @@ impl Columns {
     }
 }
 
-fn column(path: &str) -> Result<JsonPath, String> {
+/// A path that cannot be read is told when it is used, after the headers.
+fn column(path: &str) -> Result<Result<JsonPath, String>, String> {
     let strict = relaxed(path)?;
-    JsonPath::parse(&strict).map_err(|error| format!("unable to parse column spec {path:?}: {error}"))
+    Ok(JsonPath::parse(&strict))
 }
 
-fn cell(path: &JsonPath, object: &Value) -> Result<String, String> {
-    let found = path.find(object)?;
+fn cell(path: &Result<JsonPath, String>, object: &Value) -> Result<String, String> {
+    let found = path.as_ref().map_err(Clone::clone)?.find(object)?;
     if found.first().is_none_or(Vec::is_empty) {
         return Ok("<none>".to_owned());
     }

@@ -92,6 +92,12 @@ impl Printer {
     pub fn print(&mut self, factory: &Factory, object: &Value) -> Result<(), Failure> {
         let text = match self.text(object) {
             Err(failure) => {
+                if let Format::Columns(columns) = &self.format
+                    && columns.broken()
+                {
+                    let headers = columns.print(&[], !self.no_headers, &mut self.widths).map_err(Failure::new)?;
+                    factory.streams.print(headers)?;
+                }
                 if let Format::Template(template, source) = &self.format
                     && let Err(error) = template.print(object)
                 {

@@ -5,7 +5,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::{edit, has};
-use crate::config::{LISTS, entry};
+use crate::config::LISTS;
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::flags::{self, Flags};
@@ -303,6 +303,5 @@ fn at(factory: &Factory, property: &str, change: impl FnOnce(&mut Value, &str) -
             None => Ok(()),
         }
     })?;
-    debug_assert!(entry(&Value::Null, list, "").is_none());
     Ok(())
 }

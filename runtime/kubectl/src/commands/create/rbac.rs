@@ -32,7 +32,7 @@ pub fn role_command() -> Command {
 /// `create role`.
 pub async fn role(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let name = one_name(factory, matches)?;
-    let rules = rules(factory, matches, false).await?;
+    let rules = rules(factory, matches).await?;
     let object = json!({"apiVersion": VERSION, "kind": "Role", "metadata": metadata(factory, &name)?, "rules": rules});
     finish(factory, matches, object, "").await
 }
@@ -60,7 +60,7 @@ pub async fn cluster_role(factory: &Factory, matches: &ArgMatches) -> Result<(),
     let urls = matches.texts("non-resource-url");
     let mut all = Vec::new();
     if urls.is_empty() || !matches.texts("resource").is_empty() {
-        all = rules(factory, matches, true).await?;
+        all = rules(factory, matches).await?;
     }
     if !urls.is_empty() {
         let verbs = verbs(matches)?;
@@ -88,7 +88,7 @@ fn verbs(matches: &ArgMatches) -> Result<Vec<String>, Failure> {
 }
 
 /// One rule for each API group, in the order the groups were named.
-async fn rules(factory: &Factory, matches: &ArgMatches, _cluster: bool) -> Result<Vec<Value>, Failure> {
+async fn rules(factory: &Factory, matches: &ArgMatches) -> Result<Vec<Value>, Failure> {
     let verbs = verbs(matches)?;
     let resources = matches.texts("resource");
     if resources.is_empty() {

@@ -35,13 +35,12 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if revision < 0 {
         return Err(Failure::new(format!("revision must be a positive integer: {revision}")));
     }
-    let printer = Printer::read(factory, matches, &[])?;
-    let mut printer = printer;
+    let mut printer = Printer::read(factory, matches, &[])?;
     for info in selection(factory, matches)?.infos(factory).await? {
         let revisions = revisions(factory, &info).await?;
         if let Some(printer) = &mut printer {
             if revision > 0 {
-                let found = revisions.get(&revision).ok_or_else(|| Failure::new(format!("unable to find the specified revision {revision} in history")).prefixed(""))?;
+                let found = revisions.get(&revision).ok_or_else(|| Failure::new(format!("unable to find the specified revision {revision} in history")))?;
                 printer.print(factory, found)?;
             } else {
                 for found in revisions.values() {
@@ -52,7 +51,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         }
         let word = print::name(&info.object);
         if revision > 0 {
-            let found = revisions.get(&revision).ok_or_else(|| Failure::new(format!("unable to find the specified revision")))?;
+            let found = revisions.get(&revision).ok_or_else(|| Failure::new("unable to find the specified revision"))?;
             factory.streams.line(&format!("{word} with revision #{revision}"))?;
             factory.streams.line(&template_text(&template(found), found))?;
             continue;
