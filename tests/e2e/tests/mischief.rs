@@ -155,6 +155,65 @@ pub(super) fn everything_killed(drydock: &Drydock) {
     assert_eq!(drydock.run(&["cluster", "shell", "node-1", "--", "sh", "-c", "echo $USER $HOME; hostname"]).ok(), "root /root\nnode-1\n");
 }
 
+/// Pods that write more than they may, each to another place.
+const WRITERS: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: volume}
+spec:
+  containers:
+  - {name: c, image: kiamol/ch03-sleep, command: [sh, -c, "head -c 20000000 /dev/zero > /data/file; sleep 10000"], volumeMounts: [{name: data, mountPath: /data}]}
+  volumes: [{name: data, emptyDir: {sizeLimit: 10Mi}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: layer}
+spec:
+  containers:
+  - {name: c, image: kiamol/ch03-sleep, command: [sh, -c, "head -c 20000000 /dev/zero > /file; sleep 10000"], resources: {limits: {ephemeral-storage: 10Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: log}
+spec:
+  containers:
+  - {name: c, image: kiamol/ch03-sleep, command: [sh, -c, "yes | head -c 20000000; sleep 10000"], resources: {limits: {ephemeral-storage: 10Mi}}}
+  - {name: other, image: kiamol/ch03-sleep, resources: {limits: {ephemeral-storage: 100Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: modest}
+spec:
+  containers:
+  - {name: c, image: kiamol/ch03-sleep, command: [sh, -c, "head -c 5000000 /dev/zero > /data/file; sleep 10000"], volumeMounts: [{name: data, mountPath: /data}]}
+  volumes: [{name: data, emptyDir: {sizeLimit: 10Mi}}]
+"#;
+
+#[test]
+fn whoever_writes_more_than_allowed_is_evicted() {
+    let drydock = Drydock::cluster(1);
+    drydock.apply(WRITERS).ok();
+    for (pod, message) in [
+        ("volume", "Usage of EmptyDir volume \"data\" exceeds the limit \"10Mi\". "),
+        ("layer", "Pod ephemeral local storage usage exceeds the total limit of containers 10Mi. "),
+        ("log", "Container c exceeded its local ephemeral storage limit \"10Mi\". "),
+    ] {
+        eventually(LONG, || {
+            let status = drydock.get(&["pod", pod])["status"].take();
+            let evicted = status["phase"] == "Failed" && status["reason"] == "Evicted" && status["message"] == message;
+            let over = !status["containerStatuses"][0]["state"]["terminated"].is_null();
+            if evicted && over { Ok(()) } else { Err(status.to_string()) }
+        });
+    }
+    eventually(PATIENCE, || {
+        let said = drydock.run(&["cluster", "shell", "node-1", "--", "sh", "-c", "du -sk /host/var/lib/kubelet/pods /host/var/lib/drydock/containers"]).ok();
+        let kilobytes: u64 = said.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok()).sum();
+        if kilobytes < 15_000 { Ok(()) } else { Err(format!("what they wrote is still there: {said}")) }
+    });
+    assert_eq!(drydock.get(&["pod", "modest"])["status"]["phase"], "Running");
+    assert_eq!(drydock.kubectl(&["logs", "log", "-c", "c", "--tail=1"]).stdout, "y\n", "what it said can still be read");
+}
+
 #[test]
 fn a_log_without_end_has_a_bounded_size() {
     let drydock = Drydock::cluster(1);

@@ -1,6 +1,9 @@
 //! Services as a learner meets them: load balancers on localhost, nicknames for hosts far away, endpoints made by hand, and nobody at home.
 
-use drydock_kit::{Drydock, PATIENCE, eventually};
+use std::fs;
+use std::process::Command;
+
+use drydock_kit::{Drydock, PATIENCE, Ran, eventually, repository};
 
 const WEB: &str = r#"
 apiVersion: apps/v1
@@ -111,4 +114,30 @@ fn a_port_of_localhost_belongs_to_whoever_came_first() {
     // A port-forward of the same port is refused, as on any desktop.
     let refused = terminal("kubectl port-forward pod/web 8080:80");
     assert!(!refused.status.success() && format!("{refused:?}").contains("address already in use"), "{refused:?}");
+}
+
+#[test]
+fn in_a_cloud_a_load_balancer_has_an_address_of_its_own() {
+    let mut drydock = Drydock::idle();
+    let content = drydock.state().join("content");
+    fs::create_dir(&content).unwrap();
+    for directory in ["chapters", "labs"] {
+        Ran::of(Command::new("cp").arg("-R").arg(repository().join(directory)).arg(&content)).ok();
+    }
+    let course = content.join("chapters/lunches/course.yaml");
+    let scene = fs::read_to_string(&course).unwrap().replace("profile: desktop", "profile: cloud");
+    fs::write(&course, scene).unwrap();
+    drydock.start(&["serve", "--listen", "127.0.0.1:0", "--api-port", "0", "--no-open", "--content", &content.to_string_lossy()]);
+    drydock.kubectl(&["create", "deployment", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
+    drydock.kubectl(&["expose", "deployment", "web", "--type=LoadBalancer", "--port=8080", "--target-port=80"]).ok();
+    let address = eventually(PATIENCE, || {
+        let service = drydock.get(&["service", "web"]);
+        service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().map(str::to_owned).ok_or_else(|| service["status"].to_string())
+    });
+    let curl = |host: &str| drydock.run(&["cluster", "shell", "workstation", "--", "curl", "-sS", "-m", "2", &format!("http://{host}:8080")]);
+    eventually(PATIENCE, || {
+        let ran = curl(&address);
+        if ran.stdout.contains("<html") { Ok(()) } else { Err(format!("{address}: {}{}", ran.stdout, ran.stderr)) }
+    });
+    assert!(!curl("localhost").status.success(), "as on a laptop that is not a cloud");
 }
