@@ -149,6 +149,7 @@ fn job(number: u32, content: &Content, options: &Options, fetched: &State, queue
     let mut settings = cluster::settings(content.nodes());
     settings.home_files = content.home_files();
     settings.internet = content.internet();
+    settings.balancers = content.balancers();
     let (running, millis) = cluster::start(&state, Some(0), settings)?;
     println!("cluster ready in {millis} ms");
     let summary = cluster::wait_for(perform(&state, &running.directory, content, options, queue, aside));
