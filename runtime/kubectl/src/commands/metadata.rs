@@ -128,7 +128,8 @@ fn said(kind: Kind, before: &Map<String, Value>, after: &Map<String, Value>) -> 
     match kind {
         Kind::Annotation => "annotated",
         // Where there are no labels at all, taking one away is a change to stock kubectl: none become an empty list of them.
-        Kind::Label if before == after && !before.is_empty() => "not labeled",
+        Kind::Label if before.is_empty() && after.is_empty() => "labeled",
+        Kind::Label if before == after => "not labeled",
         Kind::Label if after.iter().all(|(key, value)| before.get(key) == Some(value)) => "unlabeled",
         Kind::Label => "labeled",
     }
@@ -169,13 +170,10 @@ fn wanted(pairs: &[String], kind: Kind) -> Result<Wanted, Failure> {
     for pair in pairs {
         match pair.split_once('=') {
             Some((key, value)) => {
-                if kind == Kind::Label {
-                    if let Some(error) = names::qualified_name(key).first() {
-                        return Err(Failure::new(format!("invalid label key: {pair:?}: {error}")));
-                    }
-                    if let Some(error) = names::label_value(value).first() {
-                        return Err(Failure::new(format!("invalid label value: {pair:?}: {error}")));
-                    }
+                if kind == Kind::Label
+                    && let Some(error) = names::label_value(value).first()
+                {
+                    return Err(Failure::new(format!("invalid label value: {pair:?}: {error}")));
                 }
                 wanted.set.retain(|(known, _)| known != key);
                 wanted.set.push((key.to_owned(), value.to_owned()));

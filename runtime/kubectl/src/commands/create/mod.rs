@@ -151,7 +151,9 @@ pub(super) async fn send(factory: &Factory, writer: &Writer, object: Value) -> R
     let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
     let mapping = factory.kind_of(&version, &kind).await?;
-    let mapping = mapping.ok_or_else(|| Failure::new(format!("no matches for kind {kind:?} in version {version:?}")))?;
+    // Stock kubectl does not look: it asks, and this is what the server says.
+    let missing = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "the server could not find the requested resource", "code": 404});
+    let mapping = mapping.ok_or_else(|| Failure::Status(Box::new(missing)))?;
     let namespace = if mapping.namespaced { factory.namespace()?.0 } else { String::new() };
     let namespace = object["metadata"]["namespace"].as_str().map_or(namespace, str::to_owned);
     let info = Info { mapping, namespace, name: String::new(), source: String::new(), object };
