@@ -79,3 +79,28 @@ impl<'a> Terminal<'a> {
         ran.status.success().then_some(ran.stdout)
     }
 }
+
+/// Whatever a path turns out to be: nothing waits, nothing is read without end, and the learner sees no more than in a terminal.
+#[test]
+fn only_the_learners_own_regular_files_are_read() {
+    let drydock = Drydock::cluster(1);
+    let make = "cd ~; printf text > notes; ln -s notes link; mkdir dir; head -c 9000000 /dev/zero > large; : > empty; printf secret > mine; chmod 0 mine";
+    drydock.run(&["cluster", "shell", "workstation", "--", "sh", "-c", make]).ok();
+    let read = |path: &str| drydock.kubectl(&["get", "--raw", &format!("{LAB}/workstations/main/files?path={path}")]);
+    for (path, text) in [("notes", "text"), ("link", "text"), ("empty", "")] {
+        assert_eq!(read(&format!("/home/learner/{path}")).ok(), text, "{path}");
+    }
+    let cases = [
+        ("/dev/zero", "/dev/zero is no regular file"),
+        ("/home/learner/dir", "/home/learner/dir is no regular file"),
+        ("/home/learner/large", "/home/learner/large is larger than 8388608 bytes"),
+        ("/home/learner/none", "the workstation has no file /home/learner/none"),
+        ("/home/learner/mine", "ermission denied"),
+    ];
+    // Where there is only one id the learner is root, who may read anything.
+    let alone = drydock.run(&["cluster", "shell", "workstation", "--", "id", "-u"]).ok().trim() == "0";
+    for (path, why) in cases.into_iter().filter(|(path, _)| !(alone && path.ends_with("/mine"))) {
+        let said = read(path).refused();
+        assert!(said.contains(why), "{path}: {said}");
+    }
+}
