@@ -1,6 +1,7 @@
 //! Conditions over the entries of a list, as `env.exists(e, e.name == "A" && has(e.value))`, in words.
 
-use super::words::{inside, literal, relation, short, things};
+use super::pattern::readable;
+use super::words::{inside, is_are, literal, relation, short, things};
 use crate::clauses::{cut, group, method};
 
 /// `path.exists(name, body)` or `.all`, taken apart.
@@ -93,6 +94,32 @@ pub(super) fn looked_at(text: &str, holds: bool) -> Option<(String, String, &'st
     Some((entries.path.to_owned(), want.replace('`', ""), got))
 }
 
+/// How many entries a list has, or those of `path.filter(name, body)`.
+pub(super) fn sized(list: &str, number: i64, kind: &str) -> String {
+    let number_or_no = if number == 0 { "no".to_owned() } else { number.to_string() };
+    if let Some((path, described)) = filtered(list) {
+        let are = if number > 1 { described.replacen("that is ", "that are ", 1) } else { described };
+        let there = is_are(if number == 0 { 1 } else { number });
+        return format!("there {there} {number_or_no} {} {are}", things(&thing(path, kind), number));
+    }
+    format!("`{}` has {number_or_no} entr{}", list.trim_start_matches("object."), if number > 1 { "ies" } else { "y" })
+}
+
+/// That a filtered list is not as long as it should be, where nobody knows how long it is.
+pub(super) fn not_so_many(list: &str, wanted: &str, number: i64, kind: &str) -> Option<String> {
+    let (path, described) = filtered(list)?;
+    let are = if number > 1 { described.replacen("that is ", "that are ", 1) } else { described };
+    let wanted = wanted.trim_start_matches("it should be ");
+    Some(format!("there {} not {wanted} {} {are}", is_are(number), things(&thing(path, kind), number)))
+}
+
+/// `path.filter(name, body)`: the path and what the entries must be.
+fn filtered(list: &str) -> Option<(&str, String)> {
+    let (path, _, arguments) = method(list).filter(|(_, call, _)| *call == "filter")?;
+    let (name, body) = arguments.split_once(',')?;
+    Some((path, described(body.trim(), name.trim())))
+}
+
 /// With `a` or `an`; a name in back quotes too.
 pub(super) fn article(thing: &str) -> String {
     let vowel = thing.trim_start_matches('`').starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I']);
@@ -114,6 +141,7 @@ fn thing(path: &str, kind: &str) -> String {
         "annotations" => "annotation".to_owned(),
         "labels" => "label".to_owned(),
         "conditions" => "condition".to_owned(),
+        "command" | "args" => "word of the command".to_owned(),
         "subsets" | "endpoints" => "endpoint".to_owned(),
         "addresses" => "address".to_owned(),
         "cnames" => "other name".to_owned(),
@@ -175,15 +203,18 @@ fn describe(part: &str, name: &str) -> String {
         let (negated, left) = left.strip_prefix('!').map_or((false, left), |left| (true, left));
         if let (Some(path), Some(argument), Some((negative, word))) = (path(left), literal(argument), relation(call)) {
             let word = if negated { negative } else { word };
-            let word = if call == "matches" && !negated { "fits" } else { word };
+            let argument = if call == "matches" { readable(argument) } else { argument.to_owned() };
             return if path.is_empty() { format!("that {word} `{argument}`") } else { format!("whose `{path}` {word} `{argument}`") };
         }
-        if let (Some(path), Some(entries)) = (path(left), Entries::of(part)) {
-            let thing = thing(&path, "");
-            return match (negated, entries.all) {
-                (true, _) => format!("without {} {}", article(&thing), entries.described()),
-                (false, true) => format!("of which every {thing} is one {}", entries.described()),
-                (false, false) => format!("with {} {}", article(&thing), entries.described()),
+        if let Some(entries) = Entries::of(part) {
+            let (thing, described) = (thing(left, ""), entries.described());
+            return match (entries.condition(), negated, entries.all) {
+                (Some((Some("Ready"), Some("True"))), ..) => "that is ready".to_owned(),
+                (Some((Some(kind), Some(status))), ..) => format!("whose condition `{kind}` is `{status}`"),
+                (_, true, _) => format!("without {} {described}", article(&thing)),
+                (_, _, true) => format!("of which every {thing} is one {described}"),
+                _ if path(left).is_none() => format!("for which there is {} {described}", article(&thing)),
+                _ => format!("with {} {described}", article(&thing)),
             };
         }
     }
@@ -193,7 +224,11 @@ fn describe(part: &str, name: &str) -> String {
     if let Some(path) = inside(part, "!has(").and_then(path) {
         return format!("without `{path}`");
     }
-    format!("that fits `{}`", short(part))
+    match (path(part), part.strip_prefix('!').and_then(path)) {
+        (Some(path), _) if !path.is_empty() => format!("whose `{path}` is true"),
+        (_, Some(path)) if !path.is_empty() => format!("whose `{path}` is not true"),
+        _ => format!("that fits `{}`", short(part)),
+    }
 }
 
 /// `path operator right`.
@@ -201,11 +236,15 @@ fn compared(path: &str, operator: &str, word: &str, right: &str) -> String {
     let plain = right.trim_matches(['"', '\'']);
     let known = literal(right).is_some() || right.starts_with(|c: char| c.is_ascii_digit()) || ["true", "false", "null"].contains(&right);
     if let Some(list) = path.strip_suffix(".size()") {
+        if let Some((path, described)) = filtered(list) {
+            return format!("with {word}{plain} {} {described}", things(&thing(path, ""), plain.parse().unwrap_or(2)));
+        }
         return if (operator, right) == (">", "0") { format!("with `{list}`") } else { format!("with {word}{plain} `{list}`") };
     }
     match (path, operator) {
         (_, " in ") if path.is_empty() => "that is one of those meant".to_owned(),
         (_, " in ") => format!("whose `{path}` is one of those meant"),
+        (path, "==") if right.rsplit('.').next() == Some(path) => format!("of the same `{path}`"),
         (_, "==") if !known => format!("whose `{path}` is the one that is meant"),
         ("", _) => format!("{word}`{plain}`"),
         ("name" | "metadata.name", "==") => format!("called `{plain}`"),

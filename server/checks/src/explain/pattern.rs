@@ -20,6 +20,8 @@ enum Piece {
 
 /// The pattern in plain letters: of alternatives the first.
 pub(super) fn readable(pattern: &str) -> String {
+    // In the text of a condition every backslash is written twice.
+    let pattern = pattern.replace(r"\\", r"\");
     let mut chars = pattern.chars().peekable();
     let mut out = String::new();
     for piece in sequence(&mut chars) {

@@ -184,6 +184,11 @@ fn what_a_red_check_says() {
         ("{object: {kind: Deployment, name: adminer-web}, where: '(spec.template.spec.containers[0].env.exists(e, e.name == \"A\" && has(e.valueFrom.secretKeyRef)) || spec.template.spec.containers[0].envFrom.exists(f, f.secretRef.name == \"s\"))'}", WrongValue, "Deployment `adminer-web` is there, but there is no variable called `A` whose `valueFrom.secretKeyRef` is set."),
         ("{object: {kind: Pod, name: web}, where: 'spec.containers.exists(c, c.image.endsWith(\"/a\") || c.image.contains(\"/a:\"))'}", WrongValue, "Pod `web` is there, but there is no container whose `image` ends with `/a` or contains `/a:`."),
         ("{object: {kind: Pod, name: web}, where: 'spec.volumes.exists(v, has(v.emptyDir) || has(v.hostPath))'}", WrongValue, "Pod `web` is there, but there is no volume with an `emptyDir` or with a `hostPath`."),
+        ("{list: {kind: Pod}, where: 'items.filter(p, p.status.conditions.exists(c, c.type == \"Ready\" && c.status == \"True\")).size() == 3'}", WrongValue, "There are not 3 Pods that are ready."),
+        ("{list: {kind: Pod, labels: {app: web}}, where: 'items.filter(p, p.status.conditions.exists(c, c.type == \"Ready\" && c.status == \"True\")).size() >= 3'}", WrongValue, "Of Pods with the label `app=web`, there is 1 Pod that is ready; it should be at least 3."),
+        ("{object: {kind: Pod, name: web}, where: 'spec.containers.size() == 2'}", WrongValue, "Pod `web` is there, but `spec.containers` has 1 entry; it should be 2."),
+        ("{object: {kind: Pod, name: web}, where: 'spec.containers.exists(c, c.volumeMounts.exists(m, m.mountPath.matches(\"^/data/?$\") && m.readOnly))'}", WrongValue, "Pod `web` is there, but there is no container with a volume mount whose `mountPath` has something like `/data` and whose `readOnly` is true."),
+        ("{http: {url: 'http://page/', where: 'body.matches(\"Here +it is: [0-9]+\")'}}", WrongValue, "`http://page/` answers, but the page has nothing like `Here it is: …`."),
         // Of the labels, those in question.
         ("{object: {kind: Node, labels: {kiamol: ch05}}}", SelectorMismatch, "No Node has the label `kiamol=ch05`; Node `node-1` has `kiamol=ch5`."),
         ("{object: {kind: Node, labels: {kiamoll: ch5}}}", SelectorMismatch, "No Node has the label `kiamoll=ch5`; Node `node-1` has `kiamol=ch5`."),
@@ -334,6 +339,32 @@ fn an_image_that_is_not_made_yet_says_how() {
     let why = explain(&check, &judgement, &world, baseline);
     assert_eq!(why.reason, Reason::ImageMissing);
     assert_eq!(why.sentences[2], "The name is right; the image is not here yet. Run `drydock image prefetch lunches` on your own machine, once.");
+}
+
+/// A condition of which nothing is there says every one of its clauses.
+#[test]
+fn no_condition_of_the_books_is_shown_as_it_is_written() {
+    let files = drydock_course::source::embedded();
+    let mut raw = Vec::new();
+    for track in drydock_course::course::Course::tracks(&files).unwrap() {
+        let course = drydock_course::course::Course::load(&files, &track).unwrap();
+        for chapter in course.chapters() {
+            let plan = crate::plan::Plan::of(chapter);
+            let sources = plan.checks().flat_map(|(_, check)| check.expect.sources().into_iter().map(move |(source, filter)| (check, source, filter)));
+            for (check, source, filter) in sources.filter(|(_, source, _)| source.name() != "history") {
+                for filter in [source.filter(), filter].into_iter().flatten() {
+                    let clauses = drydock_cel::Expression::parse(filter).unwrap().evaluate(&Bindings::new()).clauses;
+                    for clause in crate::clauses::telling(filter, clauses, &Bindings::new()) {
+                        let text = super::words::unmet(&[clause], super::words::About { kind: "Pod", object: None });
+                        if ["&&", "||", "` is not true", "that fits", ".exists(", ".size(", ".filter(", ".matches(", "has(", "[.]"].iter().any(|code| text.contains(code)) {
+                            raw.push(format!("{}: {filter}\n  {text}", check.id));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(raw.is_empty(), "{}", raw.join("\n"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use drydock_cel::ClauseTrace;
 use serde_json::{Value, json};
 
 use super::entries;
+use super::pattern::readable;
 use crate::clauses::method;
 use crate::verdict::Evidence;
 
@@ -126,6 +127,15 @@ fn counted(left: &str, operator: &str, got: &Value, want: &Value, about: About<'
         let things = things(about.kind, got_number);
         return Some(if got_number == 0 { format!("there is no {}; {}", things, how_many("")) } else { format!("there {} {got_number} {things}; {}", is_are(got_number), how_many("")) });
     }
+    if let Some(list) = left.strip_suffix(".size()") {
+        // One entry without the field that is asked about, and nothing was counted.
+        if got.is_null()
+            && let Some(text) = entries::not_so_many(list, &wanted(operator, want), want_number, about.kind)
+        {
+            return Some(text);
+        }
+        return Some(format!("{}; {}", entries::sized(list, got_number, about.kind), how_many("")));
+    }
     Some(match last {
         "availableReplicas" | "numberAvailable" => format!("{} available; {}", pods(got_number), how_many("")),
         "readyReplicas" | "numberReady" => format!("{} ready; {}", pods(got_number), how_many("")),
@@ -157,7 +167,7 @@ fn pods(number: i64) -> String {
     }, is_are(if number == 0 { 1 } else { number }))
 }
 
-fn is_are(number: i64) -> &'static str {
+pub(super) fn is_are(number: i64) -> &'static str {
     if number == 1 { "is" } else { "are" }
 }
 
@@ -225,6 +235,7 @@ fn plain(text: &str, about: About<'_>) -> String {
     if let Some((path, call, argument)) = method(text)
         && let (Some((negative, word)), Some(argument)) = (relation(call), literal(argument))
     {
+        let argument = if call == "matches" { readable(argument) } else { argument.to_owned() };
         return match path.strip_prefix('!') {
             Some(path) => format!("{} {word} `{argument}`, and it should not", subject(path)),
             None => format!("{} {negative} `{argument}`", subject(path)),
@@ -242,7 +253,7 @@ pub(super) fn relation(call: &str) -> Option<(&'static str, &'static str)> {
         "contains" => ("does not contain", "contains"),
         "startsWith" => ("does not begin with", "begins with"),
         "endsWith" => ("does not end with", "ends with"),
-        "matches" => ("does not fit the pattern", "fits the pattern"),
+        "matches" => ("has nothing like", "has something like"),
         _ => return None,
     })
 }
