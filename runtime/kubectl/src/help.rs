@@ -18,6 +18,9 @@ pub fn root() -> String {
         }
     }
     for group in groups {
+        if group == "Other Commands" {
+            text.push_str("Subcommands provided by plugins:\n\n");
+        }
         text.push_str(&format!("{group}:\n"));
         for entry in TABLE.iter().filter(|entry| entry.group == group) {
             text.push_str(&format!("  {:width$} {}\n", entry.name, entry.about));
@@ -54,7 +57,7 @@ pub fn command(chosen: &Chosen) -> String {
 
 /// What `kubectl options` says.
 pub fn global_options() -> String {
-    options("The following options can be passed to any command", &globals::arguments())
+    options("The following options can be passed to any command", &globals::arguments()).replacen(":\n", ":\n\n", 1)
 }
 
 fn usage(chosen: &Chosen, command: &Command) -> String {

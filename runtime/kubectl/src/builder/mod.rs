@@ -189,10 +189,8 @@ impl Selection {
             let place = |mapping: &Mapping| if self.all_namespaces || !mapping.namespaced { String::new() } else { self.namespace.clone() };
             return Ok(mappings.into_iter().map(|mapping| { let namespace = place(&mapping); Request::List(mapping, namespace) }).collect());
         }
-        let [mapping] = mappings.as_slice() else {
-            return Err(Failure::new("you must specify only one resource"));
-        };
-        names.iter().map(|name| self.one(mapping, name)).collect()
+        // `deploy,svc web` means both by that name.
+        mappings.iter().flat_map(|mapping| names.iter().map(|name| self.one(mapping, name))).collect()
     }
 
     fn one(&self, mapping: &Mapping, name: &str) -> Result<Request, Failure> {
