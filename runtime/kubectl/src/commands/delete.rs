@@ -80,22 +80,20 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Ok(());
     }
     let mut deleted = Vec::new();
-    let mut found = 0;
+    let found = targets.len();
     for info in targets {
         match delete.one(&info).await {
             Ok(uid) => {
-                found += 1;
                 deleted.push((info, uid));
             }
             Err(failure @ Failure::Unreachable(_)) => return Err(failure),
             Err(failure) if ignore && failure.is("NotFound") => {}
             Err(failure) => {
-                found += 1;
                 failures.push(failure.during("deleting", &info.source));
             }
         }
     }
-    if found == 0 && failures.is_empty() && !matches.on("ignore-not-found") {
+    if found == 0 && failures.is_empty() {
         factory.streams.line("No resources found")?;
     }
     Failure::all(failures)?;

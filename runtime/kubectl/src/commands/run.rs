@@ -66,17 +66,17 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let interactive = matches.on("stdin") || matches.on("tty");
     let attaching = if matches.changed("attach") { matches.on("attach") } else { interactive };
     if matches.on("tty") && !matches.on("stdin") {
-        return Err(Failure::new("-i/--stdin is required for containers with -t/--tty=true"));
+        return Err(factory.usage("-i/--stdin is required for containers with -t/--tty=true"));
     }
     if writer.dry_run != DryRun::None && attaching {
         return Err(factory.usage("--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)"));
     }
     if matches.on("rm") && !attaching {
-        return Err(Failure::new("--rm should only be used for attached containers"));
+        return Err(factory.usage("--rm should only be used for attached containers"));
     }
     let restart = matches.text("restart");
     if !["Always", "OnFailure", "Never"].contains(&restart.as_str()) {
-        return Err(Failure::new(format!("invalid restart policy: {restart}")));
+        return Err(factory.usage(&format!("invalid restart policy: {restart}")));
     }
     let port = matches.text("port");
     if matches.on("expose") && port.is_empty() {

@@ -96,8 +96,8 @@ fn port(pair: &str, node_port: i64) -> Result<Value, Failure> {
     let (port_text, target) = pair.split_once(':').map_or((pair, pair), |pair| pair);
     let number = |text: &str| text.parse::<i64>().ok().filter(|port| (1..=65535).contains(port));
     let port = number(port_text).ok_or_else(|| match port_text.parse::<i64>() {
-        Ok(_) => Failure::new(format!("invalid port number: {port_text}: must be between 1 and 65535, inclusive")),
-        Err(_) => Failure::new(format!("strconv.Atoi: parsing {port_text:?}: invalid syntax")),
+        Ok(_) => Failure::new(format!("strconv.ParseUint: parsing {port_text:?}: value out of range")),
+        Err(_) => Failure::new(format!("strconv.ParseUint: parsing {port_text:?}: invalid syntax")),
     })?;
     let target_value = match target.parse::<i64>() {
         Ok(target) => json!(target),

@@ -48,7 +48,6 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
     let answer = factory.call(Call::new(http::Method::POST, path).json(&request)).await;
     let answer = answer.map_err(|failure| match failure {
-        Failure::Status(_) if failure.is("NotFound") => failure.prefixed("failed to create token: "),
         Failure::Status(_) => Failure::new(format!("failed to create token: {}", failure.text())),
         other => other,
     })?;
