@@ -32,8 +32,8 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     selection.empty_selects = true;
     selection.latest = true;
     for info in selection.infos(factory).await? {
+        // What was never applied is passed over in silence.
         let Some(config) = info.object["metadata"]["annotations"][LAST_APPLIED].as_str() else {
-            factory.streams.warn(&format!("no last-applied-configuration annotation found on resource: {}", info.name));
             continue;
         };
         let value: Value = serde_json::from_str(config).map_err(|error| Failure::new(error.to_string()))?;
