@@ -268,6 +268,12 @@ pub async fn set(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 /// `config unset`.
 pub async fn unset(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let [property] = words(factory, matches, "Unexpected args")?;
+    let (list, rest) = property.split_once('.').unwrap_or((&property, ""));
+    let named = |entry: &Value| entry["name"].as_str().is_some_and(|name| rest.strip_prefix(name).is_some_and(|after| after.is_empty() || after.starts_with('.')));
+    if !rest.is_empty() && LISTS.iter().any(|(known, _)| *known == list) && !factory.config()?.merged[list].as_array().is_some_and(|all| all.iter().any(named)) {
+        let name = rest.rsplit_once('.').map_or(rest, |(name, _)| name);
+        return Err(Failure::new(format!("current map key `{name}` is invalid")));
+    }
     at(factory, &property, |target, last| {
         target.as_object_mut().map(|fields| fields.remove(last));
         Ok(())
