@@ -29,6 +29,7 @@ static RULES: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"/tmp/\.?[A-Za-z0-9_.-]+", "/tmp/FOLDER"),
         (r"(LIVE|MERGED)-\d+", "$1-N"),
         (r"0xc[0-9a-f]{9}", "POINTER"),
+        (r"(ephemeral-storage: +)\d+Gi", "${1}SIZE"),
         (r"in \d+m?s \(\d+m?s including waiting\)\. Image size: \d+ bytes", "in TIME (TIME including waiting). Image size: SIZE bytes"),
         (r"\(v?\d+ ago\)", "(AGO ago)"),
     ];
