@@ -95,6 +95,55 @@ for (const program of ['cat', 'vi']) {
   });
 }
 
+test('a program that was interrupted makes room for the block', only, async () => {
+  await type(page, 'cat');
+  await page.waitForSelector('.tab[data-mode="busy"]');
+  await page.click('#run-run-hello .run');
+  await page.waitForSelector('dialog[open]');
+  await press(page, 'Interrupt cat and run');
+  await shows(page, 'pod/hello-kiamol created');
+  await state(page, 'pod-runs', 'pass');
+  await page.waitForSelector('#run-run-hello[data-run="ok"]');
+});
+
+test('a drill that is done has its circle filled, and counts nowhere else', only, async () => {
+  const item = '[data-contents] li[data-checks="drilled"]';
+  await page.waitForSelector(`${item}[data-done="none"]`);
+  assert.equal(await page.$eval('#check-drilled .say strong', (strong) => strong.textContent), 'and');
+  await type(page, 'kubectl delete pod hello-kiamol');
+  await page.waitForSelector(`${item}[data-done="all"]`);
+  await page.waitForSelector('#drill[data-done="true"]');
+  assert.match(await page.$eval('[data-progress-text]', (tally) => tally.textContent), / of 7$/);
+});
+
+test('a cordoned node is told in the picture and above it', only, async () => {
+  const says = (selector) => page.$eval(selector, (place) => place.textContent);
+  await type(page, 'kubectl cordon node-1');
+  await page.waitForSelector('.node[data-cordoned]');
+  assert.equal(await says('.node .is'), 'Ready, cordoned');
+  assert.match(await says('.chip-text'), /^1 node Ready, cordoned/);
+  await axe(page, 'a cordoned node');
+  await type(page, 'kubectl uncordon node-1');
+  await page.waitForSelector('.node:not([data-cordoned])');
+});
+
+test('the page stays where it is, wherever the reader jumps; tabs belong to their chapter', only, async () => {
+  await page.$$eval('[data-contents] a', (links) => links.at(-1).scrollIntoView());
+  await page.click('[data-contents] a[href="/ch02#lab"]');
+  assert.deepEqual(await page.evaluate(() => [document.scrollingElement.scrollTop, document.scrollingElement.scrollHeight - innerHeight]), [0, 0]);
+  await page.waitForSelector('[data-contents] a[href="/ch02#lab"][aria-current]');
+  await page.click('button[title="Open a file in the editor"]');
+  await page.waitForSelector('dialog[open] #which-file');
+  assert.equal(await page.$eval('#which-file', (input) => input.value), 'lunches/ch02-lab/', 'the directory of the lab that is open');
+  assert.match(await page.$eval('dialog[open]', (dialog) => dialog.textContent), /A name that is not there yet makes a new file\./);
+  await page.keyboard.type('pod.yaml\r');
+  await page.waitForSelector('.cm-content');
+  assert.equal((await page.$$('.tab')).length, 2);
+  await page.goto(`${new URL(server.url).origin}/ch03`);
+  await ready(page);
+  assert.equal((await page.$$('.tab')).length, 1);
+});
+
 test('a red check says what it saw and wanted, then where to look', only, async () => {
   await type(page, 'kubectl run hello-web');
   await state(page, 'pod-runs', 'fail');
@@ -139,6 +188,16 @@ test('an answer is judged, explained and remembered; a prediction when what it i
   assert.equal(await page.$eval(`${form} input:checked`, (input) => input.value), 'A new container in the same Pod');
   await page.type('form[data-ask="which-ip"] input', '10.0.0.1\r');
   await page.waitForSelector('form[data-ask="which-ip"][data-correct="false"]');
+  const why = () => page.$eval('form[data-ask="which-ip"] .because', (because) => because.innerHTML);
+  assert.equal(await why(), '<b>Not yet.</b> Look again and try once more.', 'a wrong answer gives nothing away');
+  await page.reload();
+  await ready(page);
+  await page.waitForSelector('form[data-ask="which-ip"][data-correct="false"]');
+  assert.doesNotMatch(await why(), /kubelet/);
+  await page.$eval('form[data-ask="which-ip"] input', (input) => input.select());
+  await page.type('form[data-ask="which-ip"] input', '127.0.0.1\r');
+  await page.waitForSelector('form[data-ask="which-ip"][data-correct="true"]');
+  assert.match(await why(), /The kubelet <em>compares<\/em>.*<code>uid<\/code>/);
 });
 
 test('a block that is typed by hand counts, and its prediction is told', only, async () => {
@@ -158,7 +217,7 @@ test('the last command is undone, and the page says what came back', only, async
   await page.waitForSelector('.object[data-kind="Pod"]');
   await page.click('.strip-open[title^="Take back"]');
   await page.waitForSelector('.banner');
-  assert.match(await page.$eval('.banner', (note) => note.textContent), /Undid kubectl run hello-kiamol: deleted pod\/hello-kiamol\./);
+  assert.match(await page.$eval('.banner', (note) => note.textContent), /Undid kubectl run hello-kiamol: 1 Pod deleted\./);
   await page.waitForSelector('.object[data-kind="Pod"]', { hidden: true });
   await page.waitForSelector('.strip-open[title^="Take back"]', { hidden: true });
   assert.match(await page.$eval('.strip', (strip) => strip.textContent), /undo kubectl run hello-kiamol/);
@@ -197,6 +256,7 @@ test('another chapter is read beside the cluster of the first, and set up when t
   await ready(page);
   await page.waitForSelector('.scene:not([hidden])');
   assert.match(await page.$eval('.scene', (bar) => bar.textContent), /as you left it in chapter 2/);
+  await page.waitForFunction(() => document.querySelector('#check-greeted [data-note]').textContent.startsWith('Choose above the terminal how chapter 3 begins'));
   await axe(page, 'the scene of another chapter');
   await page.waitForSelector('.object[data-kind="Pod"]');
   await page.click('#run-greet .run');
@@ -205,6 +265,8 @@ test('another chapter is read beside the cluster of the first, and set up when t
   await page.waitForSelector('#run-greet[data-run="ok"]');
   await page.waitForSelector('.scene', { hidden: true });
   await page.waitForSelector('.object[data-kind="Pod"]', { hidden: true });
+  await page.waitForFunction(() => document.querySelector('.banner span')?.textContent === 'Chapter 3 is set up; what you did in chapter 2 is kept.');
+  await page.waitForFunction(() => !document.querySelector('#check-greeted [data-note]').textContent.startsWith('Choose'));
   await page.goto(`${origin}/ch02`);
   await ready(page);
   await page.waitForSelector('.scene:not([hidden]) .main');

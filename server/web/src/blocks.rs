@@ -151,10 +151,20 @@ pub(crate) async fn give_answer(shared: &Shared, ask: String, value: String) -> 
         return Err(Refused::new(StatusCode::BAD_REQUEST, "an answer is at most 1000 characters"));
     }
     let judged = shared.config.verdicts.answer(&ask, &value).await;
-    let answered = judged.map_err(|why| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
+    let mut answered = judged.map_err(|why| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
+    // Why it is so gives the answer away: a wrong one is tried again. A prediction is not.
+    if answered.correct == Some(false) && !is_prediction(shared, &ask) {
+        answered.because = None;
+    }
     let given = Given { value, answered: answered.clone() };
     shared.progress.change(|book| book.answers.extend([(ask, given)]))?;
     Ok(answered)
+}
+
+fn is_prediction(shared: &Shared, ask: &str) -> bool {
+    let course = &shared.config.course;
+    let is_it = |block: &Block| matches!(block, Block::Ask { id, prediction: true, .. } if id == ask);
+    course.outline().chapters.iter().filter_map(|chapter| course.chapter(&chapter.id)?.ok()).any(|chapter| chapter.sections.iter().flat_map(|section| &section.blocks).any(is_it))
 }
 
 pub(crate) async fn check_now(State(shared): State<Shared>, Path(id): Path<String>) -> Answer<Json<Value>> {

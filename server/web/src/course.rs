@@ -63,6 +63,8 @@ pub struct SectionOutline {
     pub book: Option<String>,
     /// Checks that count.
     pub checks: Vec<String>,
+    /// The checks of a drill: a section in which none counts.
+    pub drill: Vec<String>,
 }
 
 /// What a section is.

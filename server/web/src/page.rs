@@ -23,19 +23,36 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// A sentence with `code` in backticks, as HTML.
+/// A sentence with `code`, **weight** and *stress*, as HTML.
 #[must_use]
 pub fn inline(text: &str) -> String {
-    let mut out = String::new();
-    for (index, part) in text.split('`').enumerate() {
-        let part = escape(part);
-        if index % 2 == 1 {
-            out.push_str(&format!("<code>{part}</code>"));
-        } else {
-            out.push_str(&part);
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(['`', '*']) {
+        out.push_str(&escape(&rest[..at]));
+        rest = &rest[at..];
+        match marked(rest) {
+            Some((tag, body, after)) => {
+                let body = if tag == "code" { escape(body) } else { inline(body) };
+                out.push_str(&format!("<{tag}>{body}</{tag}>"));
+                rest = after;
+            }
+            None => {
+                out.push_str(&rest[..1]);
+                rest = &rest[1..];
+            }
         }
     }
-    out
+    out + &escape(rest)
+}
+
+/// What the mark at the beginning makes of the text up to its fellow, and the text after that. A star in code, or beside a space, is only one.
+fn marked(text: &str) -> Option<(&'static str, &str, &str)> {
+    [("`", "code"), ("**", "strong"), ("*", "em")].into_iter().find_map(|(mark, tag)| {
+        let body = text.strip_prefix(mark)?;
+        let fits = |at: &usize| tag == "code" || (body[..*at].trim() == &body[..*at] && body[..*at].matches('`').count() % 2 == 0 && !body[..*at].ends_with('*'));
+        let end = body.match_indices(mark).map(|(at, _)| at).filter(|at| *at > 0).find(fits)?;
+        Some((tag, &body[..end], &body[end + mark.len()..]))
+    })
 }
 
 /// A document: what stands in the middle, and what is around it on every page.
@@ -144,7 +161,7 @@ fn contents(outline: &Outline, current: &str) -> String {
             out.push_str(&format!("<li class=\"level-{}\" data-kind=\"{kind}\" data-book=\"{}\" data-checks=\"{}\"><a href=\"/{id}#{}\"><span class=\"dot\" aria-hidden=\"true\"></span><span>{}</span></a></li>",
                 section.level,
                 escape(section.book.as_deref().unwrap_or_default()),
-                escape(&section.checks.join(" ")),
+                escape(&if section.checks.is_empty() { &section.drill } else { &section.checks }.join(" ")),
                 escape(&section.id),
                 escape(&section.title)
             ));
@@ -346,6 +363,21 @@ pub fn solutions(section: &Section) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_has_code_weight_and_stress() {
+        let cases = [
+            ("A `Pod` **is** the *node*.", "A <code>Pod</code> <strong>is</strong> the <em>node</em>."),
+            ("**The `kubelet` starts it**", "<strong>The <code>kubelet</code> starts it</strong>"),
+            ("`a * b` and `**`", "<code>a * b</code> and <code>**</code>"),
+            ("*.yaml and 2 * 3, <b> `", "*.yaml and 2 * 3, &lt;b&gt; `"),
+            ("**a", "**a"),
+            ("*a `*` b*", "<em>a <code>*</code> b</em>"),
+        ];
+        for (text, html) in cases {
+            assert_eq!(inline(text), html);
+        }
+    }
 
     #[test]
     fn only_prose_is_trusted() {

@@ -74,7 +74,7 @@ pub enum Reset {
 pub struct Restored {
     /// Its name, as `restoration-4`; empty before it is gone.
     pub name: String,
-    /// `undo`, `restore`, `reset` or `skip`.
+    /// `undo`, `restore`, `reset`, `skip`, or `scene` when another chapter was set up.
     pub action: String,
     /// The command that was taken back, when it was typed in a terminal.
     pub line: Option<String>,
@@ -100,6 +100,8 @@ pub struct Changed {
     pub verb: String,
     /// `pod/sleep`, or a path.
     pub what: String,
+    /// Kind of an object, as `Pod`.
+    pub kind: String,
     /// It belongs to something else that changed.
     pub owned: bool,
 }
@@ -164,6 +166,8 @@ pub struct Node {
     pub name: String,
     /// Its Ready condition.
     pub ready: bool,
+    /// No new Pods are put there.
+    pub cordoned: bool,
 }
 
 /// An object in the picture: Pods, their owners, Services.

@@ -13,6 +13,8 @@ use crate::exec::{LAB, sentence};
 
 /// The snapshot right after the first boot.
 const PRISTINE: &str = "pristine";
+/// How the snapshots of chapters as they were left begin.
+const SCENE: &str = "scene-";
 /// Before the stream of what was restored is asked for again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -86,7 +88,7 @@ impl Back {
 
     /// Keep the scene of a chapter and set up another one: as it was left, else as after the first boot.
     pub(crate) async fn change_scene(&self, from: &str, to: &str) -> Result<(), String> {
-        let name = |chapter: &str| format!("scene-{chapter}");
+        let name = |chapter: &str| format!("{SCENE}{chapter}");
         self.mark(&name(from), &format!("Chapter {from} as it was left")).await?;
         let known = self.maybe(http::Method::GET, &format!("snapshots/{}", name(to))).await?;
         self.restore(&known.map_or_else(|| PRISTINE.to_owned(), |_| name(to))).await.map(drop)
@@ -112,11 +114,14 @@ fn restored(answer: &Value) -> Restored {
     let (spec, status) = (&answer["spec"], &answer["status"]);
     let list = |list: &Value, what: &str| -> Vec<Changed> {
         let each = list.as_array().into_iter().flatten();
-        each.map(|one| Changed { verb: text(&one["verb"]), what: text(&one[what]), owned: one["owned"] == true }).collect()
+        each.map(|one| Changed { verb: text(&one["verb"]), what: text(&one[what]), kind: text(&one["kind"]), owned: one["owned"] == true }).collect()
     };
+    // Only a change of chapters goes back to one of these.
+    let snapshot = spec["snapshot"].as_str().unwrap_or_default();
+    let scene = spec["action"] == "restore" && (snapshot == PRISTINE || snapshot.starts_with(SCENE));
     Restored {
         name: text(&answer["metadata"]["name"]),
-        action: text(&spec["action"]),
+        action: if scene { "scene".to_owned() } else { text(&spec["action"]) },
         line: spec["command"]["line"].as_str().map(str::to_owned),
         summary: text(&status["summary"]),
         changes: list(&status["changes"], "what"),
@@ -163,14 +168,17 @@ mod tests {
             "metadata": {"name": "restoration-4"},
             "spec": {"action": "undo", "command": {"line": "kubectl delete pod sleep"}},
             "status": {"millis": 212, "summary": "Undid it.", "notes": ["A note."],
-                "changes": [{"verb": "restored", "what": "pod/sleep", "owned": true}],
+                "changes": [{"verb": "restored", "what": "pod/sleep", "kind": "Pod", "owned": true}],
                 "files": [{"verb": "changed back", "where": "workstation", "path": "/home/learner/a"}]},
         });
         let read = restored(&answer);
         assert_eq!((read.line.as_deref(), read.millis), (Some("kubectl delete pod sleep"), 212));
-        assert_eq!(read.changes, [Changed { verb: "restored".into(), what: "pod/sleep".into(), owned: true }]);
+        assert_eq!(read.changes, [Changed { verb: "restored".into(), what: "pod/sleep".into(), kind: "Pod".into(), owned: true }]);
         assert_eq!(read.files[0].what, "/home/learner/a");
         assert_eq!(restored(&json!({"spec": {"command": null}})).line, None);
+        for (action, snapshot, wanted) in [("restore", "scene-ch03", "scene"), ("restore", "pristine", "scene"), ("restore", "begin-ch03-a", "restore"), ("reset", "pristine", "reset")] {
+            assert_eq!(restored(&json!({"spec": {"action": action, "snapshot": snapshot}})).action, wanted);
+        }
         let to = point(&json!({"spec": {"revision": "12", "time": "2026-01-01T09:59:51Z"}})).unwrap();
         assert_eq!(to, Point { revision: 12, time: "2026-01-01T09:59:51Z".parse().unwrap() });
     }

@@ -140,7 +140,12 @@ impl CourseSource for Lessons {
 }
 
 fn outline_of(entry: &Entry, elsewhere: bool) -> ChapterOutline {
-    let counts = |check: &&Check| !(check.optional || elsewhere && impossible(check).is_some());
+    let judged = |check: &&Check| !(elsewhere && impossible(check).is_some());
+    let counts = |check: &&Check| !check.optional && judged(check);
+    let ids = |section: &chapter::Section, which: &dyn Fn(&&Check) -> bool| -> Vec<String> {
+        let here = section.checks().filter(|check| which(check)).filter(|_| !elsewhere || lost(section).is_none());
+        here.map(|check| check.id.clone()).collect()
+    };
     let mut sections = Vec::new();
     if let Some(chapter) = &entry.chapter {
         sections.extend(chapter.sections.iter().filter(|section| !section.title.is_empty()).map(|section| SectionOutline {
@@ -150,7 +155,8 @@ fn outline_of(entry: &Entry, elsewhere: bool) -> ChapterOutline {
             level: section.level,
             minutes: section.minutes,
             book: section.book.clone(),
-            checks: section.checks().filter(counts).filter(|_| !elsewhere || lost(section).is_none()).map(|check| check.id.clone()).collect(),
+            checks: ids(section, &counts),
+            drill: if section.checks().all(|check| check.optional) { ids(section, &judged) } else { Vec::new() },
         }));
         sections.extend(chapter.labs.iter().map(|lab| SectionOutline {
             id: lab.id.clone(),
@@ -160,6 +166,7 @@ fn outline_of(entry: &Entry, elsewhere: bool) -> ChapterOutline {
             minutes: lab.minutes,
             book: None,
             checks: lab.tasks.iter().filter(counts).map(|task| task.id.clone()).collect(),
+            drill: Vec::new(),
         }));
     }
     ChapterOutline {

@@ -14,7 +14,7 @@ const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 /// Draw what there is.
 pub(crate) fn draw(world: &World, phase: Phase, steps: Vec<Step>) -> Status {
-    let nodes = world.objects("Node").values().map(|node| Node { name: text(&node["metadata"]["name"]), ready: condition(node, "Ready") });
+    let nodes = world.objects("Node").values().map(|node| Node { name: text(&node["metadata"]["name"]), ready: condition(node, "Ready"), cordoned: node["spec"]["unschedulable"] == true });
     let mut objects = Vec::new();
     for kind in KINDS {
         let all = world.objects(kind).values();
@@ -145,6 +145,15 @@ mod tests {
             let status = draw(&world, Phase::Ready, Vec::new());
             let drawn = &status.objects[0];
             assert_eq!((drawn.state.as_str(), drawn.ready, drawn.trouble), (state, ready, trouble));
+        }
+    }
+
+    #[test]
+    fn a_cordoned_node_is_told() {
+        for (spec, cordoned) in [(json!({}), false), (json!({"unschedulable": true}), true)] {
+            let mut world = World::default();
+            world.found("Node", json!({"metadata": {"name": "node-1"}, "spec": spec, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}));
+            assert_eq!(draw(&world, Phase::Ready, Vec::new()).nodes, [Node { name: "node-1".into(), ready: true, cordoned }]);
         }
     }
 

@@ -100,7 +100,7 @@ fn lab() -> Section {
         SectionKind::Lab,
         Some(15),
         vec![
-            prose("<p>Your turn, without commands to click. Run the <code>whoami</code> web page under a Deployment, label its Pods <code>app=whoami</code>, and reach it from your laptop on a port of your choice.</p>"),
+            prose("<p>Your turn, without commands to click. Run the <code>whoami</code> web page under a Deployment, label its Pods <code>app=whoami</code>, and reach it from your laptop on a port of your choice. Your files go to <code>~/lunches/ch02-lab</code>.</p>"),
             check("lab-deployment", "A Deployment owns a ready Pod labelled `app=whoami`", &["What does a Deployment use to find its Pods?"]),
             check("lab-forward", "A port of your laptop answers with the Pod's name", &["`port-forward` takes `deploy/NAME` too."]),
         ],
@@ -145,8 +145,16 @@ fn chapter() -> Chapter {
         None,
         vec![prose("<p>Delete a Pod and it is gone. A <em>Deployment</em> notices that one is missing and asks for another. You stop caring which Pod answers, and that is the point.</p><ul><li>It owns a <strong>ReplicaSet</strong>, which counts.</li><li>The ReplicaSet owns the <strong>Pods</strong>, found by label.</li></ul>")],
     );
+    let drill = section(
+        "drill",
+        "Drill: somebody took it away",
+        2,
+        SectionKind::Exercise,
+        None,
+        vec![prose("<p>For those who want more.</p>"), Block::Check { id: "drilled".into(), say: "A Pod was deleted, **and** another came".into(), optional: true, hints: vec![] }],
+    );
     let deployment = Section { book: Some("2.4".into()), ..deployment() };
-    let sections = vec![intro, how, first_pod(), replaced(), why, deployment, lab()];
+    let sections = vec![intro, how, first_pod(), replaced(), why, deployment, drill, lab()];
     Chapter { id: "ch02".into(), number: "2".into(), title: "Running containers with Pods and Deployments".into(), summary: Some("Run containers through Pods, and let Deployments keep them running.".into()), sections }
 }
 
@@ -166,6 +174,9 @@ fn services() -> Chapter {
 impl Default for Invented {
     fn default() -> Invented {
         let read = [chapter(), services()].map(Arc::new);
+        let ids = |section: &Section, wanted: bool| -> Vec<String> {
+            section.blocks.iter().filter_map(|block| if let Block::Check { id, optional, .. } = block { (*optional == wanted).then(|| id.clone()) } else { None }).collect()
+        };
         let outline_of = |section: &Section| SectionOutline {
             id: section.id.clone(),
             title: section.title.clone(),
@@ -173,7 +184,8 @@ impl Default for Invented {
             level: section.level,
             minutes: section.minutes,
             book: section.book.clone(),
-            checks: section.blocks.iter().filter_map(|block| if let Block::Check { id, .. } = block { Some(id.clone()) } else { None }).collect(),
+            checks: ids(section, false),
+            drill: if ids(section, false).is_empty() { ids(section, true) } else { Vec::new() },
         };
         let titles = ["Before you begin", "", "Connecting Pods with Services", "Configuration: ConfigMaps and Secrets", "Volumes, mounts and claims", "Scaling with controllers"];
         let chapters = titles.iter().enumerate().map(|(index, title)| {

@@ -71,7 +71,7 @@ async fn boot_up(world: Arc<World>, boot: Duration) {
     }
     world.edit(|status| {
         status.phase = Phase::Ready;
-        status.nodes = vec![Node { name: "node-1".into(), ready: true }];
+        status.nodes = vec![Node { name: "node-1".into(), ready: true, cordoned: false }];
         status.memory = Some(61 * 1024 * 1024);
     });
 }
@@ -110,6 +110,7 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
                 let object = Object { uid: format!("svc-{name}"), kind: "Service".into(), namespace: "default".into(), name: "web".into(), state: "10.96.7.7".into(), ready: true, ..Object::default() };
                 status.objects.push(Object { panes: vec![format!("p{name}")], ..object });
             }),
+            "cordon" | "uncordon" => world.edit(|status| status.nodes.iter_mut().filter(|node| node.name == name).for_each(|node| node.cordoned = verb == "cordon")),
             "full" => drop(world.trouble.send_replace(Some("progress cannot be written: no space left on the disk".into()))),
             "room" => drop(world.trouble.send_replace(None)),
             "reset" => world.reset(),
@@ -189,7 +190,7 @@ impl World {
         let name = |object: &Object| format!("{}/{}", object.kind.to_lowercase(), object.name);
         let only = |some: &[Object], others: &[Object], verb: &str| -> Vec<Changed> {
             let missing = some.iter().filter(|object| !others.iter().any(|other| other.uid == object.uid));
-            missing.map(|object| Changed { verb: verb.into(), what: name(object), owned: object.owner.is_some() }).collect()
+            missing.map(|object| Changed { verb: verb.into(), what: name(object), kind: object.kind.clone(), owned: object.owner.is_some() }).collect()
         };
         let changes = [only(&objects, &now, "restored"), only(&now, &objects, "deleted")].concat();
         let words: Vec<String> = changes.iter().filter(|change| !change.owned).map(|change| format!("{} {}", change.verb, change.what)).collect();
@@ -234,7 +235,7 @@ impl World {
             },
             if deployed { pass("deployment") } else { fail("deployment", Reason::NotTried, "There is no Deployment yet.", "deployment/hello-kiamol-2", json!(1), json!(null)) },
         ];
-        for (check, verb) in [("looked-inside", "exec"), ("replaced", "delete"), ("forwarded", "forward"), ("lab-forward", "forward")] {
+        for (check, verb) in [("looked-inside", "exec"), ("replaced", "delete"), ("drilled", "delete"), ("forwarded", "forward"), ("lab-forward", "forward")] {
             verdicts.push(if self.did(verb) { pass(check) } else { waiting(check, "It has not happened yet.") });
         }
         verdicts.push(if deployed && self.did("delete") { pass("lab-deployment") } else { fail("lab-deployment", Reason::Absent, "No Deployment owns a Pod with app=whoami.", "deployment/whoami", json!("app=whoami"), json!("app=hello")) });
@@ -330,7 +331,8 @@ impl Workbench for Pretend {
         let mut marks = self.world.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.insert(format!("scene-{from}"), self.world.objects());
         let next = marks.get(&format!("scene-{to}")).cloned().unwrap_or_default();
-        self.world.edit(|status| status.objects = next);
+        drop(marks);
+        self.world.put_back(next, "scene", None);
         Box::pin(async { Ok(()) })
     }
 
@@ -379,7 +381,7 @@ impl Verdicts for Pretend {
 
     fn answer(&self, ask: &str, value: &str) -> Pending<'_, Result<Answered, String>> {
         let correct = if ask == "predict-replace" { Some(value == "A new container in the same Pod") } else { Some(value.trim() == "127.0.0.1") };
-        let because = "The kubelet compares what the node runs with what the Pod says, and starts what is missing. The Pod keeps its name, its `uid` and its IP address.";
+        let because = "The kubelet *compares* what the node runs with what the Pod says, and starts what is missing. The Pod keeps its name, its `uid` and its IP address.";
         Box::pin(async move { Ok(Answered { correct, because: Some(because.into()) }) })
     }
 

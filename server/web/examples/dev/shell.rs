@@ -35,6 +35,7 @@ case "$1 $2" in
   "exec "*) say "exec"; exec /bin/sh ;;
   "port-forward "*) echo "Forwarding from 127.0.0.1:8080 -> 80"; say "forward"; exec sleep 1000000 ;;
   "expose "*) say "expose ${3#--port=}"; echo "service/$2 exposed" ;;
+  "cordon "*|"uncordon "*) say "$1 $2"; echo "node/$2 $1ed" ;;
   "reset "*) say "reset" ;;
   "break "*) say "break" ;;
   "full "*) say "full" ;;

@@ -4,8 +4,8 @@ import { all, announce, h, icon, one } from './dom';
 import { Refused, call, world } from './net';
 import { ask, confirmReset, toast } from './dialogs';
 import { told } from './strip';
-import { sentence } from './words';
-import type { Restored } from './types';
+import { count, sentence } from './words';
+import type { Changed, Restored } from './types';
 
 const chapter = document.documentElement.dataset['chapter'] ?? '';
 const undoButton = h('button', { type: 'button', class: 'strip-open', hidden: true, onclick: () => void undo() }, icon('undo'), h('span', {}, 'Undo'));
@@ -83,10 +83,35 @@ export function openBack(): void {
   closes = ask('Go back, or ahead', [h('div', { class: 'ways' }, ...rows)], [{ text: 'Close', main: true }]);
 }
 
+/** `1 Pod changed back, 1 ReplicaSet and 2 Pods deleted`: every object counts, whoever made it. */
+function counted(changes: Changed[]): string {
+  const verbs = new Map<string, Map<string, number>>();
+  for (const { verb, kind } of changes) {
+    const kinds = verbs.get(verb) ?? new Map<string, number>();
+    verbs.set(verb, kinds.set(kind, (kinds.get(kind) ?? 0) + 1));
+  }
+  const each = [...verbs].map(([verb, kinds]) => `${listed([...kinds].map(([kind, number]) => count(number, kind || 'object')))} ${verb}`);
+  return each.join(', ');
+}
+
+const listed = (parts: string[]): string => (parts.length > 1 ? `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}` : parts.join());
+
+/** Files, each once. */
+function filed(files: Changed[], said: string): string {
+  const paths = files.map((file) => file.what.replace('/home/learner/', '~/'));
+  const rest = paths.slice(0, 3).filter((path) => !said.includes(path));
+  if (rest.length === 0) return '';
+  const more = paths.length > 3 ? ` and ${paths.length - 3} more` : '';
+  return ` ${paths.length === 1 ? 'A file' : `${paths.length} files`} as before: ${rest.map((path) => `\`${path}\``).join(', ')}${more}.`;
+}
+
 /** What was taken back, in a sentence that stays long enough to be read; what could not be, too. */
 function show(restored: Restored): void {
-  const files = restored.files.length ? ` ${restored.files.length === 1 ? 'A file' : `${restored.files.length} files`} as before: ${restored.files.map((file) => file.what.replace('/home/learner/', '~/')).slice(0, 3).join(', ')}.` : '';
-  const text = `${restored.summary || 'Done.'}${files} ${restored.notes.join(' ')}`.trim();
+  // Whoever turns to a chapter says so; what that changes is no news.
+  if (restored.action === 'scene') return void lookBack();
+  const undone = restored.action === 'undo' && restored.changes.length > 0;
+  const did = undone ? `Undid ${restored.line ? `\`${restored.line}\`` : 'the last change'}: ${counted(restored.changes)}.` : restored.summary || 'Done.';
+  const text = `${did}${filed(restored.files, did)} ${restored.notes.join(' ')}`.trim();
   toast(text, sentence(text), 14_000);
   told(restored);
   void lookBack();

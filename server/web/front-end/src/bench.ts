@@ -25,6 +25,7 @@ interface Tab {
   mode?: Mode;
 }
 
+const chapter = document.documentElement.dataset['chapter'] ?? '';
 const tabs = new Map<string, Tab>();
 const tablist = h('div', { class: 'tablist', role: 'tablist', 'aria-label': 'Terminals and files' });
 const panels = h('div', { class: 'terms' });
@@ -87,7 +88,7 @@ function makeTab(key: string): Tab {
 }
 
 function remember(): void {
-  world.arrange({ tabs: [...tabs.keys()], tab: selected });
+  world.arrange({ benches: { ...world.layout.benches, [chapter]: { tabs: [...tabs.keys()], tab: selected } } });
 }
 
 /** Show a tab; what it needs is loaded now. */
@@ -183,19 +184,30 @@ export async function openFile(path: string): Promise<void> {
   await select(`file:${path}`, true);
 }
 
-/** Until a terminal that was opened a moment ago has its prompt, or it is clear that it will not. */
-export function prompted(session: string): Promise<void> {
-  const young = (): boolean => ['starting', 'unmarked', undefined].includes(tabs.get(session)?.mode?.mode);
-  if (!young()) return Promise.resolve();
+type ModeName = Mode['mode'] | undefined;
+
+/** Until a terminal has left these modes, or it is clear that it will not. */
+function left(session: string, modes: ModeName[]): Promise<void> {
+  const still = (): boolean => modes.includes(tabs.get(session)?.mode?.mode);
+  if (!still()) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
       clearInterval(look);
       clearTimeout(late);
       resolve();
     };
-    const look = setInterval(() => young() || done(), 20);
+    const look = setInterval(() => still() || done(), 20);
     const late = setTimeout(done, 4000);
   });
+}
+
+/** Until a terminal that was opened a moment ago has its prompt. */
+export const prompted = (session: string): Promise<void> => left(session, ['starting', 'unmarked', undefined]);
+
+/** Until what was interrupted has ended: whether the shell is in front again. */
+export async function released(session: string): Promise<boolean> {
+  await left(session, ['busy']);
+  return tabs.get(session)?.mode?.mode === 'prompt';
 }
 
 export async function newTerminal(): Promise<string> {
@@ -230,24 +242,37 @@ async function closeTab(key: string): Promise<void> {
   } else gone();
 }
 
-/** Which file? The ones the lesson names are offered. */
+/** What a section works on: the files it shows; of a lab, the directory that its text names. */
+function placesOf(section: Element | null): string[] {
+  if (!section) return [];
+  const files = all('.listing[data-path]', section).map((figure) => figure.dataset['path'] ?? '');
+  if (section.getAttribute('data-section') !== 'lab') return files;
+  const said = all('p code, li code', section).map((code) => /^(?:cd )?~\/([\w.-]+(?:\/[\w.-]+)*)\/?$/.exec(code.textContent ?? '')?.[1]);
+  const directory = said.find((path) => path?.includes('/'))?.replace(/\/[^/]*\.\w+$/, '');
+  return directory ? [`${directory}/`, ...files] : files;
+}
+
+/** Which file? The ones the lesson names are offered, those of the section that is read first. */
 export function askForFile(): void {
   const open = [...tabs.keys()].find(isFile);
   if (open && selected !== open) return void openFile(open.slice(5));
-  const named = all('.listing[data-path]').map((figure) => figure.dataset['path'] ?? '');
+  const here = document.querySelector<HTMLAnchorElement>('[data-contents] .sections a[aria-current]')?.hash.slice(1);
+  const section = here ? document.getElementById(decodeURIComponent(here)) : null;
+  const named = [...placesOf(section), ...all('.listing[data-path]').map((figure) => figure.dataset['path'] ?? '')];
   const list = h('datalist', { id: 'files' }, ...[...new Set(named)].map((path) => h('option', { value: path })));
-  const input = h('input', { class: 'field', type: 'text', id: 'which-file', list: 'files', value: named[0] ?? '', spellcheck: 'false', autocomplete: 'off', autofocus: true });
+  const input = h('input', { class: 'field', type: 'text', id: 'which-file', list: 'files', 'aria-describedby': 'which-file-says', value: named[0] ?? '', spellcheck: 'false', autocomplete: 'off', autofocus: true });
   const act = (): void => {
     if (input.value.trim()) void openFile(input.value.trim().replace(/^~\//, ''));
   };
-  const dialog = ask('Open a file', [h('label', { for: 'which-file' }, 'Path in your home directory'), input, list], [{ text: 'Cancel' }, { text: 'Open', main: true, act }]);
+  const dialog = ask('Open a file', [h('label', { for: 'which-file' }, 'Path in your home directory'), input, list, h('p', { class: 'field-says', id: 'which-file-says' }, 'A name that is not there yet makes a new file.')], [{ text: 'Cancel' }, { text: 'Open', main: true, act }]);
   input.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter') return;
     event.preventDefault();
     dialog.close();
     act();
   });
-  input.select();
+  if (input.value.endsWith('/')) input.setSelectionRange(input.value.length, input.value.length);
+  else input.select();
 }
 
 export function focusBench(): void {
@@ -305,7 +330,7 @@ export function startBench(picture: HTMLElement, beside: HTMLElement, between: H
     if (phase && phase !== name && name === 'ready') announce('The cluster is ready');
     phase = name;
   });
-  const { tabs: kept = [], tab = 'main' } = world.layout;
+  const { tabs: kept, tab } = world.layout.benches?.[chapter] ?? { tabs: [], tab: 'main' };
   const shown = tab || 'main';
   for (const key of new Set(['main', ...kept])) makeTab(key);
   void select(tabs.has(shown) ? shown : 'main', false);

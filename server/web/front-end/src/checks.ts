@@ -13,10 +13,20 @@ const WORDS: Record<Shown, string> = { pass: 'Passed: ', fail: 'Not true yet: ',
 /** Reasons that only say that the thing is not there yet: no news, no color. */
 const QUIET = new Set(['not-tried', 'not-yet', 'absent']);
 
+/** The cluster still shows another chapter, so nothing is judged here. */
+const undecided = (): boolean => chapter !== '' && world.book.scene !== null && world.book.scene !== chapter;
+
+/** `chapter 2`, as the contents count it. */
+function thisChapter(): string {
+  const number = document.querySelector(`[data-contents] li[data-chapter="${CSS.escape(chapter)}"] > a > .n`)?.textContent;
+  return number ? `chapter ${number}` : 'this chapter';
+}
+
 /** What a check looks like, from its verdict and what was kept of it. */
 export function shown(id: string): Shown {
   const verdict = world.verdicts.get(id);
   const kept = id in world.book.passed;
+  if (undecided()) return kept || verdict?.verdict === 'pass' ? 'pass' : 'todo';
   if (!verdict) return kept ? 'pass' : 'todo';
   if (verdict.verdict === 'fail') return QUIET.has(verdict.reason ?? '') ? (kept ? 'pass' : 'todo') : 'fail';
   if (verdict.verdict === 'waiting') return kept ? 'pass' : 'waiting';
@@ -24,7 +34,8 @@ export function shown(id: string): Shown {
 }
 
 function note(id: string, state: Shown, verdict: Verdict | undefined): Node | string {
-  if (verdict?.lost) return sentence(`Passed. No longer true: ${lowerFirst(verdict.why[0] ?? 'something has changed it')}`);
+  if (undecided() && state === 'todo') return `Choose above the terminal how ${thisChapter()} begins; nothing is judged before.`;
+  if (verdict?.lost && !undecided()) return sentence(`Passed. No longer true: ${lowerFirst(verdict.why[0] ?? 'something has changed it')}`);
   if (state === 'pass') {
     const when = ago(world.book.passed[id] ?? verdict?.since ?? '');
     return when ? `Passed ${when === 'now' ? 'just now' : when}` : 'Passed';
@@ -202,6 +213,12 @@ export function tally(ids: string[]): { passed: number; total: number } {
 /** The checks of a section that count. */
 export function counted(section: Element): string[] {
   return all('.check[data-optional="false"]', section).map((line) => line.dataset['check'] ?? '');
+}
+
+/** The checks that say whether a section is done: those that count, of a drill all. */
+export function deciding(section: Element): string[] {
+  const ids = counted(section);
+  return ids.length ? ids : all('.check', section).map((line) => line.dataset['check'] ?? '');
 }
 
 export function startChecks(): void {

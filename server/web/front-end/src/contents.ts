@@ -2,7 +2,7 @@
 
 import { all, announce, h, icon, one, settled } from './dom';
 import { call, world } from './net';
-import { counted, tally } from './checks';
+import { counted, deciding, tally } from './checks';
 import { count } from './words';
 
 const chapter = document.documentElement.dataset['chapter'] ?? '';
@@ -23,7 +23,7 @@ function paintContents(): void {
 function paintSections(first: boolean): void {
   for (const section of all('#lesson section[data-section="exercise"], #lesson section[data-section="lab"]')) {
     const place = section.querySelector<HTMLElement>('[data-card-state]');
-    const { passed, total } = tally(counted(section));
+    const { passed, total } = tally(deciding(section));
     if (!place || total === 0) continue;
     const done = passed === total;
     const was = section.dataset['done'] === 'true';

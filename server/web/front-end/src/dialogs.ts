@@ -2,7 +2,7 @@
 
 import { h } from './dom';
 import { Refused, call, world } from './net';
-import { newTerminal, reveal } from './bench';
+import { newTerminal, released, reveal } from './bench';
 import { sentence } from './words';
 
 interface Choice {
@@ -52,8 +52,13 @@ export function refusedRun(refusal: Refused, session: string, again: (session?: 
   }
   const interrupt = (): void => {
     call('POST', `/api/terminals/${session}/interrupt`)
-      .then(() => reveal(session, true))
-      .catch((error: unknown) => toast(String(error)));
+      .then(() => released(session))
+      .then((free) => {
+        if (free) return again(session);
+        toast(`${program} goes on all the same. Nothing was typed.`);
+        return reveal(session, true);
+      })
+      .catch((error: unknown) => toast(error instanceof Refused ? error.message : String(error)));
   };
   ask(
     `${program} is using this terminal`,
@@ -62,7 +67,7 @@ export function refusedRun(refusal: Refused, session: string, again: (session?: 
       { text: 'Cancel' },
       { text: 'Go to the terminal', act: () => void reveal(session, true) },
       // These do not end by it.
-      ...(['nano', 'vi', 'vim', 'less'].includes(program) ? [] : [{ text: `Interrupt ${program}`, act: interrupt }]),
+      ...(['nano', 'vi', 'vim', 'less'].includes(program) ? [] : [{ text: `Interrupt ${program} and run`, act: interrupt }]),
       { text: 'Run in a new terminal', main: true, act: () => void newTerminal().then((name) => again(name)) },
     ],
   );

@@ -98,7 +98,8 @@ function paintNode(node: ClusterNode): HTMLElement {
     homes.set(node.name, home);
     nodes.append(home);
   }
-  one('.is', home).textContent = node.ready ? 'Ready' : 'NotReady';
+  one('.is', home).textContent = `${node.ready ? 'Ready' : 'NotReady'}${node.cordoned ? ', cordoned' : ''}`;
+  flag(home, 'cordoned', node.cordoned);
   flag(home, 'down', !node.ready);
   return home;
 }

@@ -14,9 +14,13 @@ function name(id: string): string {
   return number ? `chapter ${number}` : 'another chapter';
 }
 
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 async function turn(scene?: 'change' | 'keep'): Promise<void> {
+  const before = shown;
   try {
     shown = (await call<{ scene: string }>('POST', '/api/open', { chapter, scene })).scene;
+    if (scene === 'change' && before !== shown) toast(`${capital(name(shown))} is set up; what you did in ${name(before)} is kept.`);
   } catch (error) {
     toast(error instanceof Refused ? error.message : String(error));
   }

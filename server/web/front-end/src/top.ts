@@ -22,6 +22,8 @@ function statusChip(): HTMLElement {
     const down = nodes.find((node) => !node.ready);
     let state = 'ready';
     let says = `${count(ready, 'node')} Ready`;
+    const cordoned = nodes.filter((node) => node.cordoned).length;
+    if (cordoned) says += nodes.length === 1 ? ', cordoned' : `, ${cordoned} cordoned`;
     if (subject) says = nodes.length ? `${subject}: ${says}` : subject;
     if (world.online === false) [state, says] = ['failed', 'Not connected'];
     else if (phase.name === 'failed') [state, says] = ['failed', phase.what];

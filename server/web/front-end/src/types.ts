@@ -33,6 +33,7 @@ export interface Step {
 export interface ClusterNode {
   name: string;
   ready: boolean;
+  cordoned: boolean;
 }
 
 export interface ClusterObject {
@@ -74,8 +75,8 @@ export interface Layout {
   height?: number;
   picture?: number;
   pictureShown?: boolean;
-  tabs?: string[];
-  tab?: string;
+  /** Open tabs, and the one in front, by chapter. */
+  benches?: Record<string, { tabs: string[]; tab: string }>;
   scroll?: Record<string, number>;
   files?: string[];
   web?: string;
@@ -96,6 +97,7 @@ export interface Book {
 export interface Changed {
   verb: string;
   what: string;
+  kind: string;
   owned: boolean;
 }
 

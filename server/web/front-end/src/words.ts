@@ -2,10 +2,34 @@
 
 import { h } from './dom';
 
-/** A sentence with `code` in backticks, as nodes. */
+const MARKS = [['`', 'code'], ['**', 'strong'], ['*', 'em']] as const;
+
+/** What the mark at the beginning makes of the text up to its fellow. A star in code, or beside a space, is only one. */
+function marked(text: string): { element: HTMLElement; length: number } | undefined {
+  for (const [mark, tag] of MARKS) {
+    if (!text.startsWith(mark)) continue;
+    for (let end = text.indexOf(mark, mark.length + 1); end > 0; end = text.indexOf(mark, end + 1)) {
+      const body = text.slice(mark.length, end);
+      if (tag !== 'code' && (body !== body.trim() || body.split('`').length % 2 === 0 || body.endsWith('*'))) continue;
+      return { element: h(tag, {}, tag === 'code' ? body : sentence(body)), length: end + mark.length };
+    }
+  }
+  return undefined;
+}
+
+/** A sentence with `code`, **weight** and *stress*, as nodes; `page::inline` is the same on the server. */
 export function sentence(text: string): DocumentFragment {
   const out = document.createDocumentFragment();
-  text.split('`').forEach((part, index) => out.append(index % 2 ? h('code', {}, part) : part));
+  let plain = '';
+  for (let at = 0; at < text.length; ) {
+    const found = text[at] === '`' || text[at] === '*' ? marked(text.slice(at)) : undefined;
+    if (found) {
+      out.append(plain, found.element);
+      plain = '';
+    } else plain += text[at];
+    at += found?.length ?? 1;
+  }
+  out.append(plain);
   return out;
 }
 
