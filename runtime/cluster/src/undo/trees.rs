@@ -336,6 +336,17 @@ impl Shared {
         let mut users = BTreeSet::new();
         let mut in_use = |path: &Path| busy(&root.name, &root.shown.join(path)).map(|user| users.insert(user)).is_some();
         let tell = |verb, path: &Path| FileChange { verb, place: root.name.clone(), path: shown(path) };
+        // What was not there then goes, whatever its size: only contents can be too large to be kept.
+        let known = |path: &PathBuf| wanted.nodes.contains_key(path) || wanted.skipped.contains_key(path) || wanted.nodes.len() >= MAX_PATHS;
+        let new: Vec<PathBuf> = present.skipped.keys().filter(|path| !known(path)).cloned().collect();
+        for path in new {
+            let is_file = root.path.join(&path).symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+            if is_file && !in_use(&path) {
+                fs::remove_file(root.path.join(&path))?;
+                present.skipped.remove(&path);
+                restored.changes.push(tell(Verb::Deleted, &path));
+            }
+        }
         // The deepest first, so that directories are empty when it is their turn.
         let gone: Vec<PathBuf> = present.nodes.keys().rev().filter(|path| !wanted.nodes.contains_key(*path) && !wanted.skipped.contains_key(*path)).cloned().collect();
         for path in gone {
@@ -364,7 +375,7 @@ impl Shared {
         for user in users {
             restored.notes.push(format!("{}: {user}: the files in it stay as they are.", root.name));
         }
-        for (path, size) in present.skipped.iter().filter(|(path, size)| wanted.skipped.get(*path) != Some(size)) {
+        for (path, size) in present.skipped.iter().filter(|(path, size)| wanted.skipped.get(*path).is_some_and(|old| old != *size)) {
             restored.notes.push(format!("{}: {} ({} MB) is too large to be taken back; it stays as it is.", root.name, shown(path), size >> 20));
         }
         Ok(())
@@ -573,15 +584,18 @@ mod tests {
         let home = Home::new();
         let files = home.open();
         home.write("data/db", "old");
+        let grow = |by| File::create(home.home.join("big")).unwrap().set_len(MAX_FILE + by).unwrap();
+        grow(1);
         let mark = files.taken().await;
         home.write("data/db", "new");
-        File::create(home.home.join("big")).unwrap().set_len(MAX_FILE + 1).unwrap();
+        File::create(home.home.join("new-and-big")).unwrap().set_len(MAX_FILE + 1).unwrap();
+        grow(1 << 20);
         let busy = |_: &str, path: &Path| path.starts_with("/home/learner/data").then(|| "/home/learner/data is in use by pod/db".to_owned());
         let restored = files.restore(mark, None, &busy).unwrap();
-        assert_eq!(told(&restored), []);
+        assert_eq!(told(&restored), [("deleted", "/home/learner/new-and-big")], "what was not there then goes, whatever its size");
         assert_eq!(restored.notes, [
             "workstation: /home/learner/data is in use by pod/db: the files in it stay as they are.",
-            "workstation: /home/learner/big (8 MB) is too large to be taken back; it stays as it is.",
+            "workstation: /home/learner/big (9 MB) is too large to be taken back; it stays as it is.",
         ]);
         assert_eq!(told(&files.restore(mark, None, &idle).unwrap()), [("changed back", "/home/learner/data/db")]);
     }
