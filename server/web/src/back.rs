@@ -73,8 +73,15 @@ pub(crate) fn failed(why: String) -> Refused {
 /// Remember what an exercise can be put back to, once: when the one before it is done, at the latest before its first command runs.
 /// That it cannot be remembered is no reason to stop there.
 pub(crate) async fn begin(shared: &Shared, chapter: &Chapter, section: &Section) {
+    if !shared.progress.book().begun.contains(&format!("{}/{}", chapter.id, section.id)) {
+        remember(shared, chapter, section).await;
+    }
+}
+
+/// Remember this moment as the beginning of an exercise.
+async fn remember(shared: &Shared, chapter: &Chapter, section: &Section) {
     let key = format!("{}/{}", chapter.id, section.id);
-    if is_elsewhere(shared) || section.kind == SectionKind::Text || shared.progress.book().begun.contains(&key) {
+    if is_elsewhere(shared) || section.kind == SectionKind::Text {
         return;
     }
     let marked = shared.config.workbench.mark(&mark_of(&chapter.id, &section.id), &section.title).await;
@@ -89,12 +96,30 @@ fn is_elsewhere(shared: &Shared) -> bool {
     shared.config.workbench.status().borrow().subject.is_some()
 }
 
-/// The first exercise of a chapter that is not done.
+/// What may be done next begins now: exercises whose predecessor is done, whatever was left out before, with the drills between; and the
+/// lab, which has no first command, as long as nothing of it is done.
 pub(crate) async fn begin_next(shared: &Shared, chapter: &Chapter) {
-    let next = chapter.sections.iter().find(|section| section.kind != SectionKind::Text && !is_done(shared, section));
-    if let Some(next) = next {
-        begin(shared, chapter, next).await;
+    let mut ready = true;
+    for section in chapter.sections.iter().filter(|section| section.kind != SectionKind::Text) {
+        if section.kind == SectionKind::Lab {
+            if !has_passed(&shared.progress.book(), section) {
+                remember(shared, chapter, section).await;
+            }
+            continue;
+        }
+        let done = is_done(shared, section);
+        // A drill is always "done": it is left out by whoever likes.
+        let drill = section.blocks.iter().all(|block| !matches!(block, Block::Check { optional: false, .. }));
+        if ready && (!done || (drill && !has_passed(&shared.progress.book(), section))) {
+            begin(shared, chapter, section).await;
+        }
+        ready = if drill { ready } else { done };
     }
+}
+
+/// Whether at least one check of it is passed.
+fn has_passed(book: &Book, section: &Section) -> bool {
+    section.blocks.iter().any(|block| matches!(block, Block::Check { id, .. } if book.passed.contains_key(id)))
 }
 
 /// The name under which the cluster remembers the beginning of an exercise.
