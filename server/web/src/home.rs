@@ -1,6 +1,6 @@
 //! The first page: the whole track with its chapters, what each is about and how long it takes. The script adds how far the learner is.
 
-use crate::course::{ChapterOutline, Outline, SectionKind};
+use crate::course::{ChapterOutline, Outline, SectionKind, SectionOutline};
 use crate::page::escape;
 
 /// What stands in the middle of the first page.
@@ -37,8 +37,13 @@ fn total(outline: &Outline) -> String {
     format!("{chapters} {}{long}", if chapters == 1 { "chapter" } else { "chapters" })
 }
 
+/// Everything but the drills, which are for those who want more.
+fn counted(chapter: &ChapterOutline) -> impl Iterator<Item = &SectionOutline> {
+    chapter.sections.iter().filter(|section| section.drill.is_empty())
+}
+
 fn minutes(chapter: &ChapterOutline) -> u32 {
-    chapter.sections.iter().filter_map(|section| section.minutes).sum()
+    counted(chapter).filter_map(|section| section.minutes).sum()
 }
 
 fn chapter(chapter: &ChapterOutline) -> String {
@@ -47,7 +52,7 @@ fn chapter(chapter: &ChapterOutline) -> String {
     if !chapter.available {
         return format!("<li class=\"later\"><span class=\"n\">{number}</span><div><h2>{title}</h2>{summary}<p class=\"facts\">Not written yet</p></div></li>");
     }
-    let count = |kind| chapter.sections.iter().filter(|section| section.kind == kind).count();
+    let count = |kind| counted(chapter).filter(|section| section.kind == kind).count();
     let words = |number: usize, one: &str, many: &str| match number {
         0 => None,
         1 => Some(format!("1 {one}")),
@@ -71,8 +76,6 @@ fn chapter(chapter: &ChapterOutline) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::course::SectionOutline;
-
     #[test]
     fn a_track_says_how_long_it_takes() {
         let section = |minutes| SectionOutline { minutes: Some(minutes), kind: SectionKind::Exercise, checks: vec!["a".into()], ..SectionOutline::default() };
@@ -83,7 +86,10 @@ mod tests {
             sections: minutes.iter().map(|minutes| section(*minutes)).collect(),
             ..ChapterOutline::default()
         };
-        let outline = Outline { chapters: vec![chapter("ch01", true, &[10, 20]), chapter("ch02", true, &[100]), chapter("ch03", false, &[])], ..Outline::default() };
+        let drill = SectionOutline { checks: vec![], drill: vec!["b".into()], ..section(7) };
+        let mut first = chapter("ch01", true, &[10, 20]);
+        first.sections.push(drill);
+        let outline = Outline { chapters: vec![first, chapter("ch02", true, &[100]), chapter("ch03", false, &[])], ..Outline::default() };
         let html = article(&outline);
         for part in ["2 chapters, about 2 hours", "30 min · 2 exercises", "href=\"/ch01\"", "Not written yet", "&lt;b&gt;"] {
             assert!(html.contains(part), "{part}: {html}");
