@@ -90,7 +90,7 @@ test('a load balancer is opened from the picture, and a forward from the line of
   await axe(page, 'a load balancer in the pane');
   await page.click('.browser-bar .tool[aria-label="Load again"]');
   await page.click('.tab');
-  await type(page, `clear; echo Handling connection for ${port}`);
+  await type(page, `clear; echo Handling connection "for" ${port}`);
   await shows(page, `Handling connection for ${port}`);
   await page.waitForSelector('.tab[data-mode="prompt"]');
   const place = await page.$eval('.panel:not([hidden]) .xterm-screen', (screen) => screen.getBoundingClientRect().toJSON());
