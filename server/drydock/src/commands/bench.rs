@@ -64,7 +64,10 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<ExitCode> {
     figures.extend(cluster::wait_for(async {
         let client = page_client(&running.directory).await?;
         let mut figures = measure::all(&client, runs, directory.path()).await?;
-        figures.extend(workloads::all(&client, runs).await?);
+        // One measurement that fails does not take the others with it.
+        if let Err(error) = workloads::all(&client, runs, &mut figures).await {
+            say(&format!("not measured from here to the next part: {error:#}"));
+        }
         anyhow::Ok(figures)
     })?);
     drop(running);
