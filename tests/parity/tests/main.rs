@@ -47,20 +47,25 @@ fn differences(scenario: &Scenario) -> Vec<(String, String)> {
 fn ours_does_what_stock_kubectl_did() {
     let only = std::env::var("PARITY").unwrap_or_default();
     let scenarios: Vec<Scenario> = corpus::all().unwrap().into_iter().filter(|scenario| only.is_empty() || scenario.name == only).collect();
+    let known = known();
+    let names: BTreeSet<&String> = known.iter().map(|(name, _)| name).collect();
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(4) {
             scope.spawn(|| {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let differences = differences(scenario);
-                    found.lock().unwrap().extend(differences);
+                    let mut told = differences(scenario);
+                    // How far a cluster is when a line is asked is a race now and then; what differs twice is no race.
+                    if told.iter().any(|(name, _)| !names.contains(name)) {
+                        let again = differences(scenario);
+                        told.retain(|(name, _)| again.iter().any(|(other, _)| other == name));
+                    }
+                    found.lock().unwrap().extend(told);
                 }
             });
         }
     });
     let found = found.into_inner().unwrap();
-    let known = known();
-    let names: BTreeSet<&String> = known.iter().map(|(name, _)| name).collect();
     let unknown: Vec<&String> = found.iter().filter(|(name, _)| !names.contains(name)).map(|(_, told)| told).collect();
     let gone: Vec<&&String> = names.iter().filter(|name| only.is_empty() && !found.iter().any(|(found, _)| found == **name)).collect();
     let lines: usize = scenarios.iter().flat_map(|scenario| &scenario.lines).filter(|line| line.compare != Compare::Never).count();
