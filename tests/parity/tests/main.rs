@@ -58,7 +58,9 @@ fn ours_does_what_stock_kubectl_did() {
                     // How far a cluster is when a line is asked is a race now and then; what differs twice is no race.
                     if told.iter().any(|(name, _)| !names.contains(name)) {
                         let again = differences(scenario);
-                        told.retain(|(name, _)| again.iter().any(|(other, _)| other == name));
+                        let (twice, once) = told.into_iter().partition(|(name, _)| again.iter().any(|(other, _)| other == name));
+                        told = twice;
+                        once.iter().for_each(|(_, difference): &(String, String)| println!("differs now and then:\n{difference}"));
                     }
                     found.lock().unwrap().extend(told);
                 }
