@@ -8,9 +8,9 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::Api;
-use kube::api::{AttachParams, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{AttachParams, AttachedProcess, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{Figure, say};
 use crate::processes;
@@ -130,20 +130,26 @@ async fn ready(pods: &Api<Pod>, name: &str) -> anyhow::Result<String> {
     }
 }
 
+/// A command in a Pod. Dropping the process ends it, so it is kept beside its output.
+struct Running {
+    output: Box<dyn AsyncRead + Unpin + Send>,
+    _process: AttachedProcess,
+}
+
 /// A command in a Pod that is running when this returns; it says so by its first line.
-async fn begin(pods: &Api<Pod>, name: &str, script: &str) -> anyhow::Result<impl AsyncReadExt + Unpin + use<>> {
+async fn begin(pods: &Api<Pod>, name: &str, script: &str) -> anyhow::Result<Running> {
     let script = format!("echo begun; {script}");
     let mut process = pods.exec(name, ["sh", "-c", &script], &AttachParams::default().stderr(false)).await?;
     let mut output = process.stdout().context("the command has an output")?;
     let mut first = [0; 6];
-    tokio::time::timeout(PATIENCE, output.read_exact(&mut first)).await.context("the command did not begin")??;
-    Ok(output)
+    tokio::time::timeout(PATIENCE, output.read_exact(&mut first)).await.with_context(|| format!("the command did not begin: {script}"))??;
+    Ok(Running { output: Box::new(output), _process: process })
 }
 
 /// Wait for the end of a command, which is the end of its output.
-async fn end(mut output: impl AsyncReadExt + Unpin) -> anyhow::Result<String> {
+async fn end(mut running: Running, what: &str) -> anyhow::Result<String> {
     let mut rest = String::new();
-    tokio::time::timeout(PATIENCE, output.read_to_string(&mut rest)).await.context("the command did not end")??;
+    tokio::time::timeout(PATIENCE, running.output.read_to_string(&mut rest)).await.with_context(|| format!("{what}: the command did not end"))??;
     Ok(rest)
 }
 
@@ -154,7 +160,7 @@ async fn changed_file(pods: &Api<Pod>, maps: &Api<ConfigMap>, runs: usize) -> an
         let waiting = begin(pods, "one", &format!("until [ \"$text\" = \"text {run}\" ]; do read -r text < /settings/text; done")).await?;
         let started = Instant::now();
         maps.patch("settings", &PatchParams::default(), &Patch::Merge(json!({"data": {"text": format!("text {run}\n")}}))).await?;
-        end(waiting).await?;
+        end(waiting, "ConfigMap changed").await?;
         times.push(started.elapsed());
     }
     Ok(Figure::of_times("ConfigMap change to file changed in the container", times, ""))
@@ -168,7 +174,7 @@ async fn moved_traffic(pods: &Api<Pod>, services: &Api<Service>, address: &str, 
         let waiting = begin(pods, "one", &format!("until wget -qO- http://{address}/ | grep -q \"I'm {target} \"; do :; done")).await?;
         let started = Instant::now();
         services.patch("turning", &PatchParams::default(), &Patch::Merge::<Value>(json!({"spec": {"selector": {"pod": target}}}))).await?;
-        end(waiting).await?;
+        end(waiting, "Service moved").await?;
         times.push(started.elapsed());
     }
     Ok(Figure::of_times("Service pointed elsewhere to an answer from there", times, ""))
@@ -177,7 +183,7 @@ async fn moved_traffic(pods: &Api<Pod>, services: &Api<Service>, address: &str, 
 /// The same download from a Pod of another node, by its address and by a Service's.
 async fn throughput(pods: &Api<Pod>, pod: &str, service: &str, runs: usize) -> anyhow::Result<Vec<Figure>> {
     let serve = format!("mkdir -p /tmp/www && dd if=/dev/zero of=/tmp/www/big bs=1M count={DOWNLOAD_MIB} 2>/dev/null && httpd -p 8081 -h /tmp/www && echo served");
-    if !end(begin(pods, "two", &serve).await?).await?.contains("served") {
+    if !end(begin(pods, "two", &serve).await?, "download made").await?.contains("served") {
         bail!("the Pod does not serve the download");
     }
     let mut rates = Vec::new();
@@ -185,7 +191,7 @@ async fn throughput(pods: &Api<Pod>, pod: &str, service: &str, runs: usize) -> a
         let mut best = f64::MAX;
         for _ in 0..runs {
             let started = Instant::now();
-            let said = end(begin(pods, "one", &format!("wget -qO /dev/null http://{address}/big && echo whole")).await?).await?;
+            let said = end(begin(pods, "one", &format!("wget -qO /dev/null http://{address}/big && echo whole")).await?, "download").await?;
             if !said.contains("whole") {
                 bail!("the download from {address} broke off: {said}");
             }
