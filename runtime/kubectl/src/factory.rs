@@ -45,7 +45,7 @@ impl Factory {
         if let Some(loaded) = self.config.get() {
             return Ok(loaded);
         }
-        let loaded = config::load(&self.env, &self.globals)?;
+        let loaded = config::load(&self.env, &self.globals, self.path.starts_with("kubectl config"))?;
         // Nobody else sets it: the process has one thread and there is no await in between.
         drop(self.config.set(loaded));
         self.config.get().ok_or_else(|| Failure::new("kubeconfig was not kept"))

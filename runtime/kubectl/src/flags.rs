@@ -67,6 +67,11 @@ pub fn array(long: &'static str, help: &'static str) -> Arg {
     flag(long, "stringArray", "[]", help)
 }
 
+/// Pairs, divided by commas, that may be given again.
+pub fn map(long: &'static str, help: &'static str) -> Arg {
+    flag(long, "mapStringString", "", help)
+}
+
 /// Reading what was given.
 pub trait Flags {
     /// The last value, or the default.
@@ -244,7 +249,7 @@ impl Walk<'_> {
             let shown = arg.get_short().map_or_else(|| format!("--{long}"), |short| format!("-{short}, --{long}"));
             return Err(format!("invalid argument {value:?} for {shown:?} flag: {why}"));
         }
-        if kind == "strings" {
+        if matches!(kind, "strings" | "mapStringString") {
             for part in split_commas(value) {
                 self.canonical.push(format!("--{long}={part}"));
             }
@@ -283,6 +288,7 @@ fn described(arg: &Arg) -> (&'static str, Option<&'static str>) {
         "duration" => ("duration", None),
         "strings" => ("strings", None),
         "stringArray" => ("stringArray", None),
+        "mapStringString" => ("mapStringString", None),
         "string:unchanged" => ("string", Some("unchanged")),
         "string:background" => ("string", Some("background")),
         "string:strict" => ("string", Some("strict")),

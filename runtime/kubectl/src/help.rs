@@ -38,6 +38,9 @@ pub fn command(chosen: &Chosen) -> String {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let about = if about.is_empty() { format!("{}.", chosen.entry.about) } else { about };
     let mut text = format!("{}\n\n", about.trim_end());
+    if !chosen.entry.aliases.is_empty() {
+        text.push_str(&format!("Aliases:\n{}, {}\n\n", chosen.entry.name, chosen.entry.aliases.join(", ")));
+    }
     if let Some(examples) = command.get_after_help() {
         text.push_str("Examples:\n");
         for line in examples.to_string().lines() {
@@ -55,6 +58,19 @@ pub fn command(chosen: &Chosen) -> String {
     text
 }
 
+/// What a command of this full name says with `--help`.
+pub fn of_path(path: &str) -> String {
+    let mut words = Vec::new();
+    let mut found: Option<&'static Entry> = None;
+    for word in path.split(' ').skip(1) {
+        let among = found.map_or(TABLE, |entry| entry.children);
+        let Some(entry) = among.iter().find(|entry| entry.is(word)) else { break };
+        words.push(entry.name);
+        found = Some(entry);
+    }
+    found.map_or_else(root, |entry| command(&Chosen { entry, words }))
+}
+
 /// What `kubectl options` says.
 pub fn global_options() -> String {
     options("The following options can be passed to any command", &globals::arguments()).replacen(":\n", ":\n\n", 1)
@@ -62,7 +78,7 @@ pub fn global_options() -> String {
 
 fn usage(chosen: &Chosen, command: &Command) -> String {
     let line = command.clone().render_usage().to_string();
-    let own = line.strip_prefix("Usage: ").map(str::trim).unwrap_or_default().to_owned();
+    let own = line.strip_prefix("Usage: ").map(str::trim).unwrap_or_default().replace('\n', " ");
     if own.starts_with("kubectl ") {
         return own;
     }

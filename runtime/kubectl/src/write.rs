@@ -173,6 +173,57 @@ impl Writer {
     }
 }
 
+/// What is said when a command is to ask the server nothing, and to try it on the server.
+pub fn local_on_server() -> Failure {
+    Failure::new("cannot specify --local and --dry-run=server - did you mean --dry-run=client?")
+}
+
+/// With the empty fields that Go's types of workloads print.
+pub fn with_empty_fields(object: &mut Value) {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    let mut add = |pointer: &str, field: &str, value: Value| {
+        if let Some(fields) = object.pointer_mut(pointer).and_then(Value::as_object_mut) {
+            fields.entry(field.to_owned()).or_insert(value);
+        }
+    };
+    add("/metadata", "creationTimestamp", Value::Null);
+    let pod = match kind.as_str() {
+        "Pod" => "/spec",
+        "CronJob" => {
+            add("/spec/jobTemplate/metadata", "creationTimestamp", Value::Null);
+            add("/spec/jobTemplate/spec/template/metadata", "creationTimestamp", Value::Null);
+            "/spec/jobTemplate/spec/template/spec"
+        }
+        "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
+            add("/spec/template/metadata", "creationTimestamp", Value::Null);
+            "/spec/template/spec"
+        }
+        "Service" => {
+            add("", "status", json!({"loadBalancer": {}}));
+            return;
+        }
+        _ => return,
+    };
+    match kind.as_str() {
+        "Deployment" => add("/spec", "strategy", json!({})),
+        "DaemonSet" | "StatefulSet" => add("/spec", "updateStrategy", json!({})),
+        _ => {}
+    }
+    match kind.as_str() {
+        "DaemonSet" => add("", "status", json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0})),
+        "StatefulSet" => add("", "status", json!({"availableReplicas": 0, "replicas": 0})),
+        "ReplicaSet" | "ReplicationController" => add("", "status", json!({"replicas": 0})),
+        _ => add("", "status", json!({})),
+    }
+    for list in ["containers", "initContainers"] {
+        for container in object.pointer_mut(&format!("{pod}/{list}")).and_then(Value::as_array_mut).into_iter().flatten() {
+            if container["resources"].is_null() {
+                container["resources"] = json!({});
+            }
+        }
+    }
+}
+
 /// Keep an object's configuration in its annotation.
 pub fn remember(object: &mut Value) {
     let config = configuration(object);

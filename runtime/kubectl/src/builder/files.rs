@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::{Info, Selection, items, missing};
+use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::print;
@@ -96,6 +97,9 @@ impl Selection {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let (name, own) = (text(&object["metadata"]["name"]), text(&object["metadata"]["namespace"]));
+        if self.local {
+            return Ok(Info { mapping: guessed(&version, &kind), namespace: own, name, source: source.to_owned(), object });
+        }
         let mapping = if version.is_empty() {
             factory.look(|mapper| mapper.mappings.iter().find(|mapping| mapping.kind == kind).cloned()).await?
         } else {
@@ -122,6 +126,13 @@ impl Selection {
         }
         Ok(Info { mapping, namespace, name, source: source.to_owned(), object })
     }
+}
+
+/// A kind as far as a manifest tells it.
+fn guessed(version: &str, kind: &str) -> Mapping {
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let resource = kind.to_lowercase();
+    Mapping { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned(), singular: resource.clone(), resource, ..Mapping::default() }
 }
 
 /// One source: how it is called in messages, and its text.

@@ -54,6 +54,8 @@ pub struct Selection {
     pub validate: bool,
     /// The type of words that are names alone, such as `pods`.
     pub default_type: String,
+    /// Whether the server is asked nothing, not even for its kinds.
+    pub local: bool,
 }
 
 /// An object, where it lives and where it came from.
@@ -149,7 +151,13 @@ impl Selection {
             latest: false,
             validate: false,
             default_type: String::new(),
+            local: matches.on("local"),
         })
+    }
+
+    /// `--local` knows files only; what else is named is refused in these words.
+    pub fn refuse_words(&self, refusal: &str) -> Result<(), Failure> {
+        if self.local && !self.words.is_empty() { Err(Failure::new(refusal)) } else { Ok(()) }
     }
 
     /// Whether files are named.
@@ -350,6 +358,10 @@ pub fn equal_labels(selector: &str) -> Result<Value, Failure> {
     }
     Ok(Value::Object(labels))
 }
+
+/// What a command says that is to ask the server nothing and is given no file.
+// upstream: cli-runtime/pkg/resource/builder.go LocalResourceError
+pub const LOCAL: &str = "you must specify resources by --filename when --local is set.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'";
 
 /// What a command says that needs something to work on.
 pub fn missing() -> Failure {

@@ -15,7 +15,7 @@ use crate::remote::terminal;
 
 /// Its flags.
 pub fn command() -> Command {
-    Command::new("attach").override_usage("kubectl attach (POD | TYPE/NAME) -c CONTAINER").args([
+    Command::new("attach").override_usage("kubectl attach (POD | TYPE/NAME) -c CONTAINER [options]").args([
         text("container", "", "Container name. If omitted, use the kubectl.kubernetes.io/default-container annotation for selecting the container to be attached or the first container in the pod will be chosen").short('c'),
         duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running"),
         switch("quiet", "Only print output from the remote session").short('q'),

@@ -1,5 +1,7 @@
-//! `kubectl auth`: can-i, whoami.
+//! `kubectl auth`: can-i, whoami; reconcile has a file of its own.
 // upstream: kubectl/pkg/cmd/auth/{cani,whoami}.go
+
+mod reconcile;
 
 use clap::{ArgMatches, Command};
 use http::Method;
@@ -10,6 +12,8 @@ use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::print::{self, Printer, go, table};
 use crate::rest::Call;
+
+pub use reconcile::{command as reconcile_command, run as reconcile};
 
 /// `auth` alone.
 pub fn command() -> Command {

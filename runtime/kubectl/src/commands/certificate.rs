@@ -18,9 +18,20 @@ pub fn command() -> Command {
     Command::new("certificate").about("Modify certificate resources.").override_usage("kubectl certificate SUBCOMMAND [options]")
 }
 
+/// Flags of `approve`.
+pub fn approve_command() -> Command {
+    one_command("kubectl certificate approve (-f FILENAME | NAME) [options]")
+}
+
+/// Flags of `deny`.
+pub fn deny_command() -> Command {
+    one_command("kubectl certificate deny (-f FILENAME | NAME) [options]")
+}
+
 /// Flags of both.
-pub fn one_command() -> Command {
+fn one_command(usage: &'static str) -> Command {
     Command::new("certificate")
+        .override_usage(usage)
         .args(print::arguments())
         .args(builder::file_flags("Filename, directory, or URL to files identifying the resource to update"))
         .arg(flags::switch("force", "Update the CSR even if it is already approved."))

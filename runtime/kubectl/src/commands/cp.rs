@@ -21,7 +21,7 @@ const PIPE: usize = 256 * 1024;
 
 /// Its flags.
 pub fn command() -> Command {
-    Command::new("cp").override_usage("kubectl cp <file-spec-src> <file-spec-dest>").args([
+    Command::new("cp").override_usage("kubectl cp <file-spec-src> <file-spec-dest> [options]").args([
         text("container", "", "Container name. If omitted, use the kubectl.kubernetes.io/default-container annotation for selecting the container to be attached or the first container in the pod will be chosen").short('c'),
         switch("no-preserve", "The copied file/directory's ownership and permissions will not be preserved in the container"),
         number("retries", "0", "Set number of retries to complete a copy operation from a container. Specify 0 to disable or any negative value for infinite retrying. The default is 0 (no retry)."),

@@ -14,7 +14,7 @@ use crate::rest::Call;
 
 /// Its flags.
 pub fn command() -> Command {
-    Command::new("describe").override_usage("kubectl describe (-f FILENAME | TYPE [NAME_PREFIX | -l label] | TYPE/NAME)").args([
+    Command::new("describe").override_usage("kubectl describe (-f FILENAME | TYPE [NAME_PREFIX | -l label] | TYPE/NAME) [options]").args([
         all_namespaces_flag(),
         number("chunk-size", "500", "Return large lists in chunks rather than all at once. Pass 0 to disable. This flag is beta and may change in the future."),
         label_flag(),

@@ -13,7 +13,7 @@ use crate::remote::terminal;
 
 /// Its flags.
 pub fn command() -> Command {
-    Command::new("exec").override_usage("kubectl exec (POD | TYPE/NAME) [-c CONTAINER] [flags] -- COMMAND [args...]").args([
+    Command::new("exec").override_usage("kubectl exec (POD | TYPE/NAME) [-c CONTAINER] [flags] -- COMMAND [args...] [options]").args([
         text("container", "", "Container name. If omitted, use the kubectl.kubernetes.io/default-container annotation for selecting the container to be attached or the first container in the pod will be chosen").short('c'),
         array("filename", "to use to exec into the resource").short('f'),
         duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running"),

@@ -28,7 +28,7 @@ pub fn command() -> Command {
     Command::new("get")
         .long_about("Display one or many resources.\n\n Prints the most important facts about the resources, one line each; the namespace is that of the current context unless you say otherwise.\n\nUse \"kubectl api-resources\" for a complete list of supported resources.")
         .after_help("# The pods of the current namespace\nkubectl get pods\n\n# With more columns\nkubectl get pods -o wide\n\n# One deployment, as YAML\nkubectl get deployment web -o yaml\n\n# Several kinds together\nkubectl get rc,services")
-        .override_usage("kubectl get\n[(-o|--output=)json|yaml|name|go-template|go-template-file|template|templatefile|jsonpath|jsonpath-as-json|jsonpath-file|custom-columns|custom-columns-file|wide] (TYPE[.VERSION][.GROUP] [NAME | -l label] | TYPE[.VERSION][.GROUP]/NAME ...) [flags] [options]")
+        .override_usage("kubectl get [(-o|--output=)json|yaml|name|go-template|go-template-file|template|templatefile|jsonpath|jsonpath-as-json|jsonpath-file|custom-columns|custom-columns-file|wide] (TYPE[.VERSION][.GROUP] [NAME | -l label] | TYPE[.VERSION][.GROUP]/NAME ...) [flags] [options]")
         .args(printing)
         .args(builder::file_flags("Filename, directory, or URL to files identifying the resource to get from a server."))
         .args([

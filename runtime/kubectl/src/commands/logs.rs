@@ -22,7 +22,7 @@ const SELECTED_TAIL: &str = "10";
 
 /// Its flags.
 pub fn command() -> Command {
-    Command::new("logs").override_usage("kubectl logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]").args([
+    Command::new("logs").override_usage("kubectl logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER] [options]").args([
         switch("all-containers", "Get all containers' logs in the pod(s)."),
         switch("all-pods", "Get logs from all pod(s). Sets prefix to true."),
         text("container", "", "Print the logs of this container").short('c'),

@@ -88,7 +88,12 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
     }
     let local = matches.on("local");
     selection.latest = !local;
+    let file = if kind == Kind::Label { "pod" } else { "rsrc" };
+    selection.refuse_words(&format!("can only use local files by -f {file}.yaml or --filename={file}.json when --local=true is set"))?;
     let mut writer = Writer::read(factory, matches)?;
+    if local && writer.dry_run == DryRun::Server {
+        return Err(write::local_on_server());
+    }
     let (infos, mut failures) = selection.gather(factory).await?;
     let several = infos.len() > 1;
     for info in infos {

@@ -23,6 +23,8 @@ pub mod expose;
 pub mod delete;
 pub mod apply;
 pub mod cp;
+pub mod dump;
+mod later;
 pub mod create;
 pub mod describe;
 pub mod diff;
@@ -122,7 +124,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     }
     let Some(mut entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
         left.insert(0, word.clone());
-        return Ok(Prepared::Plugin(left, unknown(&word)));
+        return Ok(Prepared::Plugin(left, later::missing(&word).unwrap_or_else(|| unknown(&word))));
     };
     let mut words = vec![entry.name];
     while !entry.children.is_empty() {
@@ -139,7 +141,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     }
     if entry.act.is_none() {
         return match matches.arguments().first() {
-            None if entry.name == "certificate" => Ok(Prepared::Print(help::command(&chosen))),
+            _ if entry.name == "certificate" => Ok(Prepared::Print(help::command(&chosen))),
             None => Err(Failure::Plain(help::command(&chosen), 1)),
             Some(word) => Err(Failure::usage(&chosen.path(), &format!("unknown command {word:?}"))),
         };

@@ -75,6 +75,7 @@ pub fn taint_command() -> Command {
             builder::label_flag(),
             write::dry_run_flag(),
             write::manager_flag("kubectl-taint"),
+            write::validate_flag(),
             flags::switch("all", "Select all nodes in the cluster"),
             flags::switch("overwrite", "If true, allow taints to be overwritten, otherwise reject taint updates that overwrite existing taints."),
         ])

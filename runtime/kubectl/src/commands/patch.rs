@@ -10,6 +10,7 @@ use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::flags::{self, Flags};
 use crate::gone;
+use crate::merge::overlay;
 use crate::print;
 use crate::rest::{Call, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH};
 use crate::write::{self, DryRun, LAST_APPLIED, Writer, remember};
@@ -53,13 +54,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     } else {
         std::fs::read_to_string(factory.env.path(&file)).map_err(|error| Failure::new(format!("unable to read patch file: open {file}: {}", go_io(&error))))?
     };
-    let body = if text.trim_start().starts_with(['{', '[']) {
+    let body = if text.trim_start().starts_with('{') {
         text
     } else {
-        drydock_primitives::yaml::parse(&text).map_err(|error| Failure::new(format!("unable to parse {text:?}: {error}")))?.to_string()
+        drydock_primitives::yaml::parse(&text).map_err(|error| Failure::new(format!("unable to parse {text:?}: {}", builder::yaml_error(&error))))?.to_string()
     };
     let mut selection = Selection::read(factory, matches)?;
-    selection.latest = true;
+    selection.latest = !selection.local;
+    selection.refuse_words("cannot specify --local and server resources")?;
     let mut writer = Writer::read(factory, matches)?;
     let (infos, mut failures) = selection.gather(factory).await?;
     for info in infos {
@@ -80,32 +82,17 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     Failure::all(failures)
 }
 
-/// What a merge patch makes of an object; JSON patches are left to the server.
+/// What a patch makes of an object, without the server.
 fn locally(object: &Value, content: &str, body: &str) -> Result<Value, Failure> {
-    let patch: Value = serde_json::from_str(body).map_err(|error| Failure::new(error.to_string()))?;
-    if content == JSON_PATCH {
-        return Err(Failure::new("a JSON patch is applied by the server only: use --dry-run=server"));
-    }
-    let mut merged = object.clone();
-    overlay(&mut merged, &patch);
-    Ok(merged)
-}
-
-fn overlay(target: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *target = patch.clone();
-        return;
+    let broken = if content == STRATEGIC_PATCH { "invalid JSON document" } else { "Invalid JSON Patch" };
+    let patch: Value = serde_json::from_str(body).map_err(|_| Failure::new(broken))?;
+    let changed = match content {
+        JSON_PATCH if !patch.is_array() => Err("json: cannot unmarshal object into Go value of type jsonpatch.Patch".to_owned()),
+        JSON_PATCH => overlay::operations(object, &patch),
+        MERGE_PATCH => Ok(overlay::merged(object, &patch)),
+        _ => overlay::strategic(object, &patch),
     };
-    if !target.is_object() {
-        *target = serde_json::json!({});
-    }
-    for (key, value) in fields {
-        if value.is_null() {
-            target.as_object_mut().map(|fields| fields.remove(key));
-        } else {
-            overlay(&mut target[key], value);
-        }
-    }
+    changed.map_err(Failure::new)
 }
 
 /// Flags of `replace`.

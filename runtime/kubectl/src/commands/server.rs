@@ -149,7 +149,7 @@ pub async fn version(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
         return Err(Failure::new("--output must be 'yaml' or 'json'"));
     }
     if !matches.arguments().is_empty() {
-        return Err(factory.usage(&format!("extra arguments: [{}]", matches.arguments().join(" "))));
+        return Err(Failure::new(format!("extra arguments: [{}]", matches.arguments().join(" "))));
     }
     let server = if matches.on("client") { Ok(None) } else { factory.call(Call::get("/version").query("timeout", "32s")).await.map(Some) };
     let (server, failure) = server.map_or_else(|failure| (None, Some(failure)), |server| (server, None));
@@ -192,7 +192,7 @@ pub async fn options(factory: &Factory, _matches: &ArgMatches) -> Result<(), Fai
 
 /// Flags of `plugin list`.
 pub fn plugins_command() -> Command {
-    Command::new("list").arg(flags::switch("name-only", "If true, display only the binary name of each plugin, rather than its full path"))
+    Command::new("list").override_usage("kubectl plugin list [flags] [options]").arg(flags::switch("name-only", "If true, display only the binary name of each plugin, rather than its full path"))
 }
 
 /// `plugin` alone.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::builder::{all_namespaces_flag, label_flag};
 use crate::factory::Factory;
 use crate::failure::Failure;
-use crate::flags::{Flags, switch, text};
+use crate::flags::{Flags, switch, switch_on, text};
 use crate::print::table::align;
 use crate::rest::Call;
 
@@ -16,7 +16,7 @@ const METRICS: &str = "metrics.k8s.io";
 
 /// Flags of `top`.
 pub fn command() -> Command {
-    Command::new("top")
+    Command::new("top").override_usage("kubectl top [flags] [options]")
 }
 
 /// Flags of `top node`.
@@ -26,7 +26,7 @@ pub fn node_command() -> Command {
         label_flag(),
         switch("show-capacity", "Print node resources based on Capacity instead of Allocatable(default) of the nodes."),
         text("sort-by", "", "If non-empty, sort nodes list using specified field. The field can be either 'cpu' or 'memory'."),
-        switch("use-protocol-buffers", "Enables using protocol-buffers to access Metrics API."),
+        switch_on("use-protocol-buffers", "Enables using protocol-buffers to access Metrics API."),
     ])
 }
 
@@ -40,7 +40,7 @@ pub fn pod_command() -> Command {
         label_flag(),
         text("sort-by", "", "If non-empty, sort pods list using specified field. The field can be either 'cpu' or 'memory'."),
         switch("sum", "Print the sum of the resource usage"),
-        switch("use-protocol-buffers", "Enables using protocol-buffers to access Metrics API."),
+        switch_on("use-protocol-buffers", "Enables using protocol-buffers to access Metrics API."),
     ])
 }
 

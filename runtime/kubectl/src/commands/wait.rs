@@ -27,7 +27,8 @@ pub fn command() -> Command {
     Command::new("wait")
         .override_usage("kubectl wait ([-f FILENAME] | resource.group/resource.name | resource.group [(-l label | --all)]) [--for=create|--for=delete|--for condition=available|--for=jsonpath='{}'[=value]] [options]")
         .args(print::arguments())
-        .args(file_flags("identifying the resource."))
+        // Folders are read with all below them, and there is no -k.
+        .args(file_flags("identifying the resource.").into_iter().filter(|flag| flag.get_long() != Some("kustomize")).map(|flag| if flag.get_long() == Some("recursive") { flag.default_value("true") } else { flag }))
         .args([label_flag(), field_flag(), all_namespaces_flag()])
         .args([
             switch("all", "Select all resources in the namespace of the specified resource types"),

@@ -32,15 +32,17 @@ pub struct Loaded {
     pub explicit: bool,
 }
 
-/// Read the files that count.
-pub fn load(env: &Environment, globals: &Globals) -> Result<Loaded, Failure> {
+/// Read the files that count. `lenient` lets the one that is named be missing.
+pub fn load(env: &Environment, globals: &Globals, lenient: bool) -> Result<Loaded, Failure> {
     let explicit = !globals.kubeconfig.is_empty();
     let paths = paths(env, globals);
     let mut files = Vec::new();
     for path in paths {
         let value = match std::fs::read_to_string(env.path(&path)) {
             Ok(text) => parse(&path, &text)?,
-            Err(error) if explicit => return Err(Failure::new(format!("stat {}: {}", path.display(), go_io(&error)))),
+            // `config` makes the file that is named.
+            Err(error) if explicit && error.kind() == std::io::ErrorKind::NotFound && lenient => Value::Null,
+            Err(error) if explicit && !path.is_dir() => return Err(Failure::new(format!("stat {}: {}", path.display(), go_io(&error)))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
             Err(error) => return Err(Failure::new(format!("error loading config file \"{0}\": {2} {0}: {1}", path.display(), go_io(&error), if path.is_dir() { "read" } else { "open" }))),
         };
@@ -78,12 +80,42 @@ fn parse(path: &Path, text: &str) -> Result<Value, Failure> {
             if let Some(version) = value["apiVersion"].as_str().filter(|version| !matches!(*version, "v1" | "")) {
                 return Err(failed(&format!("no kind \"Config\" is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:100\"")));
             }
-            Ok(value)
+            Ok(typed(value))
         }
         _ => Err(failed(
             "couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }",
         )),
     }
+}
+
+/// What kubeconfig files have and nothing else; fields that Go always writes are there.
+fn typed(mut value: Value) -> Value {
+    const FIELDS: [&[&str]; 3] = [
+        &["server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority", "certificate-authority-data", "proxy-url", "disable-compression", "extensions"],
+        &["cluster", "user", "namespace", "extensions"],
+        &[
+            "client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile", "as", "as-uid", "as-groups", "as-user-extra", "username",
+            "password", "auth-provider", "exec", "extensions",
+        ],
+    ];
+    for ((list, field), known) in LISTS.iter().zip(FIELDS) {
+        for entry in value[*list].as_array_mut().into_iter().flatten().filter(|entry| entry.is_object()) {
+            if !entry[*field].is_object() {
+                entry[*field] = json!({});
+            }
+            let Some(fields) = entry[*field].as_object_mut() else { continue };
+            fields.retain(|name, _| known.contains(&name.as_str()));
+            let always: &[&str] = match *list {
+                "clusters" => &["server"],
+                "contexts" => &["cluster", "user"],
+                _ => &[],
+            };
+            for name in always {
+                fields.entry(*name).or_insert_with(|| json!(""));
+            }
+        }
+    }
+    value
 }
 
 fn merge(env: &Environment, files: &[File]) -> Value {

@@ -5,6 +5,7 @@
 // upstream: apimachinery/pkg/util/strategicpatch/patch.go, apimachinery/pkg/util/jsonmergepatch/patch.go
 
 mod json;
+pub mod overlay;
 mod strategic;
 
 use serde_json::Value;

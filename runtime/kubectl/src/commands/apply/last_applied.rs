@@ -4,13 +4,14 @@
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-use crate::builder::{self, Selection};
+use super::super::edit::session::{Mode, Session};
+use crate::builder::{self, Info, Selection, objects_of};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::print::{self, json as json_text, yaml};
 use crate::rest::MERGE_PATCH;
-use crate::write::{self, DryRun, LAST_APPLIED, Writer, configuration};
+use crate::write::{self, DryRun, LAST_APPLIED, Writer};
 
 /// Flags of `view-last-applied`.
 pub fn view_command() -> Command {
@@ -46,27 +47,75 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     Ok(())
 }
 
+/// Flags of `edit-last-applied`.
+pub fn edit_command() -> Command {
+    Command::new("edit-last-applied")
+        .about("Edit the configuration that was last applied to resources, in the default editor.")
+        .args(print::arguments())
+        .args(builder::file_flags("Filename, directory, or URL to files to use to edit the resource"))
+        .args([
+            write::validate_flag(),
+            write::manager_flag("kubectl-client-side-apply"),
+            flags::switch("windows-line-endings", "Defaults to the line ending native to your platform."),
+        ])
+        .override_usage("kubectl apply edit-last-applied (RESOURCE/NAME | -f FILENAME) [options]")
+}
+
+/// `edit-last-applied`.
+pub async fn edit(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
+    let mut selection = Selection::read(factory, matches)?;
+    selection.latest = true;
+    selection.empty_selects = true;
+    let mut session = Session::read(factory, matches, Mode::LastApplied)?;
+    let mut applied = Vec::new();
+    for info in selection.infos(factory).await? {
+        let Some(config) = info.object["metadata"]["annotations"][LAST_APPLIED].as_str() else { continue };
+        let object = objects_of("edited-file", config)?.into_iter().next().unwrap_or_default();
+        applied.push(Info { object, ..info });
+    }
+    if applied.is_empty() {
+        return Err(Failure::new("no last-applied-configuration annotation found on resources, to create the annotation, use command `kubectl apply set-last-applied --create-annotation`"));
+    }
+    session.run(applied).await
+}
+
 /// Flags of `set-last-applied`.
 pub fn set_command() -> Command {
+    let file = flags::list("filename", "Filename, directory, or URL to files that contains the last-applied-configuration annotations").short('f');
     Command::new("set-last-applied")
         .args(print::arguments())
-        .args(builder::file_flags("Filename, directory, or URL to files that contains the last-applied-configuration annotations"))
-        .arg(write::dry_run_flag())
-        .arg(flags::switch("create-annotation", "Will create 'last-applied-configuration' annotations if current objects doesn't have one"))
+        .args([
+            file,
+            write::dry_run_flag(),
+            flags::switch("create-annotation", "Will create 'last-applied-configuration' annotations if current objects doesn't have one"),
+        ])
         .override_usage("kubectl apply set-last-applied -f FILENAME [options]")
 }
 
-/// `set-last-applied`.
+/// `set-last-applied`: all are looked at before the first one is changed.
 pub async fn set(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let selection = Selection::read(factory, matches)?;
     let mut writer = Writer::read(factory, matches)?;
-    for info in selection.infos(factory).await? {
-        let current = info.get(factory).await?;
-        if current["metadata"]["annotations"][LAST_APPLIED].is_null() && !matches.on("create-annotation") {
+    let mut changed = Vec::new();
+    let mut failures = Vec::new();
+    for info in selection.manifests(factory, &mut failures).await? {
+        let failed = |failure: Failure| if failure.is("NotFound") { failure } else { failure.during("retrieving current configuration of:\nfrom server for:", &info.source) };
+        let current = info.get(factory).await.map_err(failed)?;
+        let known = &current["metadata"]["annotations"][LAST_APPLIED];
+        if known.is_null() && !matches.on("create-annotation") {
             return Err(Failure::new(format!("no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with --create-annotation", info.name)));
         }
-        let patch = json!({"metadata": {"annotations": {LAST_APPLIED: configuration(&info.object)}}});
-        let object = if writer.dry_run == DryRun::Client { info.object.clone() } else { writer.patch(factory, &info, MERGE_PATCH, &patch).await? };
+        let before: Value = known.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        if before == info.object {
+            factory.streams.line(&format!("set-last-applied {}: no changes required.", info.name))?;
+        } else {
+            changed.push((info, current));
+        }
+    }
+    Failure::all(failures)?;
+    for (info, current) in changed {
+        let patch = json!({"metadata": {"annotations": {LAST_APPLIED: json_text::compact(&info.object) + "\n"}}});
+        let object = if writer.dry_run == DryRun::Client { current } else { writer.patch(factory, &info, MERGE_PATCH, &patch).await? };
         writer.tell(factory, &object, "configured")?;
     }
     Ok(())

@@ -37,6 +37,7 @@ pub fn command() -> Command {
             flags::switch("prune", "Automatically delete resource objects, that do not appear in the configs and are created by either apply or create --save-config. Should be used with either -l or --all."),
             flags::array("prune-allowlist", "Overwrite the default allowlist with <group/version/kind> for --prune"),
             flags::switch("server-side", "If true, apply runs in the server instead of the client."),
+            flags::text("subresource", "", "If specified, apply will operate on the subresource of the requested object.  Only allowed when using --server-side."),
             flags::duration("timeout", "0s", "The length of time to wait before giving up on a delete, zero means determine a timeout from the size of the object"),
             flags::switch("wait", "If true, wait for resources to be gone before returning. This waits for finalizers."),
         ])
@@ -56,6 +57,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let server_side = matches.on("server-side");
     if matches.on("force-conflicts") && !server_side {
         return Err(Failure::new("--force-conflicts only works with --server-side"));
+    }
+    if !selection.subresource.is_empty() && !server_side {
+        return Err(Failure::new("--subresource can only be specified for --server-side"));
     }
     if server_side && writer.dry_run == DryRun::Client {
         return Err(Failure::new("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)"));

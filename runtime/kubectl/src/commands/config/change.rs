@@ -10,18 +10,50 @@ use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::flags::{self, Flags};
 
-/// A command without flags of its own.
-pub fn plain() -> Command {
-    Command::new("config")
+/// Commands without flags of their own.
+macro_rules! plain {
+    ($($name:ident: $usage:literal),* $(,)?) => {
+        $(
+            #[doc = concat!("`config ", $usage, "`")]
+            pub fn $name() -> Command {
+                Command::new("config").override_usage(concat!("kubectl config ", $usage, " [options]"))
+            }
+        )*
+    };
 }
 
-fn words<const N: usize>(factory: &Factory, matches: &ArgMatches, wrong: &str) -> Result<[String; N], Failure> {
-    matches.arguments().try_into().map_err(|_| factory.usage(wrong))
+plain! {
+    current_command: "current-context [flags]",
+    delete_cluster_command: "delete-cluster NAME",
+    delete_context_command: "delete-context NAME",
+    delete_user_command: "delete-user NAME",
+    clusters_command: "get-clusters [flags]",
+    users_command: "get-users [flags]",
+    rename_command: "rename-context CONTEXT_NAME NEW_NAME",
+    unset_command: "unset PROPERTY_NAME",
+    use_context_command: "use-context CONTEXT_NAME",
+}
+
+/// The words a command takes; another number of them is answered with its help.
+// upstream: kubectl/pkg/cmd/config/config.go helpErrorf
+pub(super) fn words<const N: usize>(factory: &Factory, matches: &ArgMatches) -> Result<[String; N], Failure> {
+    let words = matches.arguments();
+    let told = format!("Unexpected args: [{}]", words.join(" "));
+    match words.try_into() {
+        Ok(words) => Ok(words),
+        Err(_) => Err(with_help(factory, &told)?),
+    }
+}
+
+/// The help of a command on standard output, and what is wrong.
+pub(super) fn with_help(factory: &Factory, wrong: &str) -> Result<Failure, Failure> {
+    factory.streams.print(crate::help::of_path(&factory.path))?;
+    Ok(Failure::new(wrong))
 }
 
 /// `config use-context`.
 pub async fn use_context(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [name] = words(factory, matches, "Unexpected args")?;
+    let [name] = words(factory, matches)?;
     if !has(&factory.config()?.merged, "contexts", &name) {
         return Err(Failure::new(format!("no context exists with the name: {name:?}")));
     }
@@ -34,7 +66,7 @@ pub async fn use_context(factory: &Factory, matches: &ArgMatches) -> Result<(), 
 }
 
 /// The entry of a list, made when it is missing.
-fn slot<'a>(value: &'a mut Value, list: &str, name: &str) -> Option<&'a mut Value> {
+pub(super) fn slot<'a>(value: &'a mut Value, list: &str, name: &str) -> Option<&'a mut Value> {
     let field = LISTS.iter().find(|(known, _)| *known == list)?.1;
     if !value[list].is_array() {
         value[list] = json!([]);
@@ -55,7 +87,7 @@ pub fn set_context_command() -> Command {
         .args([
             flags::text("cluster", "", "cluster for the context entry in kubeconfig"),
             flags::switch("current", "Modify the current context"),
-            flags::text("namespace", "", "namespace for the context entry in kubeconfig").short('n'),
+            flags::text("namespace", "", "namespace for the context entry in kubeconfig"),
             flags::text("user", "", "user for the context entry in kubeconfig"),
         ])
         .override_usage("kubectl config set-context [NAME | --current] [--cluster=cluster_nickname] [--user=user_nickname] [--namespace=namespace] [options]")
@@ -66,7 +98,7 @@ pub async fn set_context(factory: &Factory, matches: &ArgMatches) -> Result<(), 
     let given = matches.arguments();
     let current = matches.on("current");
     if given.len() > 1 {
-        return Err(factory.usage(&format!("Unexpected args: [{}]", given.join(" "))));
+        return Err(with_help(factory, &format!("Unexpected args: [{}]", given.join(" ")))?);
     }
     let name = match (given.first(), current) {
         (Some(_), true) => return Err(Failure::new("you cannot specify both a context name and --current")),
@@ -112,7 +144,16 @@ pub fn set_cluster_command() -> Command {
 
 /// `config set-cluster`.
 pub async fn set_cluster(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [name] = words(factory, matches, "Unexpected args: []")?;
+    let [name] = words(factory, matches)?;
+    if matches.on("insecure-skip-tls-verify") && !matches.text("certificate-authority").is_empty() {
+        return Err(Failure::new("you cannot specify a certificate authority and insecure mode at the same time"));
+    }
+    if matches.on("embed-certs") {
+        if matches.text("certificate-authority").is_empty() {
+            return Err(Failure::new("you must specify a --certificate-authority to embed"));
+        }
+        stat(factory, matches, "certificate-authority")?;
+    }
     edit(factory, |value| has(value, "clusters", &name), |value| {
         let Some(cluster) = slot(value, "clusters", &name) else { return Ok(()) };
         if cluster["server"].is_null() {
@@ -132,7 +173,7 @@ pub async fn set_cluster(factory: &Factory, matches: &ArgMatches) -> Result<(), 
 }
 
 /// A file by its path, or by its contents with `--embed-certs`.
-fn file(factory: &Factory, matches: &ArgMatches, target: &mut Value, field: &str) -> Result<(), Failure> {
+pub(super) fn file(factory: &Factory, matches: &ArgMatches, target: &mut Value, field: &str) -> Result<(), Failure> {
     if !matches.changed(field) {
         return Ok(());
     }
@@ -140,7 +181,7 @@ fn file(factory: &Factory, matches: &ArgMatches, target: &mut Value, field: &str
     let whole = factory.env.path(&path);
     let data = format!("{field}-data");
     if matches.on("embed-certs") {
-        let bytes = std::fs::read(&whole).map_err(|error| Failure::new(format!("could not stat {field} file {path}: stat {path}: {}", go_io(&error))))?;
+        let bytes = std::fs::read(&whole).unwrap_or_default();
         target[&data] = json!(base64::engine::general_purpose::STANDARD.encode(bytes));
         target.as_object_mut().map(|fields| fields.remove(field));
     } else {
@@ -150,46 +191,16 @@ fn file(factory: &Factory, matches: &ArgMatches, target: &mut Value, field: &str
     Ok(())
 }
 
-/// Flags of `config set-credentials`.
-pub fn set_credentials_command() -> Command {
-    Command::new("set-credentials")
-        .args([
-            flags::text("client-certificate", "", "Path to client-certificate file for the user entry in kubeconfig"),
-            flags::text("client-key", "", "Path to client-key file for the user entry in kubeconfig"),
-            flags::text("token", "", "token for the user entry in kubeconfig"),
-            flags::text("username", "", "username for the user entry in kubeconfig"),
-            flags::text("password", "", "password for the user entry in kubeconfig"),
-            flags::switch("embed-certs", "Embed client cert/key for the user entry in kubeconfig"),
-            flags::text("exec-command", "", "Command for the exec credential plugin for the user entry in kubeconfig"),
-            flags::text("exec-api-version", "", "API version of the exec credential plugin for the user entry in kubeconfig"),
-            flags::array("exec-arg", "New arguments for the exec credential plugin command for the user entry in kubeconfig"),
-            flags::array("exec-env", "'key=value' environment values for the exec credential plugin"),
-        ])
-        .override_usage("kubectl config set-credentials NAME [--client-certificate=path/to/certfile] [--client-key=path/to/keyfile] [--token=bearer_token] [--username=basic_user] [--password=basic_password] [options]")
-}
-
-/// `config set-credentials`.
-pub async fn set_credentials(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [name] = words(factory, matches, "Unexpected args: []")?;
-    edit(factory, |value| has(value, "users", &name), |value| {
-        let Some(user) = slot(value, "users", &name) else { return Ok(()) };
-        for field in ["token", "username", "password"] {
-            if matches.changed(field) {
-                user[field] = json!(matches.text(field));
-            }
-        }
-        if matches.changed("exec-command") {
-            user["exec"] = json!({"apiVersion": matches.text("exec-api-version"), "command": matches.text("exec-command"), "args": matches.texts("exec-arg"), "env": null, "interactiveMode": "IfAvailable", "provideClusterInfo": false});
-        }
-        file(factory, matches, user, "client-certificate")?;
-        file(factory, matches, user, "client-key")
-    })?;
-    factory.streams.line(&format!("User {name:?} set."))
+/// A file that is to be embedded is there.
+pub(super) fn stat(factory: &Factory, matches: &ArgMatches, field: &str) -> Result<(), Failure> {
+    let path = matches.text(field);
+    let there = if path.is_empty() { Ok(()) } else { std::fs::metadata(factory.env.path(&path)).map(drop) };
+    there.map_err(|error| Failure::new(format!("could not stat {field} file {path}: stat {path}: {}", go_io(&error))))
 }
 
 /// `config rename-context`.
 pub async fn rename(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [old, new] = words(factory, matches, "Unexpected args")?;
+    let [old, new] = words(factory, matches)?;
     let merged = &factory.config()?.merged;
     if !has(merged, "contexts", &old) {
         return Err(Failure::new(format!("cannot rename the context {old:?}, it's not in {}", shown_path(factory)?)));
@@ -215,7 +226,7 @@ fn shown_path(factory: &Factory) -> Result<String, Failure> {
 
 /// `config delete-context`.
 pub async fn delete_context(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [name] = words(factory, matches, "delete-context accepts exactly one argument")?;
+    let Ok([name]) = <[String; 1]>::try_from(matches.arguments()) else { return factory.streams.print(crate::help::of_path(&factory.path)) };
     if factory.config()?.merged["current-context"] == name {
         factory.streams.warn("warning: this removed your active context, use \"kubectl config use-context\" to select a different one");
     }
@@ -224,13 +235,13 @@ pub async fn delete_context(factory: &Factory, matches: &ArgMatches) -> Result<(
 
 /// `config delete-cluster`.
 pub async fn delete_cluster(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [name] = words(factory, matches, "delete-cluster accepts exactly one argument")?;
+    let Ok([name]) = <[String; 1]>::try_from(matches.arguments()) else { return factory.streams.print(crate::help::of_path(&factory.path)) };
     delete(factory, "clusters", "cluster", &name)
 }
 
 /// `config delete-user`.
 pub async fn delete_user(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [name] = words(factory, matches, "delete-user accepts exactly one argument")?;
+    let Ok([name]) = <[String; 1]>::try_from(matches.arguments()) else { return Err(factory.usage("user to delete is required")) };
     delete(factory, "users", "user", &name)
 }
 
@@ -245,69 +256,4 @@ fn delete(factory: &Factory, list: &str, word: &str, name: &str) -> Result<(), F
         Ok(())
     })?;
     factory.streams.line(&format!("deleted {word} {name} from {path}"))
-}
-
-/// Flags of `config set`.
-pub fn set_command() -> Command {
-    Command::new("set")
-        .arg(flags::switch("set-raw-bytes", "When writing a []byte PROPERTY_VALUE, write the given string directly without base64 decoding."))
-        .override_usage("kubectl config set PROPERTY_NAME PROPERTY_VALUE [options]")
-}
-
-/// `config set`.
-pub async fn set(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [property, text] = words(factory, matches, "Unexpected args")?;
-    let value = flags::boolean(&text).filter(|_| text.len() > 1).map_or_else(|| json!(text), Value::from);
-    at(factory, &property, move |target, last| {
-        target[last] = value;
-        Ok(())
-    })?;
-    factory.streams.line(&format!("Property {property:?} set."))
-}
-
-/// `config unset`.
-pub async fn unset(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let [property] = words(factory, matches, "Unexpected args")?;
-    let (list, rest) = property.split_once('.').unwrap_or((&property, ""));
-    let named = |entry: &Value| entry["name"].as_str().is_some_and(|name| rest.strip_prefix(name).is_some_and(|after| after.is_empty() || after.starts_with('.')));
-    if !rest.is_empty() && LISTS.iter().any(|(known, _)| *known == list) && !factory.config()?.merged[list].as_array().is_some_and(|all| all.iter().any(named)) {
-        let name = rest.rsplit_once('.').map_or(rest, |(name, _)| name);
-        return Err(Failure::new(format!("current map key `{name}` is invalid")));
-    }
-    at(factory, &property, |target, last| {
-        target.as_object_mut().map(|fields| fields.remove(last));
-        Ok(())
-    })?;
-    factory.streams.line(&format!("Property {property:?} unset."))
-}
-
-/// Change the field that `contexts.NAME.namespace` means; names may have dots.
-fn at(factory: &Factory, property: &str, change: impl FnOnce(&mut Value, &str) -> Result<(), Failure>) -> Result<(), Failure> {
-    let (list, rest) = property.split_once('.').unwrap_or((property, ""));
-    if !LISTS.iter().any(|(known, _)| *known == list) {
-        edit(factory, |value| !value[list].is_null(), |value| match rest {
-            "" => change(value, list),
-            field => change(&mut value[list], field),
-        })?;
-        return Ok(());
-    }
-    let merged = &factory.config()?.merged;
-    let known = merged[list].as_array().into_iter().flatten().filter_map(|entry| entry["name"].as_str()).find(|name| rest.strip_prefix(name).is_some_and(|after| after.starts_with('.') || after.is_empty()));
-    let (name, field) = match known {
-        Some(name) => (name.to_owned(), rest[name.len()..].trim_start_matches('.').to_owned()),
-        None => rest.split_once('.').map(|(name, field)| (name.to_owned(), field.to_owned())).unwrap_or((rest.to_owned(), String::new())),
-    };
-    edit(factory, |value| has(value, list, &name), |value| {
-        if field.is_empty() {
-            if let Some(entries) = value[list].as_array_mut() {
-                entries.retain(|entry| entry["name"] != name.as_str());
-            }
-            return Ok(());
-        }
-        match slot(value, list, &name) {
-            Some(target) => change(target, &field),
-            None => Ok(()),
-        }
-    })?;
-    Ok(())
 }

@@ -2,6 +2,8 @@
 // upstream: kubectl/pkg/cmd/config/*.go, client-go/tools/clientcmd/config.go ModifyConfig
 
 mod change;
+mod credentials;
+mod property;
 mod view;
 
 use clap::Command;
@@ -13,9 +15,11 @@ use crate::failure::{Failure, go_io};
 use crate::print::yaml;
 
 pub use change::{
-    delete_cluster, delete_context, delete_user, plain, rename, set, set_cluster, set_cluster_command, set_command, set_context, set_context_command, set_credentials,
-    set_credentials_command, unset, use_context,
+    clusters_command, current_command, delete_cluster, delete_cluster_command, delete_context, delete_context_command, delete_user, delete_user_command, rename, rename_command,
+    set_cluster, set_cluster_command, set_context, set_context_command, unset_command, use_context, use_context_command, users_command,
 };
+pub use property::{set, set_command, unset};
+pub use credentials::{set_credentials, set_credentials_command};
 pub use view::{clusters, contexts, contexts_command, current, users, view, view_command};
 
 /// `config` alone.

@@ -26,6 +26,10 @@ pub fn view_command() -> Command {
 
 /// `config view`.
 pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
+    let words = matches.arguments();
+    if !words.is_empty() {
+        return Err(factory.usage(&format!("unexpected arguments: [{}]", words.join(" "))));
+    }
     let loaded = factory.config()?;
     let mut config = loaded.merged.clone();
     for (field, default) in [("apiVersion", json!("v1")), ("kind", json!("Config")), ("preferences", json!({}))] {
@@ -106,7 +110,7 @@ pub async fn contexts(factory: &Factory, matches: &ArgMatches) -> Result<(), Fai
     let loaded = factory.config()?;
     let output = matches.text("output");
     if !["", "name", "wide"].contains(&output.as_str()) {
-        return Err(Failure::new(format!("output must be one of '' or 'name': {output}")));
+        return Err(Failure::new(format!("--output {output} is not available in kubectl config get-contexts; resetting to default output format")));
     }
     let asked = matches.arguments();
     let all = names(&loaded.merged, "contexts");

@@ -12,6 +12,7 @@ pub mod workloads;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Value, json};
 
+use super::edit::session::{Mode, Session};
 use crate::builder::{self, Info, Selection};
 use crate::factory::Factory;
 use crate::failure::Failure;
@@ -53,8 +54,15 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return post_raw(factory, &selection, &raw).await;
     }
     let mut writer = Writer::read(factory, matches)?;
-    selection.validate = writer.validation != "Ignore";
     let mut failures = Vec::new();
+    if matches.on("edit") {
+        let mut session = Session::read(factory, matches, Mode::Create)?;
+        for info in selection.manifests(factory, &mut failures).await? {
+            session.run(vec![info]).await?;
+        }
+        return Failure::all(failures);
+    }
+    selection.validate = writer.validation != "Ignore";
     let infos = selection.manifests(factory, &mut failures).await?;
     let wanted = crate::builder::matching(&selection.labels)?;
     let mut count = 0;

@@ -42,7 +42,7 @@ pub fn cluster_role_command() -> Command {
     generator("clusterrole", rule_flags())
         .args([
             flags::list("non-resource-url", "A partial url that user should have access to."),
-            flags::list("aggregation-rule", "An aggregation label selector for combining ClusterRoles."),
+            flags::map("aggregation-rule", "An aggregation label selector for combining ClusterRoles."),
         ])
         .override_usage("kubectl create clusterrole NAME --verb=verb --resource=resource.group [--resource-name=resourcename] [--dry-run=server|client|none] [options]")
 }

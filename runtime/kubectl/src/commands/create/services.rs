@@ -12,7 +12,7 @@ use crate::flags::{self, Flags};
 
 /// `create service` alone.
 pub fn command() -> Command {
-    Command::new("service").about("Create a service using a specified subcommand.\n\nAliases:\nservice, svc").override_usage("kubectl create service [flags] [options]")
+    Command::new("service").about("Create a service using a specified subcommand.").override_usage("kubectl create service [flags] [options]")
 }
 
 /// Flags of `create service clusterip`.

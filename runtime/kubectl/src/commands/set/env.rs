@@ -38,6 +38,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if selection.words.is_empty() && !selection.has_files() {
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     }
+    if selection.local && !selection.has_files() {
+        return Err(builder::missing());
+    }
     let mut set: Vec<Value> = Vec::new();
     let mut removed: Vec<String> = Vec::new();
     for pair in pairs {

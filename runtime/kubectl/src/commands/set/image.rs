@@ -27,6 +27,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if selection.words.is_empty() && !selection.has_files() {
         return Err(builder::missing());
     }
+    selection.refuse_words(builder::LOCAL)?;
     if pairs.is_empty() {
         return Err(Failure::new("at least one image update is required"));
     }

@@ -1,4 +1,4 @@
-//! `kubectl set`: image, env, resources, serviceaccount, selector.
+//! `kubectl set`: image, env, resources, serviceaccount, selector, subject.
 //!
 //! Each changes a copy of the object and sends what differs as a strategic patch.
 // upstream: kubectl/pkg/cmd/set/{set,helper}.go
@@ -7,6 +7,7 @@ mod env;
 mod image;
 mod resources;
 mod selector;
+mod subject;
 
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ pub use env::{command as env_command, run as env};
 pub use image::{command as image_command, run as image};
 pub use resources::{account, account_command, command as resources_command, run as resources};
 pub use selector::{command as selector_command, run as selector};
+pub use subject::{command as subject_command, run as subject};
 
 /// `set` alone.
 pub fn command() -> Command {
@@ -56,20 +58,29 @@ async fn change(
     mut edit: impl FnMut(&mut Value) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut writer = Writer::read(factory, matches)?;
+    let local = matches.on("local");
+    if local && writer.dry_run == DryRun::Server {
+        return Err(write::local_on_server());
+    }
     let (infos, mut failures) = selection.gather(factory).await?;
     for info in infos {
         let mut changed = info.object.clone();
         if let Err(failure) = edit(&mut changed) {
-            failures.push(failure);
+            // What has no Pod template is named, as upstream does it.
+            let named = failure.text().starts_with("the object is not a pod");
+            failures.push(if named { Failure::new(format!("error: {}/{} {}", info.mapping.resource, info.name, failure.text())) } else { failure });
             continue;
+        }
+        if local {
+            write::with_empty_fields(&mut changed);
         }
         let patch = merge::two_way(&info.object, &changed);
         // Upstream looks for a change only where containers are concerned.
         let quiet = !done.starts_with("serviceaccount") && !done.starts_with("selector");
-        if patch == json!({}) && writer.printer.is_none() && quiet {
+        if patch == json!({}) && (writer.printer.is_none() || done.starts_with("subjects")) && quiet {
             continue;
         }
-        if matches.on("local") || writer.dry_run == DryRun::Client {
+        if local || writer.dry_run == DryRun::Client {
             writer.tell(factory, &changed, done)?;
             continue;
         }
@@ -88,7 +99,7 @@ fn pod_spec<'a>(object: &'a mut Value) -> Result<&'a mut Value, Failure> {
         "Pod" => Ok(&mut object["spec"]),
         "CronJob" => Ok(&mut object["spec"]["jobTemplate"]["spec"]["template"]["spec"]),
         _ if object["spec"]["template"]["spec"].is_object() => Ok(&mut object["spec"]["template"]["spec"]),
-        _ => Err(Failure::new(format!("the object is not a pod or does not have a pod template: {kind}"))),
+        _ => Err(Failure::new(format!("the object is not a pod or does not have a pod template: {}", crate::pods::go_type(object)))),
     }
 }
 

@@ -34,6 +34,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let (limits, requests) = (amounts(&limits)?, amounts(&requests)?);
     let mut selection = Selection::read(factory, matches)?;
     selection.latest = !matches.on("local");
+    selection.refuse_words(builder::LOCAL)?;
     let pattern = matches.text("containers");
     change(factory, matches, &selection, "resource requirements updated", |object| {
         for container in containers(pod_spec(object)?, &pattern) {
@@ -73,6 +74,9 @@ pub async fn account(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
     let Some(name) = selection.words.pop() else {
         return Err(Failure::new("serviceaccount is required"));
     };
+    if selection.local && !selection.has_files() {
+        return Err(builder::missing());
+    }
     change(factory, matches, &selection, "serviceaccount updated", |object| {
         let spec = pod_spec(object)?;
         spec["serviceAccountName"] = json!(name);

@@ -12,7 +12,8 @@ use crate::flags::{self, Flags};
 /// Its flags.
 pub fn command() -> Command {
     Command::new("selector")
-        .args(common("kubectl-set"))
+        // Files are read, folders and all below them; there is no -k.
+        .args(common("kubectl-set").into_iter().filter(|flag| flag.get_long() != Some("kustomize")).map(|flag| if flag.get_long() == Some("recursive") { flag.default_value("true") } else { flag }))
         .arg(flags::text("resource-version", "", "If non-empty, the selectors update will only succeed if this is the current resource-version for the object. Only valid when specifying a single resource."))
         .override_usage("kubectl set selector (-f FILENAME | TYPE NAME) EXPRESSIONS [--resource-version=version] [options]")
 }
@@ -24,6 +25,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let Some(expression) = selection.words.pop() else {
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     };
+    selection.refuse_words(crate::builder::LOCAL)?;
     let labels = equal_labels(&expression)?;
     change(factory, matches, &selection, "selector updated", |object| {
         if object["kind"] != "Service" {
