@@ -128,6 +128,9 @@ pub(crate) struct Serve {
     /// Learn on another cluster: the current context of this kubeconfig. There are no nodes then, only the terminals and the page.
     #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Let the terminals use kubectl of this computer, if it runs there, instead of the one that is built in.
+    #[arg(long)]
+    pub(crate) host_tools: bool,
     /// Read the course from this directory instead of the one inside the program.
     #[arg(long, value_name = "DIR")]
     pub(crate) content: Option<PathBuf>,
@@ -138,7 +141,7 @@ pub(crate) struct Serve {
 
 impl Default for Serve {
     fn default() -> Self {
-        Serve { listen: SocketAddr::from(([127, 0, 0, 1], 4747)), nodes: None, api_port: None, kubeconfig: None, content: None, no_open: false }
+        Serve { listen: SocketAddr::from(([127, 0, 0, 1], 4747)), nodes: None, api_port: None, kubeconfig: None, host_tools: false, content: None, no_open: false }
     }
 }
 
@@ -200,6 +203,9 @@ pub(crate) struct Up {
     /// Port of the Kubernetes API on 127.0.0.1 [default: 6443 or the next free one; 0 takes any].
     #[arg(long, value_name = "PORT")]
     pub(crate) api_port: Option<u16>,
+    /// Let the terminals use kubectl of this computer, if it runs there, instead of the one that is built in.
+    #[arg(long)]
+    pub(crate) host_tools: bool,
     /// Write the kubeconfig to this file too.
     #[arg(long, value_name = "FILE")]
     pub(crate) write_kubeconfig: Option<PathBuf>,
@@ -242,6 +248,9 @@ pub(crate) enum Author {
         /// Chapters that are tested at the same time, each in a cluster of its own.
         #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
         jobs: u32,
+        /// Type at kubectl of this computer, if it runs in a cluster, instead of the one that is built in.
+        #[arg(long)]
+        host_tools: bool,
         /// Fail instead of skipping what needs an image that is not here.
         #[arg(long)]
         complete: bool,

@@ -47,10 +47,12 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
 #[test]
 fn a_computer_without_kubectl_has_the_one_that_is_built_in() {
     let drydock = Drydock::idle();
-    let mut up = drydock.command(&["cluster", "up", "--api-port", "0", "--nodes", "1", "--detach"]);
+    let mut up = drydock.command(&["cluster", "up", "--api-port", "0", "--nodes", "1", "--detach", "--host-tools"]);
     let said = Ran::of(up.env("PATH", "/nowhere")).ok();
     assert!(said.contains("1 node ready"), "{said}");
     let log = std::fs::read_to_string(drydock.state().join("drydock.log")).unwrap();
+    let typed = drydock.run(&["cluster", "shell", "workstation", "kubectl", "get", "nodes", "-o", "name"]).ok();
+    assert_eq!(typed.trim(), "node/node-1");
     let nodes = std::process::Command::new(drydock_kit::binary()).args(["kubectl", "get", "nodes", "-o", "name"]).env("KUBECONFIG", drydock.state().join("kubeconfig")).output().unwrap();
     drydock.run(&["cluster", "down"]).ok();
     assert_eq!(String::from_utf8_lossy(&nodes.stdout), "node/node-1\n");

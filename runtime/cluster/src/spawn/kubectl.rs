@@ -1,4 +1,4 @@
-//! The host's kubectl, which the workstation borrows.
+//! The host's kubectl, which the workstation borrows when it is asked to.
 //!
 //! The workstation has no libraries of the host's, so only a program that needs none runs there: the official builds do not, some
 //! distributions' packages do, and wrapper scripts never work.

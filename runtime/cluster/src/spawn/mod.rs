@@ -69,7 +69,7 @@ pub struct SpawnConfig {
     pub state: PathBuf,
     /// Where the API server should listen on 127.0.0.1; `None` for 6443 or the next free port.
     pub api_port: Option<u16>,
-    /// kubectl of the host, when there is one.
+    /// kubectl of the host, when the terminals are to have that instead of ours.
     pub kubectl: Option<PathBuf>,
     /// The rest.
     pub settings: Settings,

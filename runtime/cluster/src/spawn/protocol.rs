@@ -38,7 +38,7 @@ pub struct Begin {
     pub state: PathBuf,
     /// The drydock executable.
     pub exe: PathBuf,
-    /// A kubectl found on the host, bound read-only into the workstation.
+    /// A kubectl of the host that the workstation is to have instead of ours, bound read-only.
     pub kubectl: Option<PathBuf>,
     /// Who may be who in the cluster.
     pub identity: Identity,

@@ -20,6 +20,7 @@ use drydock_course::source::Directory;
 use drydock_image::{Catalogue, Library, Source};
 use drydock_terminal::Terminals;
 
+use super::cluster::Tools;
 use super::{cluster, serve};
 use crate::cli::Author;
 use crate::page::course::Content;
@@ -35,14 +36,14 @@ const SCROLLBACK: usize = 2000;
 pub(crate) fn run(state: &State, command: Author) -> anyhow::Result<ExitCode> {
     match command {
         Author::Lint { content } => check(&Place::of(&content)?),
-        Author::Test { content, only, runs, jobs, complete, junit } => {
+        Author::Test { content, only, runs, jobs, host_tools, complete, junit } => {
             let place = Place::of(&content)?;
             if check(&place)? != ExitCode::SUCCESS {
                 bail!("what does not read cannot be tested");
             }
             let missing = if complete { Vec::new() } else { missing(state)? };
             let options = Options { only, inside: place.inside.clone(), chapter: None, missing };
-            play(&place.root, &options, state, runs, jobs, junit)
+            play(&place.root, &options, state, (runs, jobs, Tools::asked(host_tools)), junit)
         }
     }
 }
@@ -102,7 +103,7 @@ fn check(place: &Place) -> anyhow::Result<ExitCode> {
 
 /// Test content on clusters of its own, in state directories that are gone afterwards unless something failed. Each job has a cluster
 /// and takes one chapter after the other.
-fn play(directory: &Path, options: &Options, fetched: &State, runs: u32, jobs: u32, junit: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+fn play(directory: &Path, options: &Options, fetched: &State, (runs, jobs, tools): (u32, u32, Tools), junit: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let content = Content::load(Some(directory))?;
     let chapters = test::chapters(content.course(), options);
     if chapters.is_empty() {
@@ -119,7 +120,7 @@ fn play(directory: &Path, options: &Options, fetched: &State, runs: u32, jobs: u
         let start = |number: u32| {
             let (content, queue) = (&content, &queue);
             let named = std::thread::Builder::new().name(format!("author-{number}"));
-            named.spawn_scoped(scope, move || job(number, content, options, fetched, queue, jobs > 1))
+            named.spawn_scoped(scope, move || job((number, tools), content, options, fetched, queue, jobs > 1))
         };
         let started: Vec<_> = (0..jobs).map(start).collect();
         started.into_iter().map(|thread| thread?.join().map_err(|_| anyhow::anyhow!("a job panicked"))?).collect()
@@ -139,7 +140,7 @@ fn play(directory: &Path, options: &Options, fetched: &State, runs: u32, jobs: u
 }
 
 /// One cluster, for as long as there are chapters. With `aside`, what it says about a chapter comes in one piece.
-fn job(number: u32, content: &Content, options: &Options, fetched: &State, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {
+fn job((number, tools): (u32, Tools), content: &Content, options: &Options, fetched: &State, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {
     let path = std::env::temp_dir().join(format!("drydock-author-{}-{number}", std::process::id()));
     // Made here and not taken over: anybody may have put something there.
     std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
@@ -150,7 +151,7 @@ fn job(number: u32, content: &Content, options: &Options, fetched: &State, queue
     settings.home_files = content.home_files();
     settings.internet = content.internet();
     settings.balancers = content.balancers();
-    let (running, millis) = cluster::start(&state, Some(0), settings)?;
+    let (running, millis) = cluster::start(&state, Some(0), tools, settings)?;
     println!("cluster ready in {millis} ms");
     let summary = cluster::wait_for(perform(&state, &running.directory, content, options, queue, aside));
     drop(running);

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<ExitCode> {
     let mut figures = vec![boots(directory.path(), runs.min(5))?];
     let state = State::find(Some(directory.path().join("measured")))?;
     say("starting the cluster that is measured");
-    let (running, _) = cluster::start(&state, Some(0), cluster::settings(NODES))?;
+    let (running, _) = cluster::start(&state, Some(0), cluster::Tools::BuiltIn, cluster::settings(NODES))?;
     figures.extend(cluster::wait_for(async {
         let client = page_client(&running.directory).await?;
         let mut figures = measure::all(&client, runs, directory.path()).await?;
@@ -85,7 +85,7 @@ fn boots(directory: &std::path::Path, runs: usize) -> anyhow::Result<Figure> {
         say(&format!("boot {} of {runs}", run + 1));
         let state = State::find(Some(directory.join(format!("boot-{run}"))))?;
         let started = Instant::now();
-        let (running, _) = cluster::start(&state, Some(0), cluster::settings(NODES))?;
+        let (running, _) = cluster::start(&state, Some(0), cluster::Tools::BuiltIn, cluster::settings(NODES))?;
         times.push(started.elapsed());
         drop(running);
     }

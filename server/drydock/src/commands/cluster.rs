@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
@@ -62,16 +62,33 @@ pub(crate) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Start a cluster and wait until it is ready; its kubeconfig is copied to where the learner's programs find it.
-pub(crate) fn start(state: &State, api_port: Option<u16>, settings: Settings) -> anyhow::Result<(Running, i64)> {
-    let kubectl = match spawn::kubectl::find() {
-        Ok(kubectl) => Some(kubectl),
-        Err(missing) => {
-            eprintln!("drydock: {missing}; the terminals use the kubectl that is built in");
-            None
+/// Whose kubectl the terminals have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tools {
+    /// The one that is built in.
+    BuiltIn,
+    /// That of this computer, if there is one that runs in the cluster.
+    Host,
+}
+
+impl Tools {
+    /// As `--host-tools` says.
+    pub(crate) fn asked(host_tools: bool) -> Tools {
+        if host_tools { Tools::Host } else { Tools::BuiltIn }
+    }
+
+    /// The program of this computer that is meant; that there is none which runs in the cluster is said, and is no failure.
+    fn kubectl(self) -> Option<PathBuf> {
+        match self {
+            Tools::BuiltIn => None,
+            Tools::Host => spawn::kubectl::find().map_err(|missing| eprintln!("drydock: {missing}; the terminals use the kubectl that is built in")).ok(),
         }
-    };
-    let config = SpawnConfig { state: state.directory.clone(), api_port, kubectl, settings };
+    }
+}
+
+/// Start a cluster and wait until it is ready; its kubeconfig is copied to where the learner's programs find it.
+pub(crate) fn start(state: &State, api_port: Option<u16>, tools: Tools, settings: Settings) -> anyhow::Result<(Running, i64)> {
+    let config = SpawnConfig { state: state.directory.clone(), api_port, kubectl: tools.kubectl(), settings };
     let running = spawn::start(config)?;
     let (millis, degraded) = running.ready()?;
     for sentence in degraded {
@@ -91,12 +108,12 @@ fn up(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
         Ok(lock) => lock,
         Err(running) => return already(state, &running, args),
     };
-    let (running, millis) = start(state, args.api_port, settings(args.nodes))?;
+    let (running, millis) = start(state, args.api_port, Tools::asked(args.host_tools), settings(args.nodes))?;
     state.announce(&RunningNow { pid: std::process::id() as i32, url: None, api_port: running.api_port, nodes: args.nodes })?;
     copy_kubeconfig(state, args)?;
     println!("{} ready in {millis} ms: export KUBECONFIG={}", nodes(args.nodes), state.kubeconfig().display());
     std::io::stdout().flush()?;
-    wait_for(until_told(running))
+    wait_for(until_told(running, std::future::ready(())))
 }
 
 fn nodes(count: u32) -> String {
@@ -117,7 +134,7 @@ fn copy_kubeconfig(state: &State, args: &Up) -> anyhow::Result<()> {
 }
 
 /// Wait for Ctrl-C, SIGTERM or the cluster's own end.
-pub(crate) async fn until_told(running: Running) -> anyhow::Result<ExitCode> {
+pub(crate) async fn until_told(running: Running, last: impl Future<Output = ()>) -> anyhow::Result<ExitCode> {
     let running = Arc::new(running);
     let watched = Arc::clone(&running);
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -133,6 +150,7 @@ pub(crate) async fn until_told(running: Running) -> anyhow::Result<ExitCode> {
             bail!("the cluster ended by itself; its log is {}", running.log().display());
         }
     }
+    last.await;
     running.end();
     Ok(ExitCode::SUCCESS)
 }
@@ -145,6 +163,9 @@ fn detach(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
     command.args(["cluster", "up", "--nodes", &args.nodes.to_string(), "--state"]).arg(&state.directory);
     if let Some(port) = args.api_port {
         command.args(["--api-port", &port.to_string()]);
+    }
+    if args.host_tools {
+        command.arg("--host-tools");
     }
     if let Some(path) = &args.write_kubeconfig {
         command.arg("--write-kubeconfig").arg(std::path::absolute(path)?);

@@ -163,14 +163,15 @@ fn cgroups() -> Finding {
 }
 
 fn kubectl() -> Finding {
+    const OURS: &str = "the one that is built in";
     match spawn::kubectl::find() {
         Ok(path) => {
             let version = Command::new(&path).args(["version", "--client", "-o", "json"]).stdin(Stdio::null()).output();
             let version = version.ok().and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
             let version = version.and_then(|value| value["clientVersion"]["gitVersion"].as_str().map(str::to_owned)).unwrap_or_default();
-            Finding::ok("kubectl", format!("{} {version}", path.display()))
+            Finding::ok("kubectl", format!("{OURS}; with --host-tools {} {version}", path.display()))
         }
-        Err(missing) => Finding::ok("kubectl", format!("the one that is built in, since {missing}")),
+        Err(missing) => Finding::ok("kubectl", format!("{OURS}; --host-tools makes no difference, since {missing}")),
     }
 }
 

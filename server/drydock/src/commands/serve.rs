@@ -11,7 +11,7 @@ use drydock_checks::clients::Clients;
 use drydock_checks::grader::Grader;
 use drydock_cluster::spawn::{Running, SUBJECT_SOCKET};
 use drydock_web::WebConfig;
-use drydock_web::workbench::Step;
+use drydock_web::workbench::{Step, Workbench};
 use tokio_util::sync::CancellationToken;
 
 use super::cluster;
@@ -50,7 +50,7 @@ pub(crate) fn run(state: &State, args: &Serve) -> anyhow::Result<ExitCode> {
     settings.internet = content.internet();
     settings.balancers = content.balancers();
     settings.subject = subject.as_ref().map(|subject| subject.inside.clone());
-    let (running, millis) = cluster::start(state, args.api_port, settings)?;
+    let (running, millis) = cluster::start(state, args.api_port, cluster::Tools::asked(args.host_tools), settings)?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}/");
     state.announce(&RunningNow { pid: std::process::id() as i32, url: Some(url.clone()), api_port: running.api_port, nodes })?;
@@ -141,7 +141,8 @@ async fn serve(state: &State, content: Content, listener: TcpListener, lab: Lab,
         None => own.into(),
     };
     let steps = vec![Step { label: "Start the cluster".to_owned(), done: true, millis: u64::try_from(millis).ok() }];
-    let workbench = LabWorkbench::start(clients.clone(), steps, subject.map(|subject| subject.name));
+    let workbench = LabWorkbench::start(clients.clone(), steps, subject.map(|subject| subject.name), &progress(state).join("terminals"));
+    let terminals = workbench.terminals();
     let grader = Grader::start(clients, content.plans(), &state.directory.join("grading"))?;
     workbench.judged_by(grader.clone());
     let asks = content.asks();
@@ -166,7 +167,7 @@ async fn serve(state: &State, content: Content, listener: TcpListener, lab: Lab,
     std::io::stdout().flush()?;
     open_browser(&link, quiet);
     let ended = tokio::select! {
-        ended = cluster::until_told(running) => ended,
+        ended = cluster::until_told(running, terminals.keep()) => ended,
         served = page => match served? {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => Err(error.into()),
