@@ -1,6 +1,7 @@
 // A learner at work: run, see green, see why not, ask for a hint, answer, solve the lab; with the keyboard alone too.
 
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import { axe, browse, clean, invented, open, ready, serve, shows, state, text, type } from './drive.mjs';
 
@@ -127,6 +128,16 @@ test('a cordoned node is told in the picture and above it', only, async () => {
   await page.waitForSelector('.node:not([data-cordoned])');
 });
 
+test('Pods without a node stand together, beside the nodes', only, async () => {
+  await type(page, 'kubectl create deployment web');
+  await page.waitForSelector('.object[data-kind="Pod"][data-ready]');
+  await page.waitForSelector('.node[data-none]', { hidden: true });
+  await type(page, 'kubectl wait for a node');
+  await page.waitForSelector('.node[data-none]:not([hidden]) .object[data-kind="Pod"]');
+  assert.match(await page.$eval('.node[data-none]', (place) => place.textContent), /^No node yet.*Pending/);
+  assert.deepEqual(await page.$$eval('.owners .object', (all) => all.map((object) => object.dataset.kind)), ['Deployment', 'ReplicaSet']);
+});
+
 test('the page stays where it is, wherever the reader jumps; tabs belong to their chapter', only, async () => {
   await page.$$eval('[data-contents] a', (links) => links.at(-1).scrollIntoView());
   await page.click('[data-contents] a[href="/ch02#lab"]');
@@ -248,6 +259,92 @@ test('an exercise is put back to where it began, time is skipped', only, async (
   await page.waitForFunction(() => document.querySelector('.banner')?.textContent.includes('5m have passed'));
 });
 
+test('an exercise begins when the one before it is done: a mistake typed before its first block is put back too', only, async () => {
+  await page.click('#run-run-hello .run');
+  await state(page, 'pod-runs', 'pass');
+  await type(page, 'kubectl exec hello-kiamol');
+  await state(page, 'looked-inside', 'pass');
+  await page.waitForSelector('#run-a-pod[data-done="true"]');
+  await type(page, 'exit');
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  await type(page, 'kubectl create deployment mistake');
+  await page.waitForSelector('.object[data-kind="Deployment"]');
+  await page.click('#run-remove .run');
+  await state(page, 'replaced', 'pass');
+  await page.click('#kill-it .put-back');
+  await press(page, 'Put it back');
+  await page.waitForSelector('.object[data-kind="Deployment"]', { hidden: true });
+  await page.waitForFunction(() => [...document.querySelectorAll('.object[data-kind="Pod"] .name')].some((name) => name.textContent === 'hello-kiamol'));
+  await page.waitForSelector('#check-replaced:not([data-state="pass"])');
+  await state(page, 'pod-runs', 'pass');
+  await page.waitForSelector('#run-remove[data-run=""]');
+});
+
+test('a lab is put back to when nothing of it was done', only, async () => {
+  await page.click('#run-run-hello .run');
+  await state(page, 'pod-runs', 'pass');
+  await type(page, 'kubectl create deployment whoami');
+  await state(page, 'deployment', 'pass');
+  await type(page, 'kubectl port-forward deploy/whoami 8080:80');
+  await state(page, 'lab-forward', 'pass');
+  await page.waitForSelector('#lab .put-back:not([hidden])');
+  await page.click('#lab .put-back');
+  await press(page, 'Put it back');
+  await page.waitForSelector('#check-lab-forward:not([data-state="pass"])');
+  await page.waitForSelector('.object[data-kind="Deployment"]');
+  await clean(page);
+});
+
+test('a way back goes to its end although the page was loaded again meanwhile', only, async () => {
+  await page.click('#run-run-hello .run');
+  await state(page, 'pod-runs', 'pass');
+  await type(page, 'kubectl slow resets');
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  await page.click('button[aria-label="Go back, or ahead"]');
+  await page.waitForSelector('dialog[open] .ways');
+  await press(page, 'Start again…');
+  await page.waitForSelector('dialog[open] .danger');
+  await page.click('dialog .danger');
+  await page.waitForSelector('.boot [data-resetting]');
+  await axe(page, 'putting things back');
+  await page.reload();
+  await page.waitForSelector('.boot [data-resetting]');
+  await writeFile(`${server.state}/events`, 'fast resets\n');
+  await ready(page);
+  await state(page, 'pod-runs', 'todo');
+  await page.waitForSelector('.boot', { hidden: true });
+});
+
+test('terminals begin in the directory of the chapter; after a restart they show what they showed, where they were', only, async () => {
+  await shows(page, 'laptop:~/ch02');
+  await page.click('button[aria-label="New terminal"]');
+  await shows(page, 'laptop:~/ch02', 't2');
+  await page.click('.tab');
+  await page.click('#run-run-hello .run');
+  await page.waitForSelector('#run-run-hello[data-run="ok"]');
+  await page.click('#run-twice .run');
+  await page.waitForSelector('#run-twice[data-run="failed"]');
+  await type(page, 'mkdir -p deep/er; cd deep; echo kept-$((40+2))');
+  await shows(page, 'kept-42');
+  // It is written down a moment after the prompt.
+  const written = () => readFile(`${server.state}/progress/terminals/main.screen`, 'utf8').catch(() => '');
+  while (!(await written()).includes('kept-42')) await new Promise((again) => setTimeout(again, 50));
+  await server.stop();
+  server = await serve({ port: Number(new URL(server.url).port), state: server.state });
+  await page.reload();
+  await ready(page);
+  await shows(page, 'kept-42');
+  await shows(page, 'this is a new shell where the old one was');
+  await type(page, 'pwd');
+  await shows(page, '/home/ch02/deep');
+  await page.waitForSelector('#run-run-hello[data-run="ok"] .result');
+  assert.equal(await page.$eval('#run-run-hello .result', (result) => result.textContent), 'done');
+  await page.waitForSelector('#run-twice[data-run="failed"]');
+  await page.keyboard.press('ArrowUp');
+  await page.keyboard.press('ArrowUp');
+  await page.waitForFunction(() => window.drydock.terminalText('main').split('mkdir -p deep').length === 3);
+});
+
 test('another chapter is read beside the cluster of the first, and set up when told; the first is kept', only, async () => {
   await page.click('#run-run-hello .run');
   await page.waitForSelector('.object[data-kind="Pod"][data-ready]');
@@ -300,6 +397,9 @@ test('what commands set in motion is told in its order, and again after a reload
   await page.click('.strip-open');
   await page.waitForSelector('dialog .timeline li');
   assert.match(await page.$eval('dialog .timeline code', (line) => line.textContent), /kubectl create deployment web/);
+  await page.$$eval('dialog .timeline summary', (all) => all.at(-1).click());
+  await page.waitForFunction(() => document.querySelector('dialog .diff')?.textContent.includes('- status.phase: Pending'));
+  await axe(page, 'the timeline with what was different');
 });
 
 test('a solution is shown when asked for twice; a solved lab has its debrief; a reset asks first', only, async () => {
@@ -342,7 +442,7 @@ test('the editor and the terminal see the same file', only, async () => {
   await page.keyboard.up('Control');
   await page.waitForFunction(() => document.querySelector('.editor-says').textContent === 'Saved');
   await page.click('.tab');
-  await type(page, 'grep -c mine ch02/deployment.yaml');
+  await type(page, 'grep -c mine deployment.yaml');
   await shows(page, 'deployment.yaml1');
   await clean(page);
 });

@@ -170,14 +170,15 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 #[test]
 fn marks_tell_prompt_command_and_status() {
     let mut terminal = Terminal::open(&[], 80, &["sh"]);
-    terminal.wait_for("\x1b]133;A\x07");
+    terminal.wait_for("\x1b]133;A;cwd=");
+    terminal.wait_for("/home\x07");
     terminal.wait_for("\x1b]133;B\x07");
     terminal.send("echo 'a;b' | cat; cd /tmp\r");
     terminal.wait_for("\x1b]133;C;cmdline=echo%20%27a%3Bb%27%20%7C%20cat%3B%20cd%20/tmp;cwd=");
     terminal.wait_for("/home\x07");
     terminal.wait_for("a;b");
     terminal.wait_for("\x1b]133;D;0\x07");
-    terminal.wait_for("\x1b]133;A\x07");
+    terminal.wait_for("\x1b]133;A;cwd=/tmp\x07");
     terminal.line("alias f=false");
     terminal.send("f now\r");
     terminal.wait_for("cmdline=false%20now;cwd=/tmp\x07");

@@ -22,7 +22,7 @@ struct Lined {
 }
 
 impl Shell for Lined {
-    fn open(&self, _session: &str, _size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
+    fn open(&self, _session: &str, _directory: Option<&str>, _size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
         let (terminal, shell) = tokio::io::duplex(64 * 1024);
         let (lines, news) = (Arc::clone(&self.lines), self.news.clone());
         Box::pin(async move {

@@ -4,6 +4,7 @@
 //! 2. [`screen`] keeps what the terminal shows, so that a new viewer gets an exact repaint and live bytes from then on.
 //! 3. [`session`] serves any number of viewers at the pace of the fastest; one that falls behind gets a fresh repaint.
 //! 4. Shell marks (OSC 133) say whether the shell waits at its prompt; [`Session::run`] types only then.
+//! 5. What a terminal shows, and where its shell stands, is kept in files (module `memory`): a restart of the server brings it back.
 //!
 //! The messages between a viewer and a session are in [`protocol`].
 //!
@@ -13,6 +14,7 @@
 //! * Nothing is typed into a program that is not the shell, except by the learner's own keys.
 //! * No HTTP here and no cluster: bytes in, bytes out.
 
+mod memory;
 pub mod protocol;
 pub mod screen;
 pub mod script;

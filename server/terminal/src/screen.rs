@@ -15,8 +15,11 @@ const MAX_UNFINISHED: usize = 8 * 1024;
 /// A shell mark or another fact read from the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {
-    /// The prompt begins (`133;A`).
-    PromptStart,
+    /// The prompt begins (`133;A`), with the shell's directory where it tells.
+    PromptStart {
+        /// The directory, empty where the shell did not say.
+        directory: String,
+    },
     /// The prompt is printed, the shell reads (`133;B`).
     PromptEnd,
     /// A command starts (`133;C`), with its line where the shell tells.
@@ -45,13 +48,14 @@ impl vt100::Callbacks for Marks {
 
     fn unhandled_osc(&mut self, _: &mut vt100::Screen, params: &[&[u8]]) {
         let [b"133", kind, rest @ ..] = params else { return };
+        let said = |key: &[u8]| {
+            let value = rest.iter().find_map(|p| p.strip_prefix(key)).unwrap_or_default();
+            percent_decode(value).decode_utf8_lossy().into_owned()
+        };
         let mark = match *kind {
-            b"A" => Mark::PromptStart,
+            b"A" => Mark::PromptStart { directory: said(b"cwd=") },
             b"B" => Mark::PromptEnd,
-            b"C" => {
-                let line = rest.iter().find_map(|p| p.strip_prefix(b"cmdline=")).unwrap_or_default();
-                Mark::CommandStart { line: percent_decode(line).decode_utf8_lossy().into_owned() }
-            }
+            b"C" => Mark::CommandStart { line: said(b"cmdline=") },
             b"D" => {
                 let exit = rest.first().and_then(|p| std::str::from_utf8(p).ok()).and_then(|p| p.parse().ok());
                 Mark::CommandEnd { exit }
@@ -99,6 +103,26 @@ impl Screen {
     #[must_use]
     pub fn text(&self) -> String {
         self.parser.screen().contents()
+    }
+
+    /// Whether something is above the screen.
+    #[must_use]
+    pub fn has_scrolled(&self) -> bool {
+        let mut copy = self.parser.screen().clone();
+        copy.set_scrollback(usize::MAX);
+        copy.scrollback() > 0
+    }
+
+    /// Bytes that paint the main screen on a reset terminal of the same size; what a program asked for beside it is left out.
+    #[must_use]
+    pub fn main_page(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 * 1024);
+        if self.parser.screen().alternate_screen() {
+            self.main_screen(&mut out);
+        } else {
+            paint_main(self.parser.screen().clone(), &mut out);
+        }
+        out
     }
 
     /// Bytes that paint this state on a reset terminal of the same size.
@@ -278,7 +302,7 @@ mod tests {
         let marks = screen.process(b"\x1b]133;D;1\x07\x1b]133;A\x07$ \x1b]133;B\x07\x1b]133;C;cmdline=vi%20a.txt;cwd=%2Fhome\x07\x1b]2;title\x07");
         let expected = [
             Mark::CommandEnd { exit: Some(1) },
-            Mark::PromptStart,
+            Mark::PromptStart { directory: String::new() },
             Mark::PromptEnd,
             Mark::CommandStart { line: "vi a.txt".into() },
             Mark::Title("title".into()),

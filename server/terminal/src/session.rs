@@ -7,11 +7,13 @@
 mod actor;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::memory::Memory;
 use crate::protocol::{Frame, FromViewer, Mode};
 use crate::script;
 use crate::shell::{Foreground, Shell, Size};
@@ -98,6 +100,8 @@ enum Request {
     Viewer { id: u64, message: FromViewer },
     Run { block: Block, gate: Gate, reply: oneshot::Sender<Result<(), Refusal>> },
     Press(u8),
+    /// Write down what it shows.
+    Keep(oneshot::Sender<()>),
 }
 
 /// A block cut into its commands.
@@ -121,6 +125,7 @@ enum Gate {
 pub struct Terminals {
     shell: Arc<dyn Shell>,
     scrollback: usize,
+    memory: Memory,
     sessions: Arc<Mutex<BTreeMap<String, Session>>>,
 }
 
@@ -128,11 +133,22 @@ impl Terminals {
     /// No session yet; each will remember so many lines above its screen.
     #[must_use]
     pub fn new(shell: Arc<dyn Shell>, scrollback: usize) -> Terminals {
-        Terminals { shell, scrollback, sessions: Arc::default() }
+        Terminals { shell, scrollback, memory: Memory::default(), sessions: Arc::default() }
+    }
+
+    /// Keep what they show in this directory, and find there what they showed.
+    #[must_use]
+    pub fn kept_in(self, directory: &Path) -> Terminals {
+        Terminals { memory: Memory::new(directory), ..self }
     }
 
     /// The session of this name, started if there is none. Must be called inside a tokio runtime.
     pub fn session(&self, name: &str) -> Result<Session, TerminalError> {
+        self.session_in(name, None)
+    }
+
+    /// The session of this name; one that is new starts in this directory, or where it was before a restart.
+    pub fn session_in(&self, name: &str, directory: Option<&str>) -> Result<Session, TerminalError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
             return Err(TerminalError::Name(name.to_owned()));
@@ -145,9 +161,18 @@ impl Terminals {
         if sessions.len() >= MAX_SESSIONS {
             return Err(TerminalError::TooMany);
         }
-        let session = Session::start(name, self.shell.clone(), self.scrollback);
+        let session = self.start(name, directory);
         sessions.insert(name.to_owned(), session.clone());
         Ok(session)
+    }
+
+    fn start(&self, name: &str, directory: Option<&str>) -> Session {
+        let (requests, inbox) = mpsc::channel(256);
+        let (mode_sender, mode) = watch::channel(Mode::Starting { why: None });
+        let (stop, stopped) = watch::channel(false);
+        let actor = actor::Actor::new(name, self, directory, mode_sender);
+        tokio::spawn(actor.run(inbox, stopped));
+        Session { name: name.into(), shell: self.shell.clone(), requests, mode, stop: Arc::new(stop) }
     }
 
     /// Names of the sessions that run.
@@ -162,6 +187,19 @@ impl Terminals {
         if let Some(session) = session {
             session.stop.send_replace(true);
             self.shell.close(name).await;
+        }
+        self.memory.forget(name);
+    }
+
+    /// Write down what all of them show, for the last time: the server ends, and what that does to their shells is no news.
+    pub async fn keep(&self) {
+        let sessions: Vec<Session> = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for session in sessions {
+            let (reply, kept) = oneshot::channel();
+            // One that has ended has nothing to keep.
+            if session.requests.send(Request::Keep(reply)).await.is_ok() {
+                kept.await.unwrap_or_default();
+            }
         }
     }
 
@@ -184,15 +222,6 @@ pub struct Session {
 }
 
 impl Session {
-    fn start(name: &str, shell: Arc<dyn Shell>, scrollback: usize) -> Session {
-        let (requests, inbox) = mpsc::channel(256);
-        let (mode_sender, mode) = watch::channel(Mode::Starting { why: None });
-        let (stop, stopped) = watch::channel(false);
-        let actor = actor::Actor::new(name, shell.clone(), scrollback, mode_sender);
-        tokio::spawn(actor.run(inbox, stopped));
-        Session { name: name.into(), shell, requests, mode, stop: Arc::new(stop) }
-    }
-
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

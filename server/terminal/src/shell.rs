@@ -65,8 +65,8 @@ pub enum ShellError {
 
 /// Opens shells.
 pub trait Shell: Send + Sync + 'static {
-    /// Open the shell of a session, or attach to it if it still runs. The terminal's size is in `size`, now and later.
-    fn open(&self, session: &str, size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>>;
+    /// Open the shell of a session in a directory, or attach to it if it still runs. The terminal's size is in `size`, now and later.
+    fn open(&self, session: &str, directory: Option<&str>, size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>>;
 
     /// Which program reads this session's keyboard.
     fn foreground(&self, session: &str) -> Pending<'_, Foreground>;

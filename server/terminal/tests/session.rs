@@ -13,12 +13,15 @@ const PROMPT: &[u8] = b"\x1b]133;A\x07$ \x1b]133;B\x07";
 struct Played {
     opened: mpsc::UnboundedSender<(DuplexStream, DuplexStream)>,
     front: Mutex<Foreground>,
+    /// Where each shell was opened.
+    directories: Mutex<Vec<Option<String>>>,
 }
 
 impl Shell for Played {
-    fn open(&self, _session: &str, _size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
+    fn open(&self, _session: &str, directory: Option<&str>, _size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
         let (reader, printed) = tokio::io::duplex(4096);
         let (writer, typed) = tokio::io::duplex(4096);
+        self.directories.lock().unwrap().push(directory.map(str::to_owned));
         self.opened.send((printed, typed)).unwrap();
         Box::pin(async move { Ok(Connection { reader: Box::new(reader), writer: Box::new(writer) }) })
     }
@@ -45,10 +48,16 @@ struct Stage {
 impl Stage {
     /// A session whose shell waits at its prompt.
     async fn at_prompt() -> Stage {
+        Stage::remembering(None).await
+    }
+
+    /// The same, of a server that keeps what terminals show.
+    async fn remembering(memory: Option<&std::path::Path>) -> Stage {
         let (opened, mut connections) = mpsc::unbounded_channel();
-        let shell = Arc::new(Played { opened, front: Mutex::new(Foreground::Shell) });
+        let shell = Arc::new(Played { opened, front: Mutex::new(Foreground::Shell), directories: Mutex::default() });
         let terminals = Terminals::new(shell.clone(), 100);
-        let session = terminals.session("main").unwrap();
+        let terminals = memory.map_or_else(|| terminals.clone(), |memory| terminals.clone().kept_in(memory));
+        let session = terminals.session_in("main", Some("/home/learner/ch03")).unwrap();
         let viewer = session.attach(Some(Size { cols: 80, rows: 24 })).await.unwrap();
         let (printed, typed) = connections.recv().await.unwrap();
         let mut stage = Stage { terminals, shell, session, viewer, printed, typed };
@@ -222,4 +231,30 @@ async fn a_shell_that_ended_is_started_again_by_enter() {
     assert_eq!(stage.run("ls").await, Err(Refusal::Ended));
     stage.viewer.receive(Frame::Binary(Bytes::from_static(b"\r"))).await.unwrap();
     stage.sees(r#""mode":"starting""#).await;
+}
+
+#[tokio::test]
+async fn a_terminal_begins_in_its_chapter_and_is_there_again_after_a_restart() {
+    let memory = tempfile::tempdir().unwrap();
+    let mut stage = Stage::remembering(Some(memory.path())).await;
+    assert_eq!(*stage.shell.directories.lock().unwrap(), [Some("/home/learner/ch03".to_owned())]);
+    stage.run("make bread").await.unwrap();
+    stage.gets("make bread\r").await;
+    stage.print(b"make bread\r\n\x1b]133;C;cmdline=make%20bread\x07dough\r\n\x1b]133;D;3\x07\x1b]133;A;cwd=%2Ftmp%2Fa%20b\x07/tmp $ \x1b]133;B\x07").await;
+    stage.sees(r#""phase":"finished","exit":3"#).await;
+    stage.print(b"\x1b[?1049h\x1b[2Jvi is here").await;
+    stage.sees("vi is here").await;
+    stage.terminals.keep().await;
+    drop(stage);
+
+    let stage = Stage::remembering(Some(memory.path())).await;
+    assert_eq!(*stage.shell.directories.lock().unwrap(), [Some("/tmp/a b".to_owned())], "where it was, not where its chapter is");
+    let mut viewer = stage.session.attach(None).await.unwrap();
+    sees(&mut viewer, r#""id":"block","phase":"finished","exit":3"#).await;
+    sees(&mut viewer, "dough").await;
+    let mut viewer = stage.session.attach(None).await.unwrap();
+    sees(&mut viewer, "this is a new shell where the old one was").await;
+
+    stage.terminals.close("main").await;
+    assert_eq!(std::fs::read_dir(memory.path()).unwrap().count(), 0, "what was closed is forgotten");
 }

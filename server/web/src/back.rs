@@ -4,6 +4,7 @@
 //! scene that is left is kept for the way back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -17,6 +18,19 @@ use crate::events;
 use crate::progress::Book;
 use crate::routes::{Answer, Refused, Shared, find, find_section};
 use crate::workbench::{Reset, Restored};
+
+/// The longest a way back or to another chapter may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Cluster and book change together: it is done to its end although nobody waits for it any more, as after a reload of the page. What
+/// takes too long is given up.
+async fn whole<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+    let late = "This took longer than two minutes and was given up; what was changed by then stays changed. Try again; if that does not help, end drydock and start it again: progress is kept.";
+    match tokio::spawn(tokio::time::timeout(PATIENCE, work)).await {
+        Ok(done) => done.unwrap_or_else(|_| Err(Refused::new(StatusCode::GATEWAY_TIMEOUT, late))),
+        Err(error) => Err(failed(format!("This ended in a mistake of Drydock's own ({error}). Try again."))),
+    }
+}
 
 #[derive(Deserialize)]
 pub(crate) struct Opened {
@@ -50,6 +64,11 @@ pub(crate) fn scene(shared: &Shared) -> Option<Arc<Chapter>> {
 
 /// The learner turns to a chapter, perhaps in a terminal. Whose scene the cluster shows then.
 pub(crate) async fn turn_to(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_in: Option<&str>) -> Answer<String> {
+    let (shared, chapter, typed_in) = (shared.clone(), find(shared, &chapter.id)?, typed_in.map(str::to_owned));
+    whole(async move { turn(&shared, &chapter, wanted, typed_in.as_deref()).await }).await
+}
+
+async fn turn(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_in: Option<&str>) -> Answer<String> {
     let now = scene(shared).map(|now| now.id.clone());
     // A cluster that is not ours is used as it is.
     let wanted = if is_elsewhere(shared) { Some(Scene::Keep) } else { wanted };
@@ -57,6 +76,7 @@ pub(crate) async fn turn_to(shared: &Shared, chapter: &Chapter, wanted: Option<S
         (Some(from), None) if from != chapter.id => return Ok(from),
         (Some(from), Some(Scene::Change)) if from != chapter.id => {
             shared.config.workbench.change_scene(&from, &chapter.id, typed_in).await.map_err(failed)?;
+            shared.progress.change(|book| book.scenes.extend([from]))?;
         }
         _ => {}
     }
@@ -136,6 +156,11 @@ pub(crate) async fn reset(State(shared): State<Shared>, Json(scope): Json<Reset>
 
 /// Put a chapter or an exercise back, perhaps because somebody typed it in a terminal.
 pub(crate) async fn put_back(shared: &Shared, scope: &Reset, typed_in: Option<&str>) -> Answer<()> {
+    let (shared, scope, typed_in) = (shared.clone(), scope.clone(), typed_in.map(str::to_owned));
+    whole(async move { go_back(&shared, &scope, typed_in.as_deref()).await }).await
+}
+
+async fn go_back(shared: &Shared, scope: &Reset, typed_in: Option<&str>) -> Answer<()> {
     match scope {
         Reset::Chapter { chapter } => {
             let chapter = find(shared, chapter)?;
@@ -200,6 +225,11 @@ pub(crate) async fn undo(State(shared): State<Shared>) -> Answer<Json<Restored>>
 
 /// Take the last command back, and what was passed by it.
 pub(crate) async fn take_back(shared: &Shared) -> Answer<Restored> {
+    let shared = shared.clone();
+    whole(async move { undo_last(&shared).await }).await
+}
+
+async fn undo_last(shared: &Shared) -> Answer<Restored> {
     let undone = shared.config.workbench.undo().await.map_err(failed)?;
     let undone = undone.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "there is nothing to undo"))?;
     shared.progress.change(|book| book.passed.retain(|check, _| !undone.reopened.contains(check)))?;
@@ -215,4 +245,30 @@ pub(crate) struct Skip {
 /// Let time pass.
 pub(crate) async fn skip(State(shared): State<Shared>, Json(Skip { duration }): Json<Skip>) -> Answer<Json<Restored>> {
     shared.config.workbench.skip(&duration).await.map(Json).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_ends_is_given_up_with_a_word() {
+        let Err(Refused(status, says)) = whole(std::future::pending::<Answer<()>>()).await else { panic!("it ended") };
+        assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
+        assert!(says["error"].as_str().is_some_and(|says| says.contains("longer than two minutes") && says.contains("Try again")));
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_done_although_nobody_waits() {
+        let (done, told) = tokio::sync::oneshot::channel();
+        let (go, went) = tokio::sync::oneshot::channel::<()>();
+        let work = whole(async move {
+            went.await.map_err(|error| failed(error.to_string()))?;
+            done.send(()).map_err(|()| failed(String::new()))
+        });
+        // The request is dropped as soon as it has begun.
+        assert!(tokio::time::timeout(Duration::ZERO, work).await.is_err());
+        go.send(()).unwrap();
+        told.await.unwrap();
+    }
 }

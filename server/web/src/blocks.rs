@@ -38,7 +38,8 @@ pub(crate) async fn run(State(shared): State<Shared>, Json(run): Json<Run>) -> A
         return Err(Refused::new(StatusCode::NOT_FOUND, format!("chapter {} has no block {:?} to run", run.chapter, run.block)));
     };
     let name = run.session.as_ref().unwrap_or(session);
-    let terminal = shared.config.workbench.terminals().session(name).map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let terminal = shared.config.workbench.terminals().session_in(name, chapter.directory.as_deref());
+    let terminal = terminal.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     back::begin(&shared, &chapter, section).await;
     shared.config.verdicts.ran(&run.chapter, &run.block);
     let goes_on = exit.map_or(GoesOn::Always, GoesOn::AfterSuccessOr);

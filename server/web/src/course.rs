@@ -92,6 +92,8 @@ pub struct Chapter {
     pub title: String,
     /// What it is about, in a sentence.
     pub summary: Option<String>,
+    /// The directory of its files, below the learner's home (`~/lunches/ch03`): where its terminals start.
+    pub directory: Option<String>,
     /// Sections in order; the first may have no title (text before the first heading).
     pub sections: Vec<Section>,
 }

@@ -256,6 +256,12 @@ pub(crate) fn capital(title: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
+/// A path of which the middle may go where it is narrow: the file's name stays.
+fn figcaption(path: &str) -> String {
+    let (head, tail) = path.rsplit_once('/').map_or(("", path), |(head, _)| path.split_at(head.len()));
+    format!("<figcaption title=\"{0}\"><span class=\"head\">{1}</span><span class=\"tail\">{2}</span></figcaption>", escape(path), escape(head), escape(tail))
+}
+
 fn block_html(block: &Block, out: &mut String) {
     let html = match block {
         Block::Prose { html } => html.clone(),
@@ -266,7 +272,7 @@ fn block_html(block: &Block, out: &mut String) {
             escape(text.trim_end())
         ),
         Block::Code { language, path, text } => {
-            let caption = path.as_ref().map(|path| format!("<figcaption>{}</figcaption>", escape(path))).unwrap_or_default();
+            let caption = path.as_ref().map(|path| figcaption(path)).unwrap_or_default();
             let data = path.as_ref().map(|path| format!(" data-path=\"{}\"", escape(path))).unwrap_or_default();
             format!(
                 "<figure class=\"listing\"{data}>{caption}<div class=\"bar\" data-bar></div><pre tabindex=\"0\"><code data-text=\"{}\">{}</code></pre></figure>",

@@ -55,6 +55,8 @@ pub struct Book {
     pub begun: BTreeSet<String>,
     /// The chapter whose scene the cluster shows.
     pub scene: Option<String>,
+    /// Chapters that were left and are kept: the way to them is a way back.
+    pub scenes: BTreeSet<String>,
     /// Where the learner was last, as `/ch02#section`.
     pub place: Option<String>,
     /// The exercise a terminal shows, as `chapter/section`.

@@ -92,6 +92,7 @@ fn routes() -> Router<Shared> {
         .route("/api/debriefs", post(blocks::debrief))
         .route("/api/reset", post(back::reset))
         .route("/api/undo", get(back::undoable).post(back::undo))
+        .route("/api/changes/{uid}", get(changes))
         .route("/api/skip", post(back::skip))
         .route("/api/files", get(files::read_file).put(files::write_file))
         .route("/api/terminals", get(files::terminal_names))
@@ -195,6 +196,11 @@ async fn chapter(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 
 async fn progress(State(shared): State<Shared>) -> Json<Value> {
     Json(json!(*shared.progress.book()))
+}
+
+/// What became of an object lately.
+async fn changes(State(shared): State<Shared>, Path(uid): Path<String>) -> Json<Value> {
+    Json(json!(shared.config.workbench.changes(&uid)))
 }
 
 async fn layout(State(shared): State<Shared>, Json(layout): Json<Value>) -> Answer<StatusCode> {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use drydock_terminal::{Attachment, Frame, Size};
 use serde::Deserialize;
 
-use crate::routes::Shared;
+use crate::routes::{Shared, find};
 
 /// Longest message a viewer may send: a large paste comes in pieces.
 const MAX_MESSAGE: usize = 256 * 1024;
@@ -16,10 +16,14 @@ const MAX_MESSAGE: usize = 256 * 1024;
 pub(crate) struct Window {
     cols: Option<u16>,
     rows: Option<u16>,
+    /// The chapter that is read: where a terminal that is new starts.
+    chapter: Option<String>,
 }
 
 pub(crate) async fn socket(State(shared): State<Shared>, Path(name): Path<String>, Query(window): Query<Window>, upgrade: WebSocketUpgrade) -> Response {
-    let session = match shared.config.workbench.terminals().session(&name) {
+    let chapter = window.chapter.and_then(|id| find(&shared, &id).ok());
+    let directory = chapter.as_ref().and_then(|chapter| chapter.directory.as_deref());
+    let session = match shared.config.workbench.terminals().session_in(&name, directory) {
         Ok(session) => session,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };

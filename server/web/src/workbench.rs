@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use drydock_terminal::Terminals;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 use crate::Pending;
@@ -39,6 +40,9 @@ pub trait Workbench: Send + Sync + 'static {
 
     /// Whatever was taken back or skipped, from the page or from a terminal.
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>>;
+
+    /// What became of an object of the picture lately, oldest first.
+    fn changes(&self, uid: &str) -> Vec<Version>;
 
     /// One connection to what a pane shows. The error says why there is none.
     fn dial(&self, target: &Target) -> Pending<'_, Result<Box<dyn Duplex>, String>>;
@@ -104,6 +108,34 @@ pub struct Changed {
     pub kind: String,
     /// It belongs to something else that changed.
     pub owned: bool,
+}
+
+/// One change of an object.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// When it was seen, RFC 3339.
+    pub time: String,
+    /// It was made by it.
+    pub created: bool,
+    /// It is gone with it.
+    pub gone: bool,
+    /// Fields that differ.
+    pub fields: Vec<Field>,
+    /// How many more differ.
+    pub more: usize,
+}
+
+/// A field that differs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Field {
+    /// As `status.phase`.
+    pub path: String,
+    /// Before; absent when it was not there.
+    pub was: Option<Value>,
+    /// After.
+    pub is: Option<Value>,
 }
 
 /// Everything the page shows of the machine.

@@ -21,6 +21,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use drydock_apiserver::{ApiServer, Identity};
 use drydock_container::{ContainerSpec, Mount, PidMode, RootFs};
@@ -39,6 +40,9 @@ use crate::undo::Rewind;
 use crate::workstation::{As, Diary, Seat, Setup, first_process, group};
 pub(crate) use audit::LEARNER;
 pub(crate) use boot::BootError;
+
+/// The longest that the workstation may take to empty its `/tmp` before it is built anew.
+const TIDY: Duration = Duration::from_secs(10);
 
 /// The running cluster as its control plane sees it.
 pub(crate) struct Plant {
@@ -243,10 +247,11 @@ impl Plant {
         let why = if seat.is_crowded().await {
             "a fork bomb".to_owned()
         } else {
-            match seat.run(As::Root, &empty, b"").await {
-                Ok((0, _, _)) => return Ok(()),
-                Ok((_, _, said)) => String::from_utf8_lossy(&said).trim().to_owned(),
-                Err(error) => error.to_string(),
+            match tokio::time::timeout(TIDY, seat.run(As::Root, &empty, b"")).await {
+                Ok(Ok((0, _, _))) => return Ok(()),
+                Ok(Ok((_, _, said))) => String::from_utf8_lossy(&said).trim().to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", TIDY.as_secs()),
             }
         };
         // Its shell does not even run any more, or nothing beside it: a new computer, then; /tmp comes with it.

@@ -106,11 +106,24 @@ pub(super) fn summary(did: &str, changes: &[Change], files: &[FileChange]) -> St
     }
     match owned {
         0 => {}
+        _ if named == 0 => phrases.extend(counted(changes)),
         1 => phrases.push("with one object that belongs to them".to_owned()),
-        _ if named > 0 => phrases.push(format!("with {owned} objects that belong to them")),
-        _ => phrases.push(format!("{owned} objects that belong to others")),
+        _ => phrases.push(format!("with {owned} objects that belong to them")),
     }
     if phrases.is_empty() { format!("{did}: nothing had changed.") } else { format!("{did}: {}.", phrases.join(", ")) }
+}
+
+/// `changed back 1 Pod`, `deleted 2 Pods`: where nobody made anything by name, the kinds say more than names would.
+fn counted(changes: &[Change]) -> Vec<String> {
+    let mut counts: Vec<(Verb, &str, usize)> = Vec::new();
+    for change in changes {
+        match counts.iter_mut().find(|(verb, kind, _)| (*verb, *kind) == (change.verb, change.kind.as_str())) {
+            Some((_, _, count)) => *count += 1,
+            None => counts.push((change.verb, &change.kind, 1)),
+        }
+    }
+    let phrase = |(verb, kind, count): (Verb, &str, usize)| format!("{} {count} {kind}{}", verb.word(), if count == 1 { "" } else { "s" });
+    counts.into_iter().map(phrase).collect()
 }
 
 #[cfg(test)]
@@ -126,11 +139,13 @@ mod tests {
         let pod = Change::of(Verb::Restored, &object("Pod", "v1", "sleep", false)).unwrap();
         let web = Change::of(Verb::Deleted, &object("Deployment", "apps/v1", "web", false)).unwrap();
         let of_web = Change::of(Verb::Deleted, &object("Pod", "v1", "web-1", true)).unwrap();
+        let back = Change { verb: Verb::ChangedBack, ..of_web.clone() };
         assert_eq!(Change::of(Verb::Deleted, &object("Event", "v1", "e", false)), None);
         let file = FileChange { verb: Verb::ChangedBack, place: "workstation".into(), path: "/home/learner/ch02/pod.yaml".into() };
         for (changes, files, wanted) in [
             (vec![pod.clone()], vec![], "Undid: restored pod/sleep."),
-            (vec![web.clone(), of_web.clone(), of_web], vec![], "Undid: deleted deployment.apps/web, with 2 objects that belong to them."),
+            (vec![web.clone(), of_web.clone(), of_web.clone()], vec![], "Undid: deleted deployment.apps/web, with 2 objects that belong to them."),
+            (vec![of_web.clone(), of_web.clone(), back], vec![], "Undid: deleted 2 Pods, changed back 1 Pod."),
             (vec![], vec![file], "Undid: changed back ~/ch02/pod.yaml."),
             (vec![], vec![], "Undid: nothing had changed."),
             (vec![pod; 8], vec![], "Undid: restored pod/sleep, restored pod/sleep, restored pod/sleep, restored pod/sleep, restored pod/sleep, restored pod/sleep, and 2 more."),

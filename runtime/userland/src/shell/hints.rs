@@ -3,7 +3,7 @@
 /// Commands people type by habit, and what to do instead.
 const INSTEAD: &[(&[&str], &str)] = &[
     (&["vim", "nvim", "emacs", "pico", "code", "gedit"], "the editors here are `nano` and `vi`"),
-    (&["sudo", "su", "doas"], "there is no other user to become here; leave the first word out"),
+    (&["sudo", "su", "doas"], "nobody becomes another user here, and nothing in the lessons needs it; leave the first word out"),
     (&["apt", "apt-get", "yum", "dnf", "brew", "choco", "pacman", "snap"], "nothing can be installed here; `help` lists what there is"),
     (&["bash", "zsh", "fish", "dash", "powershell", "pwsh"], "the shell here is `sh`, and it understands most of what you know"),
     (&["git"], "the book's files are in your home already; `ls` shows them"),

@@ -53,7 +53,7 @@ impl Shell {
                 emit(&fresh_line());
             }
             if marks {
-                emit("\x1b]133;A\x07");
+                emit(&format!("\x1b]133;A;cwd={}\x07", percent(&self.get("PWD").unwrap_or_default())));
             }
             let ps1 = self.get("PS1").unwrap_or_else(|| "\\w \\$ ".to_owned());
             let mut prompt = self.prompt(&ps1);

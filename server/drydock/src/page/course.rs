@@ -203,7 +203,16 @@ fn page_of(chapter: &chapter::Chapter, elsewhere: bool) -> Chapter {
         })
         .collect();
     sections.extend(chapter.labs.iter().map(|lab| lab_of(lab, elsewhere)));
-    Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), summary: chapter.summary.clone(), sections }
+    Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), summary: chapter.summary.clone(), directory: directory_of(chapter), sections }
+}
+
+/// Where the files of a chapter are: `lunches/ch03/numbers/api.yaml` is in `~/lunches/ch03`.
+fn directory_of(chapter: &chapter::Chapter) -> Option<String> {
+    let below = chapter.files.iter().find_map(|file| {
+        let at = file.path.find(&format!("/{}/", chapter.id))?;
+        Some(&file.path[..=at + chapter.id.len()])
+    });
+    below.map(|below| format!("~/{below}"))
 }
 
 fn lab_of(lab: &Lab, elsewhere: bool) -> Section {

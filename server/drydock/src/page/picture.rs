@@ -8,7 +8,8 @@ use drydock_web::workbench::{Node, Object, Phase, Status, Step};
 use serde_json::Value;
 
 /// Kinds in the picture, nodes aside.
-pub(crate) const KINDS: [&str; 4] = ["Deployment", "ReplicaSet", "Pod", "Service"];
+pub(crate) const KINDS: [&str; 9] =
+    ["Deployment", "DaemonSet", "StatefulSet", "ReplicationController", "ReplicaSet", "Pod", "Service", "PersistentVolume", "PersistentVolumeClaim"];
 /// Namespaces of the cluster itself.
 const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
@@ -38,6 +39,8 @@ fn object(kind: &str, object: &Arc<Value>, world: &World) -> Object {
     let (state, ready, trouble) = match kind {
         "Pod" => pod(object),
         "Service" => (text(&object["spec"]["clusterIP"]), true, false),
+        "PersistentVolume" | "PersistentVolumeClaim" => volume(object),
+        "DaemonSet" => daemons(object),
         _ => replicas(object),
     };
     let labels = metadata["labels"].as_object().into_iter().flatten().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
@@ -54,7 +57,12 @@ fn object(kind: &str, object: &Arc<Value>, world: &World) -> Object {
         trouble,
         restarts: statuses(object).map(|status| status["restartCount"].as_u64().unwrap_or(0)).sum::<u64>() as u32,
         labels: labels.collect(),
-        selects: if kind == "Service" { selected(object, world) } else { Vec::new() },
+        selects: match kind {
+            "Service" => selected(object, world),
+            "PersistentVolume" => claimed(object, world),
+            "PersistentVolumeClaim" => mounted(object, world),
+            _ => Vec::new(),
+        },
         panes: if kind == "Service" { panes(object) } else { Vec::new() },
     }
 }
@@ -80,6 +88,32 @@ fn replicas(object: &Value) -> (String, bool, bool) {
     let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
     let ready = object["status"]["readyReplicas"].as_u64().unwrap_or(0);
     (format!("{ready}/{wanted}"), ready == wanted, false)
+}
+
+fn daemons(object: &Value) -> (String, bool, bool) {
+    let wanted = object["status"]["desiredNumberScheduled"].as_u64().unwrap_or(0);
+    let ready = object["status"]["numberReady"].as_u64().unwrap_or(0);
+    (format!("{ready}/{wanted}"), ready == wanted && wanted > 0, false)
+}
+
+fn volume(object: &Value) -> (String, bool, bool) {
+    let phase = text(&object["status"]["phase"]);
+    let (bound, trouble) = (phase == "Bound", matches!(phase.as_str(), "Failed" | "Lost"));
+    (phase, bound, trouble)
+}
+
+/// The claim that has a volume.
+fn claimed(volume: &Value, world: &World) -> Vec<String> {
+    let claim = &volume["spec"]["claimRef"]["uid"];
+    world.objects("PersistentVolumeClaim").values().filter(|other| other["metadata"]["uid"] == *claim).map(|other| text(&other["metadata"]["uid"])).collect()
+}
+
+/// The Pods that mount a claim.
+fn mounted(claim: &Value, world: &World) -> Vec<String> {
+    let metadata = &claim["metadata"];
+    let mounts = |pod: &Value| pod["spec"]["volumes"].as_array().into_iter().flatten().any(|volume| volume["persistentVolumeClaim"]["claimName"] == metadata["name"]);
+    let fits = |pod: &&Arc<Value>| pod["metadata"]["namespace"] == metadata["namespace"] && mounts(pod);
+    world.objects("Pod").values().filter(fits).map(|pod| text(&pod["metadata"]["uid"])).collect()
 }
 
 /// Waiting states that will not end by themselves.
@@ -146,6 +180,18 @@ mod tests {
             let drawn = &status.objects[0];
             assert_eq!((drawn.state.as_str(), drawn.ready, drawn.trouble), (state, ready, trouble));
         }
+    }
+
+    #[test]
+    fn a_volume_leads_to_its_claim_and_that_to_its_pod() {
+        let mut world = World::default();
+        world.found("PersistentVolume", json!({"metadata": {"name": "pv01", "uid": "v"}, "spec": {"claimRef": {"uid": "c"}}, "status": {"phase": "Bound"}}));
+        world.found("PersistentVolumeClaim", json!({"metadata": {"name": "data", "namespace": "default", "uid": "c"}, "status": {"phase": "Pending"}}));
+        world.found("Pod", json!({"metadata": {"name": "a", "namespace": "default", "uid": "p"}, "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "data"}}]}}));
+        world.found("DaemonSet", json!({"metadata": {"name": "d", "namespace": "default", "uid": "d"}, "status": {"desiredNumberScheduled": 2, "numberReady": 1}}));
+        let drawn = draw(&world, Phase::Ready, Vec::new()).objects;
+        let told: Vec<_> = drawn.iter().map(|object| (object.uid.as_str(), object.state.as_str(), object.ready, object.selects.join(","))).collect();
+        assert_eq!(told, [("d", "1/2", false, String::new()), ("p", "Pending", false, String::new()), ("v", "Bound", true, "c".into()), ("c", "Pending", false, "p".into())]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::StreamReader;
 
+use super::workbench::HOME;
 use crate::exec::{self, Input, LAB, Output, encode};
 
 /// Opens shells in the workstation.
@@ -31,10 +32,10 @@ impl WorkstationShell {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self, session: &str, size: watch::Receiver<Size>) -> anyhow::Result<Connection> {
+    async fn connect(&self, session: &str, directory: Option<&str>, size: watch::Receiver<Size>) -> anyhow::Result<Connection> {
         // The shell draws its first prompt for this size; what comes later is only a change.
         let Size { cols, rows } = *size.borrow();
-        let path = format!("workstations/main/exec?tty=true&session={}&cols={cols}&rows={rows}", encode(session));
+        let path = format!("workstations/main/exec?tty=true&session={}&cols={cols}&rows={rows}&cwd={}", encode(session), encode(&absolute(directory.unwrap_or_default())));
         let process = exec::start(&self.client, &path).await?;
         let (printed, output) = mpsc::channel::<io::Result<Bytes>>(64);
         let (typed, writer) = tokio::io::simplex(4096);
@@ -57,9 +58,9 @@ impl WorkstationShell {
 }
 
 impl Shell for WorkstationShell {
-    fn open(&self, session: &str, size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
-        let session = session.to_owned();
-        Box::pin(async move { self.connect(&session, size).await.map_err(|error| ShellError::NotYet(format!("{error:#}"))) })
+    fn open(&self, session: &str, directory: Option<&str>, size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
+        let (session, directory) = (session.to_owned(), directory.map(str::to_owned));
+        Box::pin(async move { self.connect(&session, directory.as_deref(), size).await.map_err(|error| ShellError::NotYet(format!("{error:#}"))) })
     }
 
     fn foreground(&self, session: &str) -> Pending<'_, Foreground> {
@@ -78,6 +79,11 @@ impl Shell for WorkstationShell {
         }
         Box::pin(async {})
     }
+}
+
+/// A directory as the workstation knows it.
+fn absolute(directory: &str) -> String {
+    directory.strip_prefix("~/").map_or_else(|| directory.to_owned(), |below| format!("{HOME}/{below}"))
 }
 
 /// Move bytes between a process and a terminal session until one of them ends.

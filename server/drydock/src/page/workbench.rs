@@ -1,5 +1,6 @@
 //! The machine beside the book: terminals of the workstation, the picture of the cluster, files, reset.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,11 @@ use drydock_checks::world::{Point, World};
 use drydock_terminal::Terminals;
 use drydock_web::Pending;
 use drydock_web::pane::{Duplex, Target};
-use drydock_web::workbench::{Phase, Reset, Restored, Status, Step, Workbench};
+use drydock_web::workbench::{Phase, Reset, Restored, Status, Step, Version, Workbench};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::back::Back;
+use super::changes::Changes;
 use super::dial;
 use super::picture;
 use super::shell::WorkstationShell;
@@ -23,7 +25,7 @@ use crate::processes;
 /// Lines a terminal remembers.
 const SCROLLBACK: usize = 5000;
 /// The learner's home.
-const HOME: &str = "/home/learner";
+pub(crate) const HOME: &str = "/home/learner";
 /// The cluster's memory is looked at when the picture changes, and not more often than this.
 const WEIGH_EVERY: Duration = Duration::from_secs(5);
 
@@ -36,17 +38,19 @@ pub(crate) struct LabWorkbench {
     status: watch::Sender<Arc<Status>>,
     phase: watch::Sender<Phase>,
     grader: OnceLock<Grader>,
+    changes: Changes,
     back: Back,
 }
 
 impl LabWorkbench {
-    /// The workbench of the cluster behind these clients, which took these steps to boot; `subject` is its name when it is not ours.
-    pub(crate) fn start(clients: Clients, steps: Vec<Step>, subject: Option<String>) -> Arc<LabWorkbench> {
+    /// The workbench of the cluster behind these clients, which took these steps to boot; `subject` is its name when it is not ours. What its
+    /// terminals show is kept in a directory.
+    pub(crate) fn start(clients: Clients, steps: Vec<Step>, subject: Option<String>, screens: &Path) -> Arc<LabWorkbench> {
         let client = clients.lab.clone();
-        let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK);
+        let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK).kept_in(screens);
         let status = watch::Sender::new(Arc::new(Status { phase: Phase::Ready, steps: steps.clone(), subject: subject.clone(), ..Status::default() }));
         let phase = watch::Sender::new(Phase::Ready);
-        let workbench = Arc::new(LabWorkbench { clients, subject, terminals, status, phase, grader: OnceLock::new(), back: Back::follow(client) });
+        let workbench = Arc::new(LabWorkbench { clients, subject, terminals, status, phase, grader: OnceLock::new(), changes: Changes::default(), back: Back::follow(client) });
         tokio::spawn(draw(Arc::clone(&workbench), steps));
         workbench
     }
@@ -100,9 +104,17 @@ impl LabWorkbench {
     /// What takes a moment and closes the cluster meanwhile.
     async fn busy<T>(&self, work: impl Future<Output = T>) -> T {
         self.phase.send_replace(Phase::Resetting);
-        let done = work.await;
-        self.phase.send_replace(Phase::Ready);
-        done
+        let _over = Over(&self.phase);
+        work.await
+    }
+}
+
+/// The cluster is ready again when this goes, whether the work came to its end or was given up.
+struct Over<'a>(&'a watch::Sender<Phase>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(Phase::Ready);
     }
 }
 
@@ -122,7 +134,8 @@ async fn draw(workbench: Arc<LabWorkbench>, steps: Vec<Step>) {
                 while let Ok(update) = news.try_recv() {
                     update.apply(&mut world);
                 }
-                // The picture shows now; what was is not needed.
+                workbench.changes.remember(&world, &picture::KINDS);
+                // The picture shows now; what was is told by the timeline.
                 world.forget_changes();
             }
             changed = phase.changed() => if changed.is_err() { return },
@@ -185,6 +198,10 @@ impl Workbench for LabWorkbench {
 
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>> {
         self.back.subscribe()
+    }
+
+    fn changes(&self, uid: &str) -> Vec<Version> {
+        self.changes.of(uid)
     }
 
     fn dial(&self, target: &Target) -> Pending<'_, Result<Box<dyn Duplex>, String>> {

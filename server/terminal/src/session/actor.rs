@@ -1,5 +1,6 @@
 //! The task of a session: see the parent module for the plan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::{Block, Gate, GoesOn, INTERRUPT, Refusal, Request};
+use super::{Block, Gate, GoesOn, INTERRUPT, Refusal, Request, Terminals};
+use crate::memory::{Kept, Memory};
 use crate::protocol::{Frame, FromViewer, Mode, RunPhase, ToViewer};
 use crate::screen::{Mark, Screen};
 use crate::shell::{Connection, Pending, Shell, ShellError, Size};
@@ -26,6 +28,11 @@ const STALLED: Duration = Duration::from_millis(500);
 /// Pauses between attempts to open a shell.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What is shown is written down so long after a prompt, and in the middle of a command.
+const KEEP_SOON: Duration = Duration::from_millis(200);
+const KEEP_LATER: Duration = Duration::from_secs(2);
+/// What stands between the screen of before and a new shell.
+const ANEW: &[u8] = b"\x1b[0m\r\n\x1b[2m[Drydock was started again; this is a new shell where the old one was]\x1b[0m\r\n";
 
 struct Viewer {
     id: u64,
@@ -68,8 +75,13 @@ pub(super) struct Actor {
     pause: Duration,
     input: BytesMut,
     run: Option<Run>,
-    /// How the last block was halted, until another one is run here.
-    halted: Option<(String, RunPhase)>,
+    /// What became of the blocks that were run here; one that was halted, until another one is run.
+    outcomes: BTreeMap<String, RunPhase>,
+    memory: Memory,
+    /// When what is shown is written down.
+    keep_at: Option<Instant>,
+    /// Where the shell stands, or starts.
+    directory: Option<String>,
     /// The learner has typed something at the current prompt.
     touched: bool,
     /// The learner has pressed Enter at the current prompt: the shell has the line, although it has not said so yet.
@@ -84,24 +96,36 @@ enum Happened {
     Written(std::io::Result<usize>),
     Retry,
     Stalled,
+    Keep,
     Stop,
 }
 
 impl Actor {
-    pub(super) fn new(name: &str, shell: Arc<dyn Shell>, scrollback: usize, mode: watch::Sender<Mode>) -> Actor {
-        let size = Size::default();
+    pub(super) fn new(name: &str, terminals: &Terminals, directory: Option<&str>, mode: watch::Sender<Mode>) -> Actor {
+        let kept = terminals.memory.recall(name).unwrap_or_default();
+        let mut screen = Screen::new(kept.size, terminals.scrollback);
+        screen.process(&kept.screen);
+        if is_blank(&screen) {
+            // A prompt alone is no work of anybody.
+            screen = Screen::new(kept.size, terminals.scrollback);
+        } else {
+            screen.process(ANEW);
+        }
         Actor {
             name: name.to_owned(),
-            shell,
-            screen: Screen::new(size, scrollback),
-            size: watch::channel(size).0,
+            shell: terminals.shell.clone(),
+            screen,
+            size: watch::channel(kept.size).0,
             mode,
             viewers: Vec::new(),
             link: Link::Closed,
             pause: FIRST_PAUSE,
             input: BytesMut::new(),
             run: None,
-            halted: None,
+            outcomes: kept.outcomes,
+            memory: terminals.memory.clone(),
+            keep_at: None,
+            directory: kept.directory.or_else(|| directory.map(str::to_owned)),
             touched: false,
             entered: false,
             exit: None,
@@ -131,6 +155,7 @@ impl Actor {
                 Happened::Written(Ok(written)) => self.input.advance(written),
                 Happened::Retry => self.open(),
                 Happened::Stalled => self.drop_stalled(),
+                Happened::Keep => self.keep(),
             }
         }
     }
@@ -138,6 +163,7 @@ impl Actor {
     async fn wait(&mut self, inbox: &mut mpsc::Receiver<Request>, stopped: &mut watch::Receiver<bool>, buffer: &mut BytesMut) -> Happened {
         let (may_read, stall) = self.pace();
         let stall_at = stall.unwrap_or_else(|| Instant::now() + STALLED);
+        let keep_at = self.keep_at.unwrap_or(stall_at);
         let input = &self.input;
         let link = async {
             match &mut self.link {
@@ -160,6 +186,7 @@ impl Actor {
             request = inbox.recv() => Happened::Request(request),
             happened = link => happened,
             () = tokio::time::sleep_until(stall_at), if stall.is_some() => Happened::Stalled,
+            () = tokio::time::sleep_until(keep_at), if self.keep_at.is_some() => Happened::Keep,
         }
     }
 
@@ -192,6 +219,12 @@ impl Actor {
                 self.input.extend_from_slice(&[INTERRUPT]);
             }
             Request::Press(key) => self.typed(&Bytes::copy_from_slice(&[key]), 0),
+            Request::Keep(reply) => {
+                self.keep();
+                self.memory = Memory::default();
+                // Whoever asked may have left.
+                reply.send(()).unwrap_or_default();
+            }
         }
     }
 
@@ -207,7 +240,7 @@ impl Actor {
         if let Some(run) = &self.run {
             send(&viewer, &ToViewer::Run { id: run.id.clone(), phase: RunPhase::Running });
         }
-        if let Some((id, phase)) = &self.halted {
+        for (id, phase) in &self.outcomes {
             send(&viewer, &ToViewer::Run { id: id.clone(), phase: phase.clone() });
         }
         repaint(&mut viewer, &self.screen, *self.size.borrow());
@@ -270,8 +303,8 @@ impl Actor {
     }
 
     fn open(&mut self) {
-        let (shell, name, size) = (self.shell.clone(), self.name.clone(), self.size.subscribe());
-        self.link = Link::Opening(Box::pin(async move { shell.open(&name, size).await }));
+        let (shell, name, directory, size) = (self.shell.clone(), self.name.clone(), self.directory.clone(), self.size.subscribe());
+        self.link = Link::Opening(Box::pin(async move { shell.open(&name, directory.as_deref(), size).await }));
         if !matches!(&*self.mode.borrow(), Mode::Starting { .. }) {
             self.set_mode(Mode::Starting { why: None });
         }
@@ -325,6 +358,7 @@ impl Actor {
 
     fn output(&mut self, bytes: &Bytes) {
         let marks = self.screen.process(bytes);
+        self.keep_after(KEEP_LATER);
         for viewer in &mut self.viewers {
             if viewer.behind {
                 continue;
@@ -346,12 +380,14 @@ impl Actor {
 
     fn mark(&mut self, mark: Mark) {
         match mark {
-            Mark::PromptStart => {}
+            Mark::PromptStart { directory } if directory.is_empty() => {}
+            Mark::PromptStart { directory } => self.directory = Some(directory),
             // The line editor draws its prompt again when the window changes; the command typed at it is still to come.
             Mark::PromptEnd if self.run.as_ref().is_some_and(|run| run.typed && !run.ended) => {}
             Mark::PromptEnd => {
                 self.touched = false;
                 self.entered = false;
+                self.keep_after(KEEP_SOON);
                 self.set_mode(Mode::Prompt);
                 self.next_command();
             }
@@ -382,8 +418,8 @@ impl Actor {
         if reply.send(answer).is_err() || !typed {
             return;
         }
-        self.halted = None;
         let Block { id, commands, skip, goes_on } = block;
+        self.outcomes.retain(|other, phase| *other != id && !matches!(phase, RunPhase::Halted { .. }));
         self.tell(&ToViewer::Run { id: id.clone(), phase: RunPhase::Running });
         match gate {
             Gate::Prompt => {
@@ -413,7 +449,7 @@ impl Actor {
             None => {
                 let (id, exit) = (run.id.clone(), run.exit);
                 self.run = None;
-                self.tell(&ToViewer::Run { id, phase: RunPhase::Finished { exit } });
+                self.came_to(id, RunPhase::Finished { exit });
             }
         }
     }
@@ -424,8 +460,28 @@ impl Actor {
         let failed = next.saturating_sub(1);
         let command = commands.get(failed).cloned().unwrap_or_default();
         let phase = RunPhase::Halted { exit: exit.unwrap_or_default(), failed, of: commands.len(), command };
+        self.came_to(id, phase);
+    }
+
+    /// A block has come to its end.
+    fn came_to(&mut self, id: String, phase: RunPhase) {
         self.tell(&ToViewer::Run { id: id.clone(), phase: phase.clone() });
-        self.halted = Some((id, phase));
+        self.outcomes.insert(id, phase);
+        self.keep_after(KEEP_SOON);
+    }
+
+    fn keep_after(&mut self, pause: Duration) {
+        if self.memory.is_there() {
+            let then = Instant::now() + pause;
+            self.keep_at = Some(self.keep_at.map_or(then, |before| before.min(then)));
+        }
+    }
+
+    /// Write down what it shows.
+    fn keep(&mut self) {
+        self.keep_at = None;
+        let kept = Kept { size: *self.size.borrow(), directory: self.directory.clone(), outcomes: self.outcomes.clone(), screen: self.screen.main_page() };
+        self.memory.keep(&self.name, &kept);
     }
 
     /// Where no marks come there is no prompt to wait for.
@@ -433,7 +489,7 @@ impl Actor {
         for command in commands {
             self.type_command(command);
         }
-        self.tell(&ToViewer::Run { id, phase: RunPhase::Finished { exit: None } });
+        self.came_to(id, RunPhase::Finished { exit: None });
     }
 
     fn type_command(&mut self, command: &str) {
@@ -467,6 +523,11 @@ impl Actor {
             send(viewer, message);
         }
     }
+}
+
+/// Whether there is no more than one line on it.
+fn is_blank(screen: &Screen) -> bool {
+    screen.text().lines().filter(|line| !line.trim().is_empty()).count() < 2 && !screen.has_scrolled()
 }
 
 fn refusal(mode: &Mode, run: Option<&Run>, entered: bool) -> Refusal {

@@ -155,7 +155,7 @@ fn chapter() -> Chapter {
     );
     let deployment = Section { book: Some("2.4".into()), ..deployment() };
     let sections = vec![intro, how, first_pod(), replaced(), why, deployment, drill, lab()];
-    Chapter { id: "ch02".into(), number: "2".into(), title: "Running containers with Pods and Deployments".into(), summary: Some("Run containers through Pods, and let Deployments keep them running.".into()), sections }
+    Chapter { id: "ch02".into(), number: "2".into(), title: "Running containers with Pods and Deployments".into(), summary: Some("Run containers through Pods, and let Deployments keep them running.".into()), directory: Some("~/ch02".into()), sections }
 }
 
 /// A second chapter, to turn to.

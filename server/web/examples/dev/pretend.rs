@@ -8,7 +8,7 @@ use drydock_terminal::Terminals;
 use drydock_web::Pending;
 use drydock_web::pane::{Duplex, Target};
 use drydock_web::verdicts::{Answered, Evidence, Outcome, Reason, Verdict, Verdicts};
-use drydock_web::workbench::{Changed, Node, Object, Phase, Reset, Restored, Status, Step, Workbench};
+use drydock_web::workbench::{Changed, Field, Node, Object, Phase, Reset, Restored, Status, Step, Version, Workbench};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -35,6 +35,8 @@ struct World {
     marks: Mutex<BTreeMap<String, Vec<Object>>>,
     restored: broadcast::Sender<Arc<Restored>>,
     trouble: watch::Sender<Option<String>>,
+    /// Whether a way back waits until it is told to be fast.
+    slow: watch::Sender<bool>,
     shell: Arc<LocalShell>,
 }
 
@@ -50,13 +52,15 @@ impl Pretend {
             marks: Mutex::default(),
             restored: broadcast::Sender::new(16),
             trouble: watch::Sender::new(None),
+            slow: watch::Sender::new(false),
             shell: shell.clone(),
         });
         world.judge();
         tokio::spawn(boot_up(world.clone(), boot));
         let events = pipe::OpenOptions::new().read_write(true).open_receiver(&shell.events)?;
         tokio::spawn(listen(world.clone(), events));
-        Ok(Pretend { terminals: Terminals::new(shell.clone(), 3000), shell, world })
+        let terminals = Terminals::new(shell.clone(), 3000).kept_in(&shell.state().join("progress/terminals"));
+        Ok(Pretend { terminals, shell, world })
     }
 }
 
@@ -114,6 +118,12 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
             "full" => drop(world.trouble.send_replace(Some("progress cannot be written: no space left on the disk".into()))),
             "room" => drop(world.trouble.send_replace(None)),
             "reset" => world.reset(),
+            "slow" | "fast" => drop(world.slow.send_replace(verb == "slow")),
+            // A Pod that no node takes.
+            "unplaced" => world.edit(|status| {
+                let owner = status.objects.iter().find(|object| object.kind == "ReplicaSet").map(|object| object.uid.clone());
+                status.objects.push(Object { uid: "waits".into(), kind: "Pod".into(), namespace: "default".into(), name: "waits".into(), state: "Pending".into(), owner, ..Object::default() });
+            }),
             "break" => world.edit(|status| {
                 status.phase = Phase::Failed {
                     what: "The cluster has stopped".into(),
@@ -296,7 +306,12 @@ impl Workbench for Pretend {
     fn reset(&self, scope: Reset, _typed_in: Option<&str>) -> Pending<'_, Result<Vec<String>, String>> {
         Box::pin(async move {
             match scope {
-                Reset::Chapter { .. } => self.world.reset(),
+                Reset::Chapter { .. } => {
+                    self.world.edit(|status| status.phase = Phase::Resetting);
+                    self.world.slow.subscribe().wait_for(|slow| !slow).await.map_err(|error| error.to_string())?;
+                    self.world.reset();
+                    self.world.edit(|status| status.phase = Phase::Ready);
+                }
                 Reset::Exercise { chapter, section } => {
                     let marked = self.world.marks.lock().unwrap_or_else(PoisonError::into_inner).get(&drydock_web::mark_of(&chapter, &section)).cloned();
                     self.world.put_back(marked.ok_or("nothing is remembered of its beginning")?, "restore", None);
@@ -338,6 +353,13 @@ impl Workbench for Pretend {
 
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>> {
         self.world.restored.subscribe()
+    }
+
+    fn changes(&self, uid: &str) -> Vec<Version> {
+        let objects = self.world.objects();
+        let Some(object) = objects.iter().find(|object| object.uid == uid) else { return Vec::new() };
+        let field = Field { path: "status.phase".into(), was: Some(json!("Pending")), is: Some(json!(object.state)) };
+        vec![Version { time: humantime(), fields: vec![field], ..Version::default() }]
     }
 
     fn dial(&self, target: &Target) -> Pending<'_, Result<Box<dyn Duplex>, String>> {

@@ -15,11 +15,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
 const RC: &str = r#"
-PS1='\[\e]133;A\a\]\[\e[32m\]laptop\[\e[m\]:\[\e[34m\]\w\[\e[m\]\$ \[\e]133;B\a\]'
+PS1='\[\e]133;A;cwd=$PWD\a\]\[\e[32m\]laptop\[\e[m\]:\[\e[34m\]\w\[\e[m\]\$ \[\e]133;B\a\]'
 PROMPT_COMMAND='printf "\e]133;D;%s\a" "$?"'
 encode() { local s=$1 i c; for ((i=0;i<${#s};i++)); do c=${s:i:1}; case $c in [a-zA-Z0-9./_-]) printf %s "$c";; *) printf '%%%02X' "'$c";; esac; done; }
 PS0='$(printf "\e]133;C;cmdline=%s;cwd=%s\a" "$(encode "$(HISTTIMEFORMAT= history 1 | sed "s/^ *[0-9]* *//")")" "$(encode "$PWD")")'
-HISTFILE=
+HISTFILE=$HOME/.history
+PROMPT_COMMAND="$PROMPT_COMMAND; history -a"
 set -o history
 "#;
 
@@ -38,6 +39,8 @@ case "$1 $2" in
   "cordon "*|"uncordon "*) say "$1 $2"; echo "node/$2 $1ed" ;;
   "reset "*) say "reset" ;;
   "break "*) say "break" ;;
+  "slow "*) say "slow" ;;
+  "wait "*) say "unplaced" ;;
   "full "*) say "full" ;;
   "room "*) say "room" ;;
   *) echo "error: the pretended kubectl knows run, create deployment, get, delete pod, exec, port-forward" >&2; exit 1 ;;
@@ -77,11 +80,11 @@ impl LocalShell {
         Ok(LocalShell { home, events, shells: Mutex::default() })
     }
 
-    fn state(&self) -> &Path {
+    pub(crate) fn state(&self) -> &Path {
         self.home.parent().unwrap_or(&self.home)
     }
 
-    fn spawn(&self, name: &str, mut size: watch::Receiver<Size>) -> std::io::Result<Connection> {
+    fn spawn(&self, name: &str, directory: Option<&str>, mut size: watch::Receiver<Size>) -> std::io::Result<Connection> {
         let pty = openpty(None, None)?;
         let slave = std::fs::read_link(format!("/proc/self/fd/{}", pty.slave.as_raw_fd()))?;
         set_size(&slave, *size.borrow())?;
@@ -97,7 +100,7 @@ impl LocalShell {
             .env("DRYDOCK_TERMINAL", name)
             .env("HOME", &self.home)
             .env("TERM", "xterm-256color")
-            .current_dir(&self.home)
+            .current_dir(directory.map(|directory| self.home.join(directory.trim_start_matches("~/"))).filter(|directory| directory.is_dir()).unwrap_or_else(|| self.home.clone()))
             .stdin(stdio()?)
             .stdout(stdio()?)
             .stderr(stdio()?)
@@ -159,8 +162,8 @@ fn foreground(pid: u32) -> Option<Foreground> {
 }
 
 impl Shell for LocalShell {
-    fn open(&self, session: &str, size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
-        let opened = self.spawn(session, size).map_err(|error| ShellError::Impossible(error.to_string()));
+    fn open(&self, session: &str, directory: Option<&str>, size: watch::Receiver<Size>) -> Pending<'_, Result<Connection, ShellError>> {
+        let opened = self.spawn(session, directory, size).map_err(|error| ShellError::Impossible(error.to_string()));
         Box::pin(async move { opened })
     }
 

@@ -124,7 +124,7 @@ export function startBack(): void {
     section.querySelector('.card-head')?.append(button);
   }
   world.on('progress', () => {
-    for (const button of all('.put-back')) {
+    for (const button of all('.put-back:not(.next-card)')) {
       const section = button.closest('section');
       const touched = section?.querySelector('[data-run]:not([data-run=""]), .check[data-state="pass"], .check[data-state="fail"]') !== null;
       button.hidden = !world.book.begun.includes(`${chapter}/${section?.id}`) || !touched;

@@ -122,11 +122,29 @@ async function fillTerminal(tab: Tab): Promise<void> {
     run: (id, phase) => ran(id, phase),
     released: () => keybar.querySelector('[aria-pressed]')?.setAttribute('aria-pressed', 'false'),
     page: (address) => void openPage(address),
+    forwards: (port, now) => {
+      const still = tab.mode?.mode === 'busy' && tab.mode.line.includes('port-forward');
+      if (port && (now || still)) offer(tab.key, port);
+    },
     leave: (way) => (way === 'back' ? focusLesson() : focusRegion(way)),
   });
   tab.term = term;
   tab.panel.append(term.element);
   term.open();
+}
+
+/** A port that is forwarded now is one click away, for as long as the forward lasts. */
+const offered = h('button', { type: 'button', class: 'tool worded offered', hidden: true }, icon('globe'), h('span', {}));
+let offeredBy = '';
+
+function offer(session: string, port: string): void {
+  offeredBy = session;
+  offered.hidden = false;
+  offered.title = `Open http://localhost:${port}/ in the browser pane`;
+  offered.setAttribute('aria-label', `Open localhost:${port}`);
+  offered.dataset['port'] = port;
+  const words = offered.querySelector('span');
+  if (words) words.textContent = `localhost:${port}`;
 }
 
 function fillBrowser(tab: Tab): void {
@@ -164,6 +182,7 @@ function showMode(tab: Tab, mode: Mode): void {
   const says = mode.mode === 'busy' ? `, running ${mode.program}` : mode.mode === 'ended' ? ', ended' : '';
   const place = tab.button.querySelector('[data-tab-state]');
   if (place) place.textContent = says;
+  if (mode.mode !== 'busy' && offeredBy === tab.key) offered.hidden = true;
   if (mode.mode === 'busy' && before?.mode === 'prompt') commandBegan(tab.key, mode.line || mode.program);
   if (mode.mode === 'prompt' && before?.mode === 'busy') {
     commandEnded(tab.key);
@@ -304,7 +323,13 @@ function paintBoot(boot: HTMLElement): void {
     const trouble = h('div', { class: 'trouble' }, h('h2', {}, phase.what), h('p', {}, phase.why), h('p', {}, h('strong', {}, 'Next: '), phase.next), again);
     return boot.replaceChildren(trouble);
   }
-  const heading = h('h2', {}, phase.name === 'resetting' ? 'Putting things back' : 'Starting your cluster');
+  if (phase.name === 'resetting') {
+    if (boot.querySelector('[data-resetting]')) return;
+    const slow = h('p', { hidden: true }, 'This takes longer than usual. It is given up after two minutes, with a word about what to do.');
+    setTimeout(() => (slow.hidden = false), 20_000);
+    return boot.replaceChildren(h('div', { 'data-resetting': true }, h('h2', {}, 'Putting things back'), slow));
+  }
+  const heading = h('h2', {}, 'Starting your cluster');
   const now = steps.findIndex((step) => !step.done);
   const list = steps.map((step, index) =>
     h('li', { 'data-state': step.done ? 'done' : index === now ? 'now' : 'later' }, h('span', { class: 'tick', 'aria-hidden': 'true' }), h('span', {}, step.label), h('span', { class: 'ms' }, step.millis === null ? '' : millis(step.millis))),
@@ -317,9 +342,10 @@ export function startBench(picture: HTMLElement, beside: HTMLElement, between: H
   const edit = h('button', { type: 'button', class: 'tool worded', title: 'Open a file in the editor', onclick: askForFile }, icon('edit'), h('span', {}, 'Editor'));
   const web = h('button', { type: 'button', class: 'tool worded', title: 'Pages of your cluster', onclick: () => void select(WEB, true) }, icon('globe'), h('span', {}, 'Browser'));
   const cluster = h('button', { type: 'button', class: 'tool worded', 'aria-pressed': String(pictureShown()), title: 'Show the cluster', onclick: () => cluster.setAttribute('aria-pressed', String(togglePicture())) }, icon('graph'), h('span', {}, 'Cluster'));
+  offered.addEventListener('click', () => void openPage(`http://localhost:${offered.dataset['port']}/`));
   const boot = h('div', { class: 'boot', role: 'status', hidden: true });
   tablist.addEventListener('keydown', tabKeys);
-  bench.append(beside, h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, edit, web, cluster)), panels, keybar, between, picture);
+  bench.append(beside, h('div', { class: 'tabs' }, tablist, add, closeButton, h('div', { class: 'rest' }, offered, edit, web, cluster)), panels, keybar, between, picture);
   panels.append(boot);
   document.querySelector('[data-desk]')?.append(bench);
   let phase = '';

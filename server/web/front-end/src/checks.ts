@@ -35,7 +35,7 @@ export function shown(id: string): Shown {
 
 function note(id: string, state: Shown, verdict: Verdict | undefined): Node | string {
   if (undecided() && state === 'todo') return `Choose above the terminal how ${thisChapter()} begins; nothing is judged before.`;
-  if (verdict?.lost && !undecided()) return sentence(`Passed. No longer true: ${lowerFirst(verdict.why[0] ?? 'something has changed it')}`);
+  if (verdict?.lost && !undecided() && !isDone(id)) return sentence(`Passed. ${lostSentence(verdict)}`);
   if (state === 'pass') {
     const when = ago(world.book.passed[id] ?? verdict?.since ?? '');
     return when ? `Passed ${when === 'now' ? 'just now' : when}` : 'Passed';
@@ -45,6 +45,21 @@ function note(id: string, state: Shown, verdict: Verdict | undefined): Node | st
   const seen = verdict?.evidence[0];
   if (state === 'fail' && seen) return `${seen.object || seen.source}: saw ${value(seen.got)}, wanted ${value(seen.want)}`;
   return state === 'waiting' ? 'Watching for it' : '';
+}
+
+/** When it stopped being true, by what, and what is so now. */
+function lostSentence({ since, why }: Verdict): string {
+  const when = ago(since);
+  const by = why[1] ? ` ${lowerFirst(why[1]).replace(/\.$/, '')}` : '';
+  return `No longer true${by}${when ? ` (${when === 'now' ? 'just now' : when})` : ''}: ${lowerFirst(why[0] ?? 'something has changed it')}`;
+}
+
+/** The exercise it belongs to is done: what becomes of it later is no business of the reader's, unless asked for. */
+function isDone(id: string): boolean {
+  const section = document.getElementById(`check-${id}`)?.closest<HTMLElement>('section');
+  if (!section) return false;
+  const { passed, total } = tally(deciding(section));
+  return total > 0 && passed === total;
 }
 
 function lowerFirst(text: string): string {
@@ -67,8 +82,11 @@ function paint(line: HTMLElement, fresh: boolean): void {
   line.dataset['says'] = text;
   one('[data-note]', line).replaceChildren(repeats ? '' : says);
   const why = line.querySelector<HTMLButtonElement>('.why');
-  const explained = verdict !== undefined && (state !== 'todo' || verdict.reason === 'absent') && (verdict.evidence.length > 0 || verdict.why.length > 1 || verdict.look_at.length > 0);
-  if (why) why.hidden = !(explained && (state !== 'pass' || verdict.lost));
+  const explained = verdict !== undefined && (state !== 'todo' || verdict.reason === 'absent') && (verdict.lost || verdict.evidence.length > 0 || verdict.why.length > 1 || verdict.look_at.length > 0);
+  if (why) {
+    why.hidden = !(explained && (state !== 'pass' || verdict.lost));
+    why.textContent = verdict?.lost ? 'Changed since' : 'Why?';
+  }
   if (why?.getAttribute('aria-expanded') === 'true') {
     if (why.hidden) close(line);
     else explain(line);
@@ -114,12 +132,13 @@ function explain(line: HTMLElement): void {
     list.append(h('dt', {}, 'wanted'), h('dd', { class: 'wanted' }, h('code', {}, words(seen.want))));
     panel.append(list);
   }
-  for (const text of verdict.why.slice(1, 1 + level)) panel.append(h('p', {}, sentence(text)));
+  const told = verdict.lost ? [lostSentence(verdict), 'It counts all the same: it was true when it was asked for.'] : verdict.why.slice(1, 1 + level);
+  for (const text of told) panel.append(h('p', {}, sentence(text)));
   const row = h('p', { class: 'why-row' });
   for (const object of verdict.look_at.slice(0, 4)) {
     row.append(h('button', { type: 'button', class: 'object-link', onclick: () => light(object) }, object));
   }
-  const more = verdict.why.length - 1 - level;
+  const more = verdict.lost ? 0 : verdict.why.length - 1 - level;
   if (more > 0) {
     const say = level === 0 ? 'Where do I look?' : 'What do I change?';
     const act = (): void => {

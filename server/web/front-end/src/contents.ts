@@ -30,6 +30,8 @@ function paintSections(first: boolean): void {
     section.dataset['done'] = String(done);
     place.toggleAttribute('data-done', done);
     place.textContent = done ? 'Done' : passed ? `${passed} of ${total}` : '';
+    const next = section.querySelector<HTMLElement>('.next-card');
+    if (next) next.hidden = !done || nextOpen(section) === undefined;
     if (done && !was && !first) celebrate(section);
   }
   const all_ = tally(all('#lesson .check[data-optional="false"]').map((line) => line.dataset['check'] ?? ''));
@@ -130,6 +132,13 @@ export function startContents(): void {
   const contents = one('[data-contents]');
   for (const link of all('li[data-checks] > a', contents)) link.append(h('span', { class: 'polite', 'data-says': true }));
   one('.contents-title').append(h('span', { class: 'progress', 'data-progress': true }, h('span', { class: 'progress-bar', 'aria-hidden': 'true' }), h('span', { 'data-progress-text': true })));
+  for (const card of all('#lesson section[data-section="exercise"], #lesson section[data-section="lab"]')) {
+    const on = (): void => {
+      const next = nextOpen(card);
+      if (next) goTo(next);
+    };
+    card.querySelector('.card-head')?.append(h('button', { type: 'button', class: 'put-back next-card', hidden: true, title: 'The next exercise that is not done (n)', onclick: on }, 'Next'));
+  }
   const menu = h('button', { type: 'button', class: 'tool rail-button', 'aria-label': 'Contents', 'aria-expanded': 'false', 'data-menu': true, onclick: () => toggleContents() }, icon('menu'));
   one('.top').prepend(menu);
   contents.addEventListener('click', (event) => {

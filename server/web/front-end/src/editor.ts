@@ -8,8 +8,8 @@ import { EditorState } from '@codemirror/state';
 import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 
-import { announce, h } from './dom';
-import { Refused, nonce, readFile, writeFile } from './net';
+import { announce, h, settled } from './dom';
+import { Refused, nonce, readFile, world, writeFile } from './net';
 
 const COLORS = HighlightStyle.define([
   { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: 'var(--code-key)' },
@@ -62,15 +62,26 @@ export class Editor {
       this.says.textContent = 'New file';
     }
     const parent = this.element.querySelector('.editor-text') ?? this.element;
-    this.view = new EditorView({ parent, state: this.state(this.saved) });
+    const [head, top] = world.layout.cursors?.[this.path] ?? [0, 0];
+    this.view = new EditorView({ parent, state: this.state(this.saved, Math.min(head, this.saved.length)) });
+    const { scrollDOM } = this.view;
+    requestAnimationFrame(() => (scrollDOM.scrollTop = top));
+    scrollDOM.addEventListener('scroll', () => this.remember(), { passive: true });
     this.mark();
   }
 
-  private state(doc: string): EditorState {
+  /** Where the reader was, for when the file is opened again. */
+  private readonly remember = settled(400, (): void => {
+    if (!this.view) return;
+    world.arrange({ cursors: { ...world.layout.cursors, [this.path]: [this.view.state.selection.main.head, Math.round(this.view.scrollDOM.scrollTop)] } });
+  });
+
+  private state(doc: string, head: number): EditorState {
     const isYaml = /\.ya?ml$/.test(this.path);
     const store = { key: 'Mod-s', preventDefault: true, run: () => (void this.store(), true) };
     return EditorState.create({
       doc,
+      selection: { anchor: head },
       extensions: [
         EditorView.cspNonce.of(nonce),
         EditorView.contentAttributes.of({ 'aria-label': `Editor, ${this.path}`, spellcheck: 'false' }),
@@ -87,7 +98,10 @@ export class Editor {
         ...(isYaml ? [yaml()] : []),
         keymap.of([store, indentWithTab, ...searchKeymap, ...historyKeymap, ...defaultKeymap]),
         LOOK,
-        EditorView.updateListener.of((update) => update.docChanged && this.mark()),
+        EditorView.updateListener.of((update) => {
+          if (update.docChanged) this.mark();
+          if (update.selectionSet) this.remember();
+        }),
       ],
     });
   }

@@ -62,12 +62,18 @@ export async function run(figure: HTMLElement, way: Way): Promise<void> {
   }
 }
 
+/** What became of blocks that were run, as their terminals tell, after a reload and a restart too. */
+const outcomes = new Map<string, RunPhase>();
+
 /** What of a block has come, in a word beside it; where it was halted, in a sentence below. */
 function mark(figure: HTMLElement, phase: RunPhase | null): void {
   const button = figure.querySelector<HTMLButtonElement>('.run');
   const result = figure.querySelector<HTMLElement>('.result');
   if (!button || !result) return;
   const wanted = figure.dataset['exit'];
+  const block = `${chapter}/${figure.dataset['command']}`;
+  const known = world.book.runs.includes(block);
+  if (!phase && known) phase = outcomes.get(block) ?? null;
   let state = '';
   let says = '';
   if (phase?.phase === 'running') [state, says] = ['running', 'running'];
@@ -76,7 +82,7 @@ function mark(figure: HTMLElement, phase: RunPhase | null): void {
   else if (phase?.phase === 'finished' && phase.exit && String(phase.exit) === wanted) [state, says] = ['ok', `exit ${phase.exit}, as it should`];
   else if (phase?.phase === 'finished' && phase.exit && wanted !== '') [state, says] = ['failed', `exit ${phase.exit}`];
   else if (phase?.phase === 'finished') [state, says] = ['ok', 'done'];
-  else if (world.book.runs.includes(`${chapter}/${figure.dataset['command']}`)) [state, says] = ['before', ''];
+  else if (known) [state, says] = ['before', 'run already'];
   figure.dataset['run'] = state;
   result.textContent = says;
   button.setAttribute('aria-disabled', String(state === 'running'));
@@ -99,6 +105,11 @@ export function ran(id: string, phase: RunPhase): void {
   if (!id.startsWith(`${chapter}/`)) return;
   const figure = document.querySelector<HTMLElement>(`.command[data-command="${CSS.escape(id.slice(chapter.length + 1))}"]`);
   if (!figure) return;
+  const ends = phase.phase !== 'running';
+  if (ends) outcomes.set(id, phase);
+  else outcomes.delete(id);
+  // What is told of before: whether it still counts is in the book.
+  if (ends && figure.dataset['run'] !== 'running') return mark(figure, null);
   mark(figure, phase);
   if (phase.phase === 'finished' && phase.exit) announce(`The command ended with exit code ${phase.exit}`);
 }
@@ -269,7 +280,13 @@ export function startLesson(): void {
   for (const figure of all('.listing')) dressListing(figure);
   for (const form of all<HTMLFormElement>('form.ask')) dressAsk(form);
   world.on('progress', () => {
-    for (const figure of all('.command')) if (!figure.dataset['run'] || figure.dataset['run'] === 'before') mark(figure, null);
+    for (const figure of all('.command')) {
+      const [state, known] = [figure.dataset['run'], world.book.runs.includes(`${chapter}/${figure.dataset['command']}`)];
+      // Put back: it has not been run.
+      const forgotten = !known && state !== 'running' && state !== '';
+      if (forgotten) outcomes.delete(`${chapter}/${figure.dataset['command']}`);
+      if (forgotten || !state || state === 'before') mark(figure, null);
+    }
     tellOutcomes();
   });
 }

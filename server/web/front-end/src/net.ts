@@ -76,7 +76,7 @@ type Change = 'verdict' | 'status' | 'progress' | 'online' | 'restored' | 'visit
 class World {
   verdicts = new Map<string, Verdict>();
   status: Status = { phase: { name: 'starting' }, steps: [], nodes: [], objects: [], memory: null, subject: null };
-  book: Book = { passed: {}, hints: {}, answers: {}, solutions: [], runs: [], begun: [], scene: null, place: null, layout: null };
+  book: Book = { passed: {}, hints: {}, answers: {}, solutions: [], runs: [], begun: [], scene: null, scenes: [], place: null, layout: null };
   online: boolean | null = null;
   /** What was put back last. */
   restored: Restored | null = null;

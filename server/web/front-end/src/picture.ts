@@ -9,6 +9,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 const owners = h('ul', { class: 'owners', 'aria-label': 'Owners and Services' });
 const nodes = h('ul', { class: 'nodes', 'aria-label': 'Nodes and their Pods' });
 const links = document.createElementNS(SVG, 'svg');
+const waiting = h('li', { class: 'node', 'data-none': true, hidden: true }, h('p', {}, h('span', {}, 'No node yet'), h('span', { class: 'is' })), h('ul', { 'aria-label': 'Pods without a node' }));
 const none = h('p', { class: 'none' }, 'Nothing here yet. What you create appears here as it happens.');
 const drawn = new Map<string, HTMLElement>();
 const homes = new Map<string, HTMLElement>();
@@ -96,7 +97,7 @@ function paintNode(node: ClusterNode): HTMLElement {
   if (!home) {
     home = h('li', { class: 'node' }, h('p', {}, h('span', {}, node.name), h('span', { class: 'is' })), h('ul', { 'aria-label': `Pods on ${node.name}` }));
     homes.set(node.name, home);
-    nodes.append(home);
+    waiting.before(home);
   }
   one('.is', home).textContent = `${node.ready ? 'Ready' : 'NotReady'}${node.cordoned ? ', cordoned' : ''}`;
   flag(home, 'cordoned', node.cordoned);
@@ -145,10 +146,13 @@ function paint(): void {
     homes.delete(name);
   }
   for (const object of objects) {
-    const home = object.kind === 'Pod' && object.node ? homes.get(object.node) : undefined;
+    const home = object.kind !== 'Pod' ? undefined : object.node ? homes.get(object.node) : waiting;
     if (home) place(paintBox(object), one('ul', home));
     else place(paintBox(object), groupOf(object, objects), root(object, objects) === object);
   }
+  const unplaced = objects.filter((object) => object.kind === 'Pod' && !object.node).length;
+  waiting.hidden = unplaced === 0;
+  one('.is', waiting).textContent = unplaced ? 'waiting' : '';
   dropEmptyGroups();
   const known = new Set(objects.map((object) => object.uid));
   for (const [uid, box] of drawn) {
@@ -210,6 +214,7 @@ export function startPicture(open: (pane: string) => void): void {
   onOpen = open;
   links.setAttribute('class', 'links');
   links.setAttribute('aria-hidden', 'true');
+  nodes.append(waiting);
   picture.append(none, owners, nodes, links);
   world.on('status', paint);
   new ResizeObserver(() => drawLinks()).observe(picture);

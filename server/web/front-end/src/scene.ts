@@ -1,12 +1,13 @@
 // Whose scene the cluster shows. Another chapter is only read until the learner has it set up; what is left is kept for the way back.
 
 import { h } from './dom';
-import { Refused, call } from './net';
+import { Refused, call, world } from './net';
 import { ask, toast } from './dialogs';
 
 const chapter = document.documentElement.dataset['chapter'] ?? '';
 const bar = h('div', { class: 'scene', role: 'status', hidden: true });
 let shown = chapter;
+let painted = '';
 
 /** `chapter 2`, as the contents count it. */
 function name(id: string): string {
@@ -14,13 +15,18 @@ function name(id: string): string {
   return number ? `chapter ${number}` : 'another chapter';
 }
 
+/** The chapter was begun and left: there is something to go back to. */
+const wasLeft = (): boolean => world.book.scenes.includes(chapter);
+/** What the button does. */
+const way = (): string => (wasLeft() ? `Go back to ${name(chapter)}` : `Set up ${name(chapter)}`);
+
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 async function turn(scene?: 'change' | 'keep'): Promise<void> {
-  const before = shown;
+  const [before, left] = [shown, wasLeft()];
   try {
     shown = (await call<{ scene: string }>('POST', '/api/open', { chapter, scene })).scene;
-    if (scene === 'change' && before !== shown) toast(`${capital(name(shown))} is set up; what you did in ${name(before)} is kept.`);
+    if (scene === 'change' && before !== shown) toast(`${capital(name(shown))} is ${left ? 'as you left it' : 'set up'}; what you did in ${name(before)} is kept.`);
   } catch (error) {
     toast(error instanceof Refused ? error.message : String(error));
   }
@@ -30,7 +36,7 @@ async function turn(scene?: 'change' | 'keep'): Promise<void> {
 function paint(): void {
   bar.hidden = shown === chapter;
   if (bar.hidden) return bar.replaceChildren();
-  const change = h('button', { type: 'button', class: 'button small main', onclick: () => void turn('change') }, `Set up ${name(chapter)}`);
+  const change = h('button', { type: 'button', class: 'button small main', onclick: () => void turn('change') }, way());
   const keep = h('button', { type: 'button', class: 'button small', onclick: () => void turn('keep') }, 'Use it as it is');
   bar.replaceChildren(h('p', {}, `The cluster is as you left it in ${name(shown)}.`), h('div', {}, keep, change));
 }
@@ -45,7 +51,8 @@ export function sceneSettled(): Promise<boolean> {
       void turn(how).then(() => resolve(shown === chapter));
     };
     const says = `It still holds what you did in ${name(shown)}, terminals included. That is kept: when you come back, it is as it is now.`;
-    const dialog = ask(`Set up the cluster for ${name(chapter)}?`, [h('p', {}, says)], [{ text: 'Cancel' }, { text: 'Use it as it is', act: settle('keep') }, { text: `Set up ${name(chapter)}`, main: true, act: settle('change') }]);
+    const title = wasLeft() ? `Go back to ${name(chapter)}?` : `Set up the cluster for ${name(chapter)}?`;
+    const dialog = ask(title, [h('p', {}, says)], [{ text: 'Cancel' }, { text: 'Use it as it is', act: settle('keep') }, { text: way(), main: true, act: settle('change') }]);
     dialog.addEventListener('close', () => setTimeout(() => answer || resolve(false)));
   });
 }
@@ -53,4 +60,12 @@ export function sceneSettled(): Promise<boolean> {
 export function startScene(): void {
   document.querySelector('.terms')?.append(bar);
   if (chapter) void turn();
+  world.on('progress', () => {
+    // A terminal or another window may have turned to another chapter.
+    const told = `${world.book.scene} ${way()}`;
+    if (told === painted) return;
+    painted = told;
+    shown = world.book.scene ?? shown;
+    paint();
+  });
 }

@@ -1,14 +1,25 @@
 // The line at the bottom: what the last command set in motion, as it was seen to happen.
 
 import { h } from './dom';
-import { world } from './net';
+import { Refused, call, world } from './net';
 import { ask } from './dialogs';
-import { count, millis } from './words';
+import { count, millis, value } from './words';
 import type { ClusterObject, Restored } from './types';
 
 interface Seen {
   at: number;
   text: string;
+  /** Of the object, where its changes can be asked for. */
+  uid?: string;
+}
+
+/** One change of an object, as the server tells it. */
+interface Version {
+  time: string;
+  created: boolean;
+  gone: boolean;
+  fields: { path: string; was: unknown; is: unknown }[];
+  more: number;
 }
 
 interface Story {
@@ -37,7 +48,7 @@ export const strip = h('footer', { class: 'strip', 'aria-label': 'Last command' 
 const LOOKS = /^\s*(kubectl\s+(get|describe|logs?|wait|explain|top|version|rollout\s+(status|history)|api-resources|api-versions|config|cluster-info|events|diff|port-forward)\b|ls|cat|cd|pwd|echo|curl|grep|less|clear|vi|nano|sleep|docker\s+(container\s+)?(ls|ps|logs|inspect|images)\b)/;
 
 /** Who makes whom: of what is seen at once, the maker is told first; readiness comes the other way, from the Pods up. */
-const ORDER = ['Service', 'Deployment', 'ReplicaSet', 'Pod'];
+const ORDER = ['Service', 'PersistentVolume', 'PersistentVolumeClaim', 'Deployment', 'DaemonSet', 'StatefulSet', 'ReplicationController', 'ReplicaSet', 'Pod'];
 /** What is remembered over a reload, for as long as the server runs. */
 const KEPT = 'drydock.strip';
 
@@ -77,23 +88,24 @@ function current(): Story | undefined {
 }
 
 /** What is different between two pictures, in words and in the order it must have happened. */
-function changes(old: ClusterObject[], now: ClusterObject[]): string[] {
+function changes(old: ClusterObject[], now: ClusterObject[]): { text: string; uid: string }[] {
   const was = new Map(old.map((object) => [object.uid, object]));
-  const out: [number, string][] = [];
+  const out: [number, { text: string; uid: string }][] = [];
+  const tell = (rank: number, { uid }: ClusterObject, text: string): number => out.push([rank, { text, uid }]);
   for (const object of now) {
     const earlier = was.get(object.uid);
     was.delete(object.uid);
     const name = `${object.kind} ${object.name}`;
     const rank = ORDER.indexOf(object.kind);
-    if (!earlier) out.push([rank, `${name} created`]);
-    if (object.terminating && !earlier?.terminating) out.push([rank, `${name} terminating`]);
-    if (object.node && earlier?.node !== object.node) out.push([10, `${name} on ${object.node}`]);
-    if (earlier && object.restarts > earlier.restarts) out.push([20, `${name} restarted`]);
-    if (object.trouble && !earlier?.trouble) out.push([20, `${name} ${object.state}`]);
-    if (object.ready && !earlier?.ready) out.push([40 - rank, `${name} ready`]);
+    if (!earlier) tell(rank, object, `${name} created`);
+    if (object.terminating && !earlier?.terminating) tell(rank, object, `${name} terminating`);
+    if (object.node && earlier?.node !== object.node) tell(10, object, `${name} on ${object.node}`);
+    if (earlier && object.restarts > earlier.restarts) tell(20, object, `${name} restarted`);
+    if (object.trouble && !earlier?.trouble) tell(20, object, `${name} ${object.state}`);
+    if (object.ready && !earlier?.ready) tell(40 - rank, object, `${name} ready`);
   }
-  for (const object of was.values()) out.push([50, `${object.kind} ${object.name} gone`]);
-  return out.sort(([a], [b]) => a - b).map(([, text]) => text);
+  for (const object of was.values()) tell(50, object, `${object.kind} ${object.name} gone`);
+  return out.sort(([a], [b]) => a - b).map(([, seen]) => seen);
 }
 
 /** The chain in a few words: neighbors of the same sort are counted together. */
@@ -135,13 +147,42 @@ function paint(): void {
   took.textContent = last ? millis(last.at - story.began) : '';
 }
 
+/** How a field is different, in the words of a diff. */
+function differs({ path, was, is }: Version['fields'][number]): HTMLElement[] {
+  const line = (sign: string, seen: unknown): HTMLElement => h('span', { class: sign === '+' ? 'new' : 'old' }, `${sign} ${path}: ${value(seen)}\n`);
+  if (path === 'object') return [h('span', { class: 'old' }, '- the object itself\n')];
+  return [was !== null && was !== undefined && line('-', was), is !== null && is !== undefined && line('+', is)].filter((one) => one !== false);
+}
+
+/** Something that happened to an object; open, it shows what was different then and until the next command. */
+function diffed(story: Story, text: string, uid: string): HTMLElement {
+  const details = h('details', {}, h('summary', {}, text));
+  const next = stories[stories.indexOf(story) + 1]?.began ?? Number.POSITIVE_INFINITY;
+  details.addEventListener('toggle', () => {
+    if (!details.open || details.childElementCount > 1) return;
+    const shown = h('pre', { class: 'diff', tabindex: 0 });
+    details.append(shown);
+    call<Version[]>('GET', `/api/changes/${encodeURIComponent(uid)}`)
+      .then((versions) => {
+        const of = versions.filter(({ time }) => Date.parse(time) >= story.began - EARLY && Date.parse(time) < next);
+        for (const { time, fields, more } of of) {
+          shown.append(h('span', { class: 'at' }, `${millis(Math.max(0, Date.parse(time) - story.began))}\n`), ...fields.flatMap(differs));
+          if (more) shown.append(h('span', { class: 'at' }, `and ${count(more, 'more field')}\n`));
+        }
+        if (of.length === 0) shown.append('What was different then is not remembered any more.');
+      })
+      .catch((error: unknown) => shown.append(error instanceof Refused ? error.message : String(error)));
+  });
+  return details;
+}
+
 function timeline(): void {
   const told = stories.filter((story) => story.seen.length > 0).slice(-8).reverse();
   const parts = told.map((story) => {
-    const items = story.seen.map(({ at, text }) => h('li', {}, h('span', { class: 'when' }, millis(at - story.began)), h('span', {}, text)));
+    const items = story.seen.map((seen) => h('li', {}, h('span', { class: 'when' }, millis(seen.at - story.began)), seen.uid ? diffed(story, seen.text, seen.uid) : h('span', {}, seen.text)));
     return h('section', {}, h('h3', {}, h('code', {}, story.line)), h('ol', {}, ...items));
   });
-  const intro = h('p', {}, `As it was seen to happen, for the last ${count(told.length, 'command')} that changed something.`);
+  const intro = h('p', {}, `As it was seen to happen, for the last ${count(told.length, 'command')} that changed something. Open a line to see which fields of the object were different.`);
   ask('Timeline', [intro, h('div', { class: 'timeline', tabindex: 0 }, ...parts)], [{ text: 'Close', main: true }]);
 }
 
@@ -155,7 +196,7 @@ export function startStrip(): void {
     const now = world.status.objects;
     const story = current();
     if (fresh && story) {
-      for (const text of changes(before, now)) story.seen.push({ at: Date.now(), text });
+      for (const seen of changes(before, now)) story.seen.push({ at: Date.now(), ...seen });
       paint();
       keep();
     }

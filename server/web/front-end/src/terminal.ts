@@ -51,6 +51,8 @@ export interface Listener {
   released: () => void;
   /** An address of the lab was clicked. */
   page: (address: string) => void;
+  /** A port that it says is forwarded: now, or on the screen as it was found. */
+  forwards: (port: string | undefined, now: boolean) => void;
   /** Leave the terminal: forward or backward, or to where the learner came from. */
   leave: (way: 'next' | 'previous' | 'back') => void;
 }
@@ -186,7 +188,8 @@ export class Term {
   }
 
   private connect(): void {
-    const made = socket(`/ws/terminals/${this.name}`, { cols: this.term.cols, rows: this.term.rows });
+    const chapter = document.documentElement.dataset['chapter'] ?? '';
+    const made = socket(`/ws/terminals/${this.name}`, { cols: this.term.cols, rows: this.term.rows, chapter });
     this.socket = made;
     made.onmessage = ({ data }) => {
       this.pause.reset();
@@ -224,7 +227,8 @@ export class Term {
     if (this.repaint) {
       this.repaint = false;
       this.term.reset();
-    } else if (bytes.length < 4096) this.offer(FORWARDS.exec(this.decoder.decode(bytes))?.[1]);
+      this.listener.forwards([...this.decoder.decode(bytes).matchAll(new RegExp(FORWARDS, 'g'))].at(-1)?.[1], false);
+    } else if (bytes.length < 4096) this.listener.forwards(FORWARDS.exec(this.decoder.decode(bytes))?.[1], true);
     this.pending += 1;
     this.term.write(bytes, () => {
       this.pending -= 1;
@@ -246,18 +250,6 @@ export class Term {
 
   private readonly decoder = new TextDecoder();
 
-  /** A port that is forwarded now is one click away, for as long as the forward is likely to be wanted. */
-  private offer(port: string | undefined): void {
-    if (!port) return;
-    this.say('');
-    const open = (): void => {
-      this.say(null);
-      this.listener.page(`http://localhost:${port}/`);
-    };
-    clearTimeout(this.noteTimer);
-    this.note.replaceChildren(h('button', { type: 'button', class: 'act', onclick: open }, icon('globe'), `Open localhost:${port}`));
-    this.noteTimer = window.setTimeout(() => this.say(null), 20_000);
-  }
 
   /** A sentence over the terminal; it leaves by itself unless it has to stay. */
   private say(text: string | null, stay = false): void {

@@ -79,6 +79,8 @@ export interface Layout {
   benches?: Record<string, { tabs: string[]; tab: string }>;
   scroll?: Record<string, number>;
   files?: string[];
+  /** Where the cursor was in a file, and how far it was scrolled. */
+  cursors?: Record<string, [number, number]>;
   web?: string;
 }
 
@@ -90,6 +92,8 @@ export interface Book {
   runs: string[];
   begun: string[];
   scene: string | null;
+  /** Chapters that were left and can be gone back to. */
+  scenes: string[];
   place: string | null;
   layout: Layout | null;
 }
