@@ -1,6 +1,7 @@
 //! What cannot be judged on a cluster that is not ours, and why.
 //!
-//! There the lab has its workstation and what is typed in it. It has no node, no runtime, no audit and no journal of the cluster.
+//! There the lab has its workstation and what is typed in it, which tells of streams too (module `typed`). It has no node, no runtime, no
+//! audit and no journal of the cluster.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,8 @@ const RUNTIME: &str = "It is about a node's containers behind Kubernetes' back, 
 const NODE: &str = "It happens on a node itself, and the nodes of your cluster cannot be entered from here.";
 /// About what an API server writes down.
 const AUDIT: &str = "It is seen by the API server, and that of your cluster does not tell.";
+/// What of a stream only an API server sees.
+const COUNTED: [&str; 3] = ["bytesIn", "bytesOut", "status.code"];
 /// About who did something.
 const ACTOR: &str = "It is about who changed something, which only Drydock's own cluster writes down.";
 
@@ -45,7 +48,9 @@ fn of_source(source: &Source) -> Option<&'static str> {
     match source {
         Source::Container(_) => Some(RUNTIME),
         Source::Saw(saw) if saw.tool.as_deref() == Some("docker") => Some(RUNTIME),
-        Source::Stream(_) | Source::Read(_) => Some(AUDIT),
+        // kubectl tells whom it talked to; how much was said only the server knows.
+        Source::Stream(stream) => (stream.verb == "watch" || stream.filter.as_deref().is_some_and(|filter| COUNTED.iter().any(|field| filter.contains(field)))).then_some(AUDIT),
+        Source::Read(_) => Some(AUDIT),
         Source::History(history) if history.filter.contains("actor") => Some(ACTOR),
         Source::File(file) => inside(&file.inside),
         Source::Exec(exec) => inside(&exec.inside),
@@ -95,8 +100,10 @@ mod tests {
             ("container: {labels: {a: b}, gone: true}", Some(RUNTIME)),
             ("saw: {tool: docker, matches: ps}", Some(RUNTIME)),
             ("file: {node: node-1, path: /a}", Some(NODE)),
-            ("stream: {verb: portforward}", Some(AUDIT)),
-            ("all: [{object: {kind: Pod, name: a}}, {stream: {verb: exec}}]", Some(AUDIT)),
+            ("stream: {verb: portforward, where: status.connections > 0}", None),
+            ("all: [{object: {kind: Pod, name: a}}, {stream: {verb: exec}}]", None),
+            ("stream: {verb: portforward, where: status.bytesOut > 0}", Some(AUDIT)),
+            ("all: [{object: {kind: Pod, name: a}}, {read: {resource: pods}}]", Some(AUDIT)),
             ("history: {kind: Pod, where: 'actor != \"learner\"'}", Some(ACTOR)),
         ];
         for (expect, wanted) in cases {

@@ -438,7 +438,13 @@ impl Engine {
             _ if latches && standing.passed.is_some() => {
                 let lost = holds == Outcome::Fail;
                 // What has become of it is told in one sentence; nothing has to be done about it.
-                let why = if lost { explain(check, judgement, view.world, seen.baseline).sentences.first().map(|why| why.replace(" yet", "")).into_iter().collect() } else { Vec::new() };
+                let mut why: Vec<String> = Vec::new();
+                if lost {
+                    why.extend(explain(check, judgement, view.world, seen.baseline).sentences.first().map(|why| why.replace(" yet", "")));
+                    // By what is said of the moment it was lost; what is typed later has no part in it.
+                    let told = self.verdicts.get(&check.id).filter(|before| before.lost).map(|before| before.why.get(1).cloned());
+                    why.extend(told.unwrap_or_else(|| last_change(view.world, standing.passed.unwrap_or(here))));
+                }
                 Verdict { lost, why, ..blank(check, Outcome::Pass) }
             }
             Outcome::Pass if early => {
@@ -475,6 +481,14 @@ impl Engine {
     }
 }
 
+/// The command that was typed last after a moment and can have changed something, in a sentence.
+fn last_change(world: &World, since: Point) -> Option<String> {
+    let changes = |line: &&str| line.split_whitespace().any(|word| CHANGES.contains(&word));
+    let commands = world.records_since("commands", since);
+    let line = commands.iter().rev().filter_map(|command| command["spec"]["line"].as_str()).find(changes)?;
+    Some(format!("Since `{}`.", line.lines().next().unwrap_or_default().replace('`', "'")))
+}
+
 /// Whether a question is about this answer: it is right or wrong by it.
 pub(crate) fn wants_answer(expect: &Expect, ask: &str) -> bool {
     match expect {
@@ -488,6 +502,12 @@ pub(crate) fn wants_answer(expect: &Expect, ask: &str) -> bool {
 fn mode_of(unit: &Unit, check: &Check) -> Mode {
     check.mode.unwrap_or(if unit.kind == UnitKind::Lab { Mode::Level } else { Mode::Latch })
 }
+
+/// Words of commands that change a cluster.
+const CHANGES: [&str; 20] = [
+    "annotate", "apply", "cordon", "create", "delete", "drain", "edit", "exec", "expose", "kill", "label", "patch", "replace", "rm", "rollout", "run", "scale", "set", "stop",
+    "taint",
+];
 
 /// What a round looks at.
 struct View<'a> {

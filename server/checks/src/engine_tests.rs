@@ -183,11 +183,11 @@ fn a_latched_check_stays_green_and_says_what_was_lost() {
     play.delete("a");
     assert_eq!(play.of("made"), Pass);
     assert!(!play.engine.verdict("made").unwrap().lost, "there is no hurry");
-    play.pass_time(500);
+    play.command("kubectl delete pod a");
     assert_eq!(play.of("made"), Pass);
     let verdict = play.engine.verdict("made").unwrap();
     assert!(verdict.lost);
-    assert_eq!(verdict.why, ["There is no Pod `a`."]);
+    assert_eq!(verdict.why, ["There is no Pod `a`.", "Since `kubectl delete pod a`."]);
     assert_eq!(since, 2);
 }
 

@@ -431,6 +431,9 @@ impl Task {
         let since = engine.progress().opened.map_or(0, |point| point.revision);
         let kinds = watch::kinds(engine.plan());
         let mut world = World::default();
+        if self.clients.foreign {
+            world.tells_by_commands();
+        }
         for (ask, text) in &engine.progress().answers {
             world.answer(ask, text);
         }

@@ -25,6 +25,7 @@ pub mod probe;
 pub mod reads;
 pub mod select;
 pub mod trigger;
+mod typed;
 pub mod verdict;
 pub mod watch;
 pub mod world;

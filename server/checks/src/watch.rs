@@ -120,6 +120,11 @@ pub fn follow(clients: &Clients, kinds: BTreeSet<String>, records: bool, since: 
     tasks.spawn(async move { follow_kinds(source, kinds, news_of_kinds).await });
     if records {
         for collection in COLLECTIONS {
+            if clients.foreign && collection == "streams" {
+                // The lab's own API server is not the one that is learned on; commands tell of streams instead.
+                news.send(Update::Records { collection, records: Vec::new() }).unwrap_or_default();
+                continue;
+            }
             let (client, news) = (clients.lab.clone(), news.clone());
             let mut stamps = clients.foreign.then(|| Stamps { reached: reached.clone(), known: BTreeMap::new() });
             tasks.spawn(async move {

@@ -58,6 +58,8 @@ pub struct World {
     records: Records,
     seen_records: BTreeSet<String>,
     answers: BTreeMap<String, String>,
+    /// Streams are told by the commands that make them: the API server does not.
+    by_commands: bool,
     revision: u64,
     /// Counts what happened here.
     serial: u64,
@@ -203,8 +205,18 @@ impl World {
         }
     }
 
+    /// Of a cluster that is not ours: streams are what the learner's commands tell of them.
+    pub fn tells_by_commands(&mut self) {
+        self.by_commands = true;
+    }
+
     /// Put a record of the lab API.
     pub fn put_record(&mut self, collection: &str, record: Value) {
+        if self.by_commands && collection == "commands" {
+            for stream in crate::typed::streams(&record, self) {
+                self.put_record("streams", stream);
+            }
+        }
         self.touch(collection);
         let name = key_of(&record).1;
         self.revision = self.revision.max(revision_of(&record));

@@ -5,6 +5,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use drydock_container::TerminalSize;
@@ -78,7 +79,12 @@ impl Seat {
         if let Err(failure) = self.make_room().await {
             tracing::warn!(%failure, "a seat in which hardly anything can run any more stays as it is");
         }
-        match self.open(As::Learner, command, &request.cwd, size, env).await {
+        let mut opened = self.open(As::Learner, command.clone(), &request.cwd, size, env.clone()).await;
+        if opened.is_err() && size.is_some() && !request.cwd.is_empty() {
+            // A terminal whose directory is not there any more starts where every terminal can.
+            opened = self.open(As::Learner, command, "", size, env).await;
+        }
+        match opened {
             Ok(process) => self.connect(request, process, sink, source).await,
             Err(failure) => finish(&mut sink, &failure_status(&failure.to_string())).await,
         }
@@ -280,23 +286,39 @@ fn null() -> std::io::Result<std::os::fd::OwnedFd> {
     Ok(std::fs::File::open("/dev/null")?.into())
 }
 
+/// Commands of kubectl that go on, and say early what came of them.
+const STREAMS: [&str; 3] = ["port-forward", "exec", "attach"];
+/// What they print is told while they run up to so much, and not more often than this.
+const TELLING: usize = 4096;
+const TELL_EVERY: Duration = Duration::from_millis(250);
+
+fn argv_streams(spec: &Value) -> bool {
+    spec["tool"] == "kubectl" && spec["argv"].as_array().into_iter().flatten().any(|word| word.as_str().is_some_and(|word| STREAMS.contains(&word)))
+}
+
 /// Turns shell marks into `Command` records.
 struct Recorder {
     diary: Diary,
     session: String,
     marks: Marks,
     running: Option<String>,
+    /// It is one of [`STREAMS`].
+    streams: bool,
+    /// When its output was told last.
+    told: Option<Instant>,
 }
 
 impl Recorder {
     fn new(diary: Diary, session: String) -> Recorder {
         // What the first command finds.
         diary.files.take();
-        Recorder { diary, session, marks: Marks::default(), running: None }
+        Recorder { diary, session, marks: Marks::default(), running: None, streams: false, told: None }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
-        for mark in self.marks.feed(bytes) {
+        let marks = self.marks.feed(bytes);
+        self.tell_running();
+        for mark in marks {
             match mark {
                 Mark::Prompt => {}
                 Mark::Started { line, cwd } => {
@@ -304,11 +326,23 @@ impl Recorder {
                     let tool = argv.first().map(|program| program.rsplit('/').next().unwrap_or(program).to_owned());
                     let spec = json!({"session": self.session, "argv": argv, "line": line, "cwd": cwd, "tool": tool, "files": self.diary.files.mark()});
                     let status = json!({"startTime": Timestamp::now().to_string()});
+                    self.streams = argv_streams(&spec);
+                    self.told = None;
                     self.running = Some(self.diary.evidence.add(Kind::Command, spec, status));
                 }
                 Mark::Ended { exit, output } => self.end(Some(exit), &output),
             }
         }
+    }
+
+    /// A stream tells by its first words whether it came about, long before it ends.
+    fn tell_running(&mut self) {
+        let (Some(name), Some(output)) = (&self.running, self.marks.running_output()) else { return };
+        if !self.streams || output.len() > TELLING || self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        self.diary.evidence.update(Kind::Command, name, |record| record["status"]["output"] = json!(output));
     }
 
     fn end(&mut self, exit: Option<i32>, output: &str) {

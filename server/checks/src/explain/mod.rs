@@ -12,7 +12,7 @@ mod words;
 
 use std::sync::Arc;
 
-use drydock_course::check::{Check, ObjectRef, Source};
+use drydock_course::check::{Check, From, ObjectRef, Source};
 use serde_json::{Value, json};
 
 use self::entries::article;
@@ -50,7 +50,10 @@ pub fn explain(check: &Check, judgement: &Judgement, world: &World, baseline: Po
     {
         found.sentences.push(hint.clone());
     }
-    Why { evidence, ..found }
+    if found.evidence.is_empty() {
+        found.evidence = evidence;
+    }
+    found
 }
 
 fn is_wrong(leaf: &Leaf) -> bool {
@@ -80,6 +83,10 @@ impl Asker<'_> {
         }
         if let (false, Outcome::Pass, Some(why)) = (leaf.wanted, leaf.outcome, unwanted(leaf)) {
             return why;
+        }
+        if let (Some(pod), Outcome::Fail, true, true, None) = (asks_from(&leaf.source), leaf.outcome, leaf.wanted, leaf.candidates.is_empty() && leaf.clauses.is_empty(), &leaf.note) {
+            // Nobody is there who could ask.
+            return self.absent(pod, "");
         }
         match &leaf.source {
             Source::Object(wanted) | Source::List(wanted) => self.object(leaf, wanted),
@@ -281,8 +288,13 @@ impl Asker<'_> {
         }
         // Most of the conditions of a history compare what was with what is: only those that are about one of them read well.
         let deleted = leaf.clauses.is_empty() && matches!(&leaf.source, Source::History(history) if history.filter.contains("DELETED"));
-        let text = if deleted { format!("{subject} been deleted since this exercise began.") } else { format!("{subject} changed that way since this exercise began.") };
-        why(Reason::NotTried, vec![text, format!("Watch them while you try: `kubectl get {} -w`.", plural(kind))], Vec::new())
+        let watch = format!("Watch them while you try: `kubectl get {} -w`.", plural(kind));
+        if deleted {
+            return why(Reason::NotTried, vec![format!("{subject} been deleted since this exercise began."), watch], Vec::new());
+        }
+        // What it is about stands in the check itself; the first hint is a question that leads on.
+        let hint = self.check.hints.first().cloned().unwrap_or(watch);
+        why(Reason::NotTried, vec!["This has not happened since the exercise began.".to_owned(), hint], Vec::new())
     }
 
     fn log(&self, leaf: &Leaf, pod: &ObjectRef, pattern: &str) -> Why {
@@ -424,6 +436,21 @@ impl Why {
             *sentence = sentence.replacen("but,", "but", 1);
         }
         self
+    }
+}
+
+/// The Pod from which a probe asks.
+fn asks_from(source: &Source) -> Option<&ObjectRef> {
+    let from = match source {
+        Source::Http(http) => &http.from,
+        Source::Dns(dns) => &dns.from,
+        Source::Tcp(tcp) => &tcp.from,
+        Source::Traffic(traffic) => &traffic.from,
+        _ => return None,
+    };
+    match from {
+        From::Pod(pod) => Some(pod),
+        From::Workstation | From::Node(_) => None,
     }
 }
 

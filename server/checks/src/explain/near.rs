@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use drydock_course::check::{ObjectRef, Source};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Asker, Why, named, plural, why};
 use crate::select::{self, Moment, shown};
-use crate::verdict::Reason;
+use crate::verdict::{Evidence, Reason};
 use crate::world::key_of;
 
 /// Whether an object is the cluster's own and was not asked for by its name or namespace: it is no near miss.
@@ -29,12 +29,14 @@ fn alike(wanted: &ObjectRef, object: &Value) -> Vec<String> {
 impl Asker<'_> {
     pub(super) fn elsewhere(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {
         let everywhere = ObjectRef { namespace: Some("*".to_owned()), ..wanted.clone() };
-        let other = select::objects(self.world, &everywhere, Moment::Now).into_iter().find(|object| !is_other(wanted, object))?;
+        let other = select::objects(self.world, &everywhere, Moment::Now).into_iter().find(|object| !is_other(wanted, object) || self.is_typed(&wanted.kind, object))?;
         let (there, here) = (key_of(&other).0, wanted.namespace.as_deref().unwrap_or("default"));
         let text = format!("{} is in namespace `{there}`; it should be in `{here}`.", named(&wanted.kind, &other));
         let look = format!("`kubectl get {} -A` lists those of every namespace.", plural(&wanted.kind));
-        let link = vec![shown(&wanted.kind, &other)];
-        Some((other, why(Reason::WrongNamespace, vec![text, look, format!("Make it in `{here}`: leave `-n` and `metadata.namespace` out, or name that one.")], link)))
+        let seen = Evidence { source: "object".to_owned(), object: shown(&wanted.kind, &other), path: "metadata.namespace".to_owned(), want: json!(here), got: json!(there) };
+        let change = format!("Make it in `{here}`: leave `-n` and `metadata.namespace` out, or name that one.");
+        let found = why(Reason::WrongNamespace, vec![text, look, change], vec![seen.object.clone()]);
+        Some((other, Why { evidence: vec![seen], ..found }))
     }
 
     pub(super) fn misnamed(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {
@@ -51,8 +53,16 @@ impl Asker<'_> {
         let (_, other) = others.min_by_key(|(order, _)| *order)?;
         let text = format!("There is {}, but the name should be `{name}`.", named(&wanted.kind, &other));
         let change = format!("A name cannot be changed: delete it and make it again as `{name}`.");
-        let link = vec![shown(&wanted.kind, &other)];
-        Some((other, why(Reason::Misnamed, vec![text, format!("Compare the names: `kubectl get {}`.", plural(&wanted.kind)), change], link)))
+        let seen = Evidence { source: "object".to_owned(), object: shown(&wanted.kind, &other), path: "metadata.name".to_owned(), want: json!(name), got: other["metadata"]["name"].clone() };
+        let found = why(Reason::Misnamed, vec![text, format!("Compare the names: `kubectl get {}`.", plural(&wanted.kind)), change], vec![seen.object.clone()]);
+        Some((other, Why { evidence: vec![seen], ..found }))
+    }
+
+    /// Whether an object of the cluster's own namespaces is the learner's: new, and named in a command.
+    fn is_typed(&self, kind: &str, object: &Value) -> bool {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let in_line = |line: &str| line.split(|c: char| c.is_whitespace() || matches!(c, '/' | '=' | '\'' | '"')).any(|word| word == name);
+        self.is_new(kind, object) && self.world.records_since("commands", self.baseline).iter().any(|command| in_line(command["spec"]["line"].as_str().unwrap_or_default()))
     }
 
     /// Whether the check asks for this object by name.

@@ -53,6 +53,13 @@ fn world() -> World {
     let mut elsewhere = object("Pod", "far", 14, json!({}));
     elsewhere["metadata"]["namespace"] = json!("other");
     world.put("Pod", elsewhere);
+    for name in ["mine", "its-own"] {
+        let mut pod = object("Pod", name, 14, json!({"metadata": {"labels": {"app": name}}}));
+        pod["metadata"]["namespace"] = json!("kube-system");
+        world.put("Pod", pod);
+    }
+    let typed = json!({"metadata": {"name": "typed", "resourceVersion": "14", "creationTimestamp": "2026-01-01T00:00:20Z"}, "spec": {"line": "kubectl run mine -n kube-system --image=nginx"}});
+    world.put_record("commands", typed);
     let spec = json!({"containers": [{"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/app"}]}], "volumes": [{"name": "v", "configMap": {"name": "x"}}]});
     let claimed = json!({"containers": [{"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/app"}]}], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]});
     let mut no_program = waiting("CrashLoopBackOff", "");
@@ -150,6 +157,8 @@ fn what_a_red_check_says() {
         ("{all: [{object: {kind: Pod, name: web}}, {object: {kind: Pod, name: wep}}]}", Absent, "There is no Pod `wep` yet."),
         ("{object: {kind: Pod, name: old-wep}}", Absent, "There is no Pod `old-wep` yet. Pod `old-web` has a similar name; it is from before this exercise."),
         ("{object: {kind: Pod, name: far}}", WrongNamespace, "Pod `far` is in namespace `other`; it should be in `default`."),
+        ("{object: {kind: Pod, labels: {app: mine}}}", WrongNamespace, "Pod `mine` is in namespace `kube-system`; it should be in `default`."),
+        ("{object: {kind: Pod, labels: {app: its-own}}}", SelectorMismatch, "No Pod has the label `app=its-own`; Pod `web` has `app=web`."),
         ("{object: {kind: Pod, labels: {app: front}, name: web}}", SelectorMismatch, "No Pod has the label `app=front`; Pod `web` has `app=web`."),
         ("{object: {kind: Pod, name: web, ownedBy: {kind: Deployment, name: before}}}", Orphaned, "Pod `web` belongs to nobody; it should belong to Deployment `before`."),
         ("{object: {kind: Pod, name: web-1-a, ownedBy: {kind: StatefulSet}}}", NotOwned, "Pod `web-1-a` belongs to ReplicaSet `web-1`; it should belong to a StatefulSet."),
@@ -189,6 +198,7 @@ fn what_a_red_check_says() {
         ("{object: {kind: Pod, name: web}, where: 'spec.containers.size() == 2'}", WrongValue, "Pod `web` is there, but `spec.containers` has 1 entry; it should be 2."),
         ("{object: {kind: Pod, name: web}, where: 'spec.containers.exists(c, c.volumeMounts.exists(m, m.mountPath.matches(\"^/data/?$\") && m.readOnly))'}", WrongValue, "Pod `web` is there, but there is no container with a volume mount whose `mountPath` has something like `/data` and whose `readOnly` is true."),
         ("{http: {url: 'http://page/', where: 'body.matches(\"Here +it is: [0-9]+\")'}}", WrongValue, "`http://page/` answers, but the page has nothing like `Here it is: …`."),
+        ("{http: {from: {pod: {labels: {tier: nobody}}}, url: 'http://web/'}}", SelectorMismatch, "No Pod has the label `tier=nobody`; Pod `crash` has no label `tier`."),
         // Of the labels, those in question.
         ("{object: {kind: Node, labels: {kiamol: ch05}}}", SelectorMismatch, "No Node has the label `kiamol=ch05`; Node `node-1` has `kiamol=ch5`."),
         ("{object: {kind: Node, labels: {kiamoll: ch5}}}", SelectorMismatch, "No Node has the label `kiamoll=ch5`; Node `node-1` has `kiamol=ch5`."),
@@ -223,7 +233,7 @@ fn what_a_red_check_says() {
         ("{not: {http: {url: 'http://page/', where: status == 404}}}", WrongValue, "`http://page/` answers, and it should not answer that way."),
         // What happened.
         ("{history: {kind: Pod, where: 'type == \"DELETED\"'}}", NotTried, "No Pod has been deleted since this exercise began."),
-        ("{history: {kind: Pod, name: web, where: 'old.status.phase == \"Pending\"'}}", NotTried, "Pod `web` has not changed that way since this exercise began."),
+        ("{history: {kind: Pod, name: web, where: 'old.status.phase == \"Pending\"'}}", NotTried, "This has not happened since the exercise began."),
         ("{history: {kind: Deployment, where: 'type == \"ADDED\"', count: '>= 2'}}", NotYet, "This has happened once since the exercise began; it should happen at least 2 times."),
         ("{history: {kind: Endpoints, name: both, where: 'type == \"ADDED\"', count: '== 0'}}", NoEndpoints, "There was a moment when no Pod was behind Service `both`."),
         ("{saw: {tool: kubectl, matches: scale}}", NotTried, "No `kubectl` command of yours has done this yet."),
