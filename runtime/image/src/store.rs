@@ -400,9 +400,14 @@ impl Store {
 
     fn write(&self, reference: &Reference, record: &Record) -> Result<(), StoreError> {
         let path = self.record_path(reference);
-        let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
         let text = serde_json::to_vec_pretty(record)
             .map_err(|source| StoreError::BadRecord { path: path.clone(), source })?;
+        // Pods that start at once pull at once, most often what is here already.
+        if fs::read(&path).is_ok_and(|known| known == text) {
+            return Ok(());
+        }
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let temporary = path.with_extension(format!("tmp-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
         fs::write(&temporary, text).map_err(StoreError::io("write", &temporary))?;
         fs::rename(&temporary, &path).map_err(StoreError::io("write", &path))
     }

@@ -84,3 +84,16 @@ fn stores_of_two_nodes_share_layers_but_not_images() {
     assert_eq!(one.list().unwrap().len(), 1);
     assert!(two.list().unwrap().is_empty());
 }
+
+#[test]
+fn many_pull_one_image_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let errors: Vec<String> = std::thread::scope(|scope| {
+        let pulls: Vec<_> = (0..16).map(|_| scope.spawn(|| (0..20).find_map(|_| store.pull("kiamol/ch02-hello-kiamol").err()))).collect();
+        pulls.into_iter().filter_map(|pull| pull.join().unwrap()).map(|error| error.message).collect()
+    });
+    assert_eq!(errors, [""; 0]);
+    let left: Vec<_> = fs::read_dir(directory.path().join("images")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
