@@ -81,7 +81,7 @@ impl PullError {
         if reference.domain != "docker.io" {
             return Self::tag_not_found(reference);
         }
-        Self::denied(reference, "insufficient_scope: authorization failed")
+        Self::denied(reference, "server message: insufficient_scope: authorization failed")
     }
 
     /// The registry wants somebody else, or hides that it has nothing.
@@ -89,9 +89,14 @@ impl PullError {
         Self {
             kind: PullErrorKind::NotFound,
             message: format!(
-                "rpc error: code = Unknown desc = failed to pull and unpack image \"{reference}\": failed to resolve reference \"{reference}\": pull access denied, repository does not exist or may require authorization: server message: {why}"
+                "rpc error: code = Unknown desc = failed to pull and unpack image \"{reference}\": failed to resolve reference \"{reference}\": pull access denied, repository does not exist or may require authorization: {why}"
             ),
         }
+    }
+
+    /// The registry does not say what the name stands for.
+    pub(crate) fn unresolved(reference: &Reference, why: impl std::fmt::Display) -> Self {
+        Self::failed(reference, format_args!("failed to resolve reference \"{reference}\": {why}"))
     }
 
     /// The image is made of packages, and nobody fetched them yet.

@@ -1,11 +1,17 @@
 //! Pulling from a registry by the OCI distribution protocol: <https://github.com/opencontainers/distribution-spec>.
 //!
 //! Anonymous or with a name and a password; bearer tokens are fetched where the registry says. Registries on this
-//! machine are spoken to without TLS, as container engines do.
+//! machine are spoken to without TLS, as container engines do. Others must have a certificate this machine trusts:
+//! `SSL_CERT_FILE` names other authorities, a company's own for example.
+//!
+//! Whose act it is decides how far it may go. `drydock image pull NAME` is the learner's, so any registry will do. A
+//! Pod's image comes from the library, the catalogue, or a registry near the cluster ([`is_near`]): its nodes have no
+//! way to the Internet, and a Pod of a lesson is the same with a network as without.
 
 use std::{
     collections::BTreeMap,
-    io::Read,
+    fmt::Display,
+    io::{ErrorKind, Read},
     net::{IpAddr, ToSocketAddrs},
     sync::Arc,
     time::Duration,
@@ -20,7 +26,7 @@ use ureq::{
 
 use crate::{
     digest::Digest,
-    error::{PullError, PullErrorKind, StoreError, chain},
+    error::{PullError, StoreError, chain},
     library::{Descriptor, Library, Manifest, own_platform},
     recipe::{Progress, Watcher},
     reference::Reference,
@@ -144,66 +150,137 @@ impl<'a> Registry<'a> {
         Ok((digest, manifest))
     }
 
-    /// Gets something of the repository, with a token when the registry wants one.
+    /// Gets something of the repository, as somebody when the registry wants to know who asks.
     fn get(&mut self, kind: &str, name: &str) -> Result<Response<Body>, PullError> {
         let url = format!("{}/{kind}/{name}", self.base);
-        let mut response = self.send(&url)?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            let challenge = response.headers().get("www-authenticate").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-            self.authorization = self.log_in(&challenge)?;
-            if self.authorization.is_some() {
-                response = self.send(&url)?;
-            }
+        // upstream: containerd, core/remotes/docker/{resolver,fetcher}.go and core/remotes/errors/errors.go
+        let (verb, step) = match kind {
+            "manifests" => ("Head", format!("failed to resolve reference \"{}\"", self.reference)),
+            _ => ("Get", "failed to copy: httpReadSeeker: failed open".to_owned()),
+        };
+        let reference = self.reference;
+        let failed = |why: &str| PullError::failed(reference, format_args!("{step}: {why}"));
+        let unreachable = |error: ureq::Error| failed(&format!("failed to do request: {verb} \"{url}\": {}", in_gos_words(&error, &reference.domain)));
+        let mut response = self.send(&url).map_err(unreachable)?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(authorization) = self.log_in(&challenge_of(&response))?
+        {
+            response = self.send_as(&url, Some(&authorization)).map_err(unreachable)?;
+            self.authorization = Some(authorization);
         }
         match response.status() {
             StatusCode::OK => Ok(response),
-            StatusCode::NOT_FOUND => Err(PullError::tag_not_found(self.reference)),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PullError::denied(self.reference, "insufficient_scope: authorization failed")),
-            other => Err(PullError::failed(self.reference, format_args!("unexpected status from GET request to {url}: {other}"))),
+            StatusCode::NOT_FOUND => Err(PullError::tag_not_found(reference)),
+            other => Err(match challenge_of(&response).parameters.get("error").filter(|_| other == StatusCode::UNAUTHORIZED) {
+                Some(why) => PullError::denied(reference, &format!("server message: {why}: authorization failed")),
+                None => failed(&format!("unexpected status from {} request to {url}: {other}", verb.to_uppercase())),
+            }),
         }
     }
 
-    fn send(&self, url: &str) -> Result<Response<Body>, PullError> {
+    fn send(&self, url: &str) -> Result<Response<Body>, ureq::Error> {
+        self.send_as(url, self.authorization.as_deref())
+    }
+
+    fn send_as(&self, url: &str, authorization: Option<&str>) -> Result<Response<Body>, ureq::Error> {
         let mut request = self.agent.get(url).header("accept", ACCEPTED);
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = authorization {
             request = request.header("authorization", authorization);
         }
-        request.call().map_err(|error| {
-            // upstream: containerd, remotes/docker/resolver.go
-            let message = format!("failed to do request: Get \"{url}\": {error}");
-            let text = format!("rpc error: code = Unavailable desc = failed to pull and unpack image \"{0}\": failed to resolve reference \"{0}\": {message}", self.reference);
-            PullError { kind: PullErrorKind::Failed, message: text }
-        })
+        request.call()
     }
 
-    /// What to send as authorization after this challenge.
-    fn log_in(&self, challenge: &str) -> Result<Option<String>, PullError> {
-        let basic = || {
-            (!self.credentials.user.is_empty()).then(|| format!("Basic {}", STANDARD.encode(format!("{}:{}", self.credentials.user, self.credentials.password))))
-        };
-        let Some(parameters) = challenge.strip_prefix("Bearer ") else { return Ok(basic()) };
-        let parameters = parameters_of(parameters);
-        let Some(realm) = parameters.get("realm") else { return Ok(None) };
+    /// What to send as authorization after this challenge; `None` when it is none that anybody knows.
+    fn log_in(&self, challenge: &Challenge) -> Result<Option<String>, PullError> {
+        let known = !self.credentials.user.is_empty();
+        let basic = || format!("Basic {}", STANDARD.encode(format!("{}:{}", self.credentials.user, self.credentials.password)));
+        match (challenge.scheme.as_str(), challenge.parameters.get("realm")) {
+            ("basic", _) if known => Ok(Some(basic())),
+            ("basic", _) => Err(PullError::denied(self.reference, "authorization failed: no basic auth credentials")),
+            ("bearer", Some(realm)) => self.token(realm, &challenge.parameters, known.then(basic)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// A token of the registry's authority.
+    // upstream: containerd, core/remotes/docker/auth/fetch.go
+    fn token(&self, realm: &str, parameters: &BTreeMap<String, String>, basic: Option<String>) -> Result<String, PullError> {
+        let kind = if basic.is_some() { "oauth" } else { "anonymous" };
+        let failed = |why: &dyn Display| PullError::unresolved(self.reference, format_args!("failed to authorize: failed to fetch {kind} token: {why}"));
         let scope = format!("repository:{}:pull", self.reference.path);
         let mut request = self.agent.get(realm).query("scope", parameters.get("scope").unwrap_or(&scope));
         if let Some(service) = parameters.get("service") {
             request = request.query("service", service);
         }
-        if let Some(authorization) = basic() {
-            request = request.header("authorization", authorization);
+        if let Some(basic) = basic {
+            request = request.header("authorization", basic);
         }
-        let response = request.call().map_err(|error| PullError::failed(self.reference, format_args!("failed to fetch anonymous token: {error}")))?;
+        let response = request.call().map_err(|error| failed(&format_args!("Get \"{realm}\": {}", in_gos_words(&error, realm_host(realm)))))?;
         if response.status() != StatusCode::OK {
-            let why = format!("failed to authorize: failed to fetch token: unexpected status from GET request: {}", response.status());
-            return Err(PullError::denied(self.reference, &why));
+            return Err(failed(&format_args!("unexpected status from GET request to {realm}: {}", response.status())));
         }
         let mut text = String::new();
-        let read = response.into_body().into_reader().take(LONGEST_MANIFEST).read_to_string(&mut text);
-        read.map_err(|error| PullError::failed(self.reference, error))?;
+        response.into_body().into_reader().take(LONGEST_MANIFEST).read_to_string(&mut text).map_err(|error| failed(&error))?;
         let token: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let token = token["token"].as_str().or_else(|| token["access_token"].as_str());
-        Ok(token.map(|token| format!("Bearer {token}")))
+        token.map(|token| format!("Bearer {token}")).ok_or_else(|| failed(&"authorization server did not include a token in the response"))
     }
+}
+
+/// Why there was no answer, as the programs say it whose words people look for on the Internet.
+fn in_gos_words(error: &ureq::Error, domain: &str) -> String {
+    let (host, port) = host_and_port(domain);
+    let address = || (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()).map_or_else(|| format!("{host}:{port}"), |first| first.to_string());
+    match error {
+        ureq::Error::HostNotFound => format!("dial tcp: lookup {host}: no such host"),
+        ureq::Error::Timeout(ureq::Timeout::Connect) => format!("dial tcp {}: i/o timeout", address()),
+        ureq::Error::Timeout(_) => "net/http: timeout awaiting response headers".to_owned(),
+        ureq::Error::Rustls(error) => in_gos_tls_words(error, host),
+        ureq::Error::Io(error) => match (error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()), error.kind()) {
+            (Some(error), _) => in_gos_tls_words(error, host),
+            (None, ErrorKind::ConnectionRefused) => format!("dial tcp {}: connect: connection refused", address()),
+            (None, ErrorKind::NetworkUnreachable) => format!("dial tcp {}: connect: network is unreachable", address()),
+            (None, ErrorKind::HostUnreachable) => format!("dial tcp {}: connect: no route to host", address()),
+            (None, ErrorKind::UnexpectedEof) => "EOF".to_owned(),
+            (None, _) => error.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn in_gos_tls_words(error: &rustls::Error, host: &str) -> String {
+    use rustls::{CertificateError as Bad, Error, InvalidMessage};
+    let why = match error {
+        Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => "x509: certificate signed by unknown authority".to_owned(),
+        Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
+            "x509: certificate has expired or is not yet valid".to_owned()
+        }
+        Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            format!("x509: certificate is not valid for any names, but wanted to match {host}")
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => return "http: server gave HTTP response to HTTPS client".to_owned(),
+        other => other.to_string(),
+    };
+    format!("tls: failed to verify certificate: {why}")
+}
+
+/// The host of a URL, with its port.
+fn realm_host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest)
+}
+
+/// How a registry asks who there is.
+struct Challenge {
+    /// `basic` or `bearer`
+    scheme: String,
+    parameters: BTreeMap<String, String>,
+}
+
+fn challenge_of(response: &Response<Body>) -> Challenge {
+    let text = response.headers().get("www-authenticate").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (scheme, parameters) = text.split_once(' ').unwrap_or((text, ""));
+    Challenge { scheme: scheme.to_ascii_lowercase(), parameters: parameters_of(parameters) }
 }
 
 /// `realm="https://...",service="..."`

@@ -1,0 +1,266 @@
+//! Pulling from registries: open to all, behind a token, behind a password, behind TLS, and not there at all.
+
+mod fixture;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, BufRead as _, BufReader, Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use drydock_image::{
+    Digest, Keyring, Library, PullPolicy, Pulled, Store,
+    registry::{Credentials, pull},
+};
+use fixture::{fixture, reference};
+
+/// Who is let in.
+#[derive(Clone, Copy)]
+enum Door {
+    /// Whoever has a token, which everybody gets who knows no wrong password.
+    Token,
+    /// Whoever knows the password.
+    Password,
+}
+
+/// me:right
+const RIGHT: &str = "bWU6cmlnaHQ=";
+/// me:wrong
+const WRONG: &str = "bWU6d3Jvbmc=";
+
+/// A registry of one image, `app:v1`. It says what it was asked.
+struct Registry {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Registry {
+    fn start(host: IpAddr, door: Door, tls: Option<Arc<rustls::ServerConfig>>, library: &Library, manifest: &Digest) -> Registry {
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (log, library, manifest) = (Arc::clone(&asked), library.clone(), manifest.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, library, manifest, tls) = (Arc::clone(&log), library.clone(), manifest.clone(), tls.clone());
+                let answer = move |path: &str, authorization: &str| {
+                    log.lock().unwrap().push(path.to_owned());
+                    answer(door, address, &library, &manifest, path, authorization)
+                };
+                std::thread::spawn(move || {
+                    // A client that goes away, or does not trust us, is no event.
+                    drop(match tls {
+                        None => converse(stream, answer),
+                        Some(tls) => converse(rustls::StreamOwned::new(rustls::ServerConnection::new(tls).unwrap(), stream), answer),
+                    });
+                });
+            }
+        });
+        Registry { address, asked }
+    }
+
+    fn image(&self) -> String {
+        format!("{}/app:v1", self.address)
+    }
+}
+
+/// Status, more headers, body.
+type Answer = (&'static str, String, Vec<u8>);
+
+fn converse(stream: impl Read + Write, answer: impl Fn(&str, &str) -> Answer) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header)?;
+            let Some((name, value)) = header.trim().split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned())) else { break };
+            headers.insert(name, value);
+        }
+        let path = line.split(' ').nth(1).unwrap_or_default();
+        let (status, extra, body) = answer(path, headers.get("authorization").map(String::as_str).unwrap_or_default());
+        let stream = reader.get_mut();
+        write!(stream, "HTTP/1.1 {status}\r\n{extra}Content-Length: {}\r\n\r\n", body.len())?;
+        stream.write_all(&body)?;
+        stream.flush()?;
+    }
+}
+
+fn answer(door: Door, address: SocketAddr, library: &Library, manifest: &Digest, path: &str, authorization: &str) -> Answer {
+    let known = authorization == format!("Basic {RIGHT}");
+    let refused = |challenge: String| ("401 Unauthorized", format!("WWW-Authenticate: {challenge}\r\n"), Vec::new());
+    if path.starts_with("/token") {
+        return match authorization.is_empty() || known {
+            true => ("200 OK", String::new(), b"{\"token\": \"t0k\"}".to_vec()),
+            false => ("401 Unauthorized", String::new(), Vec::new()),
+        };
+    }
+    match door {
+        Door::Token if authorization != "Bearer t0k" => {
+            return refused(format!("Bearer realm=\"http://{address}/token\",service=\"test\",scope=\"repository:app:pull\""));
+        }
+        Door::Password if !known => return refused("Basic realm=\"test\"".to_owned()),
+        Door::Token | Door::Password => {}
+    }
+    if path == "/v2/app/manifests/v1" {
+        let (architecture, size) = (oci_spec::image::Arch::default(), 1);
+        let platform = |architecture: &str| serde_json::json!({"architecture": architecture, "os": "linux"});
+        let list = serde_json::json!({"manifests": [
+            {"mediaType": "x", "digest": Digest::of(b"other"), "size": size, "platform": platform("s390x")},
+            {"mediaType": "x", "digest": manifest, "size": size, "platform": platform(&architecture.to_string())},
+        ]});
+        return ("200 OK", String::new(), list.to_string().into_bytes());
+    }
+    let digest = path.rsplit('/').next().and_then(Digest::parse);
+    match digest.and_then(|digest| fs::read(library.blob(&digest)).ok()) {
+        Some(body) => ("200 OK", String::new(), body),
+        None => ("404 Not Found", String::new(), b"{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}".to_vec()),
+    }
+}
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn somebody(user: &str, password: &str) -> Credentials {
+    Credentials { user: user.to_owned(), password: password.to_owned() }
+}
+
+#[test]
+fn images_come_from_registries() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, library, digest) = fixture(&directory.path().join("theirs"));
+    let registry = Registry::start(HERE, Door::Token, None, &library, &digest);
+    let (address, asked) = (registry.address, &registry.asked);
+    let ours = Library::new(&directory.path().join("ours"));
+    let name = reference(&registry.image());
+    assert_eq!(pull(&name, &ours, &Credentials::default(), &mut |_| {}).unwrap(), digest);
+    assert_eq!(ours.find(&name).unwrap(), Some(digest.clone()));
+    assert!(asked.lock().unwrap().iter().any(|path| path.starts_with("/token?scope=repository")), "{asked:?}");
+    assert!(pull(&name, &ours, &somebody("me", "right"), &mut |_| {}).is_ok());
+    let unknown = pull(&reference(&format!("{address}/app:v9")), &ours, &Credentials::default(), &mut |_| {}).unwrap_err();
+    assert!(unknown.message.ends_with(&format!("{address}/app:v9: not found")), "{}", unknown.message);
+
+    // A node asks registries near it by itself.
+    let node = Store::open(&directory.path().join("node")).unwrap();
+    assert_eq!(node.pull(&name.to_string()).unwrap().digest, digest);
+    assert!(!node.must_pull(&name.to_string(), PullPolicy::IfNotPresent));
+}
+
+/// What a Pod's image pull Secret says.
+fn keyring(registry: &Registry, auth: &str) -> Keyring {
+    let mut keyring = Keyring::default();
+    if !auth.is_empty() {
+        assert!(keyring.add(format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{auth}\"}}}}}}", registry.address).as_bytes()));
+    }
+    keyring
+}
+
+#[test]
+fn who_asks_is_let_in_or_told_why_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, library, digest) = fixture(&directory.path().join("theirs"));
+    let node = Store::open(&directory.path().join("node")).unwrap();
+    for (door, auth, wanted) in [
+        (Door::Token, "", None),
+        (Door::Token, RIGHT, None),
+        (Door::Token, WRONG, Some("failed to resolve reference \"NAME\": failed to authorize: failed to fetch oauth token: unexpected status from GET request to http://ADDRESS/token: 401 Unauthorized")),
+        (Door::Password, RIGHT, None),
+        (Door::Password, WRONG, Some("failed to resolve reference \"NAME\": unexpected status from HEAD request to http://ADDRESS/v2/app/manifests/v1: 401 Unauthorized")),
+        (
+            Door::Password,
+            "",
+            Some("failed to resolve reference \"NAME\": pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials"),
+        ),
+    ] {
+        let registry = Registry::start(HERE, door, None, &library, &digest);
+        let image = registry.image();
+        let answer = node.ensure_with(&image, PullPolicy::Always, &keyring(&registry, auth));
+        match wanted {
+            None => assert!(matches!(answer, Ok(Pulled::Pulled(_))), "{auth}: {answer:?}"),
+            Some(why) => {
+                let error = answer.unwrap_err();
+                let said = error.message.replace(&image, "NAME").replace(&registry.address.to_string(), "ADDRESS");
+                assert_eq!(said, format!("rpc error: code = Unknown desc = failed to pull and unpack image \"NAME\": {why}"), "{auth}");
+                assert_eq!((error.kind.reason(), error.kind.backs_off()), ("ErrImagePull", true));
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_listens_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Store::open(directory.path()).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refused = node.pull(&format!("127.0.0.1:{port}/app:v1")).unwrap_err();
+    let wanted = format!("failed to do request: Head \"http://127.0.0.1:{port}/v2/app/manifests/v1\": dial tcp 127.0.0.1:{port}: connect: connection refused");
+    assert!(refused.message.ends_with(&wanted), "{}", refused.message);
+    assert_eq!(refused.kind.reason(), "ErrImagePull");
+}
+
+/// An address of this machine that is not its loopback, which would be spoken to without TLS. Nothing is sent to find it.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_loopback() && !address.is_unspecified())
+}
+
+/// The variables by which the test below asks for one pull in a process of its own.
+const NAME: &str = "DRYDOCK_TEST_PULL";
+const INTO: &str = "DRYDOCK_TEST_INTO";
+
+/// Authorities are read once in a process, so each pull by TLS has its own.
+#[test]
+fn one_pull_by_tls() {
+    let (Ok(name), Ok(into)) = (std::env::var(NAME), std::env::var(INTO)) else { return };
+    match pull(&reference(&name), &Library::new(into.as_ref()), &somebody("me", "right"), &mut |_| {}) {
+        Ok(digest) => println!("pulled {digest}"),
+        Err(error) => println!("refused {}", error.message),
+    }
+}
+
+#[test]
+fn a_registry_by_tls_has_to_be_trusted() {
+    let Some(host) = own_address() else {
+        eprintln!("skipped: this machine has no address but its loopback");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let (_, library, digest) = fixture(&directory.path().join("theirs"));
+    let certificate = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        (rcgen::CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap(), key)
+    };
+    let tls = |(certificate, key): &(rcgen::Certificate, rcgen::KeyPair)| {
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    };
+    let (own, other) = (certificate(&host.to_string()), certificate("elsewhere.example"));
+    for (served, trusted, wanted) in [
+        (&own, &own, format!("pulled {digest}")),
+        (&own, &other, "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned()),
+        (&other, &other, format!("tls: failed to verify certificate: x509: certificate is not valid for any names, but wanted to match {host}")),
+    ] {
+        let registry = Registry::start(host, Door::Password, Some(tls(served)), &library, &digest);
+        let authorities = directory.path().join("authorities.pem");
+        fs::write(&authorities, trusted.0.pem()).unwrap();
+        let ours = tempfile::tempdir().unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "one_pull_by_tls", "--nocapture"])
+            .env("SSL_CERT_FILE", &authorities)
+            .env(NAME, registry.image())
+            .env(INTO, ours.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&wanted), "{wanted}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
