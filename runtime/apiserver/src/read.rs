@@ -53,6 +53,17 @@ impl Selection {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
+    /// Whether it may select an object that is stored as these bytes. `false` is certain, and much cheaper to find out than by reading the
+    /// object: a name that is asked for stands in quotes somewhere in it.
+    pub(crate) fn may_match(&self, bytes: &[u8]) -> bool {
+        self.fields.requirements.iter().all(|requirement| {
+            let plain = requirement.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+            let stored_as_text = matches!(requirement.field.as_str(), "metadata.name" | "metadata.namespace" | "spec.nodeName");
+            let decisive = requirement.equal && stored_as_text && plain && !requirement.value.is_empty();
+            !decisive || contains_text(bytes, requirement.value.as_bytes())
+        })
+    }
+
     /// Whether it selects an object.
     pub(crate) fn matches(&self, row: &Resource, object: &Value) -> bool {
         if !self.labels.is_everything() {
@@ -68,6 +79,11 @@ impl Selection {
         }
         self.fields.is_everything() || self.fields.matches(|label| Some(fields::value(row, object, label)))
     }
+}
+
+/// Whether a JSON text has this string in it.
+fn contains_text(bytes: &[u8], text: &[u8]) -> bool {
+    memchr::memmem::find_iter(bytes, text).any(|at| at > 0 && bytes[at - 1] == b'"' && bytes.get(at + text.len()) == Some(&b'"'))
 }
 
 /// Answers a get.
@@ -292,6 +308,24 @@ fn expired_continue(token: &Continue) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_selected_is_seen_without_reading_it() {
+        let bytes = br#"{"metadata":{"name":"web-1","labels":{"on":"node-12"}},"spec":{"nodeName":"node-2","hostNetwork":true}}"#;
+        for (fields, wanted) in [
+            ("spec.nodeName=node-2", true),
+            ("spec.nodeName=node-1", false),
+            ("spec.nodeName!=node-1", true),
+            ("spec.nodeName=", true),
+            ("metadata.name=web-1,spec.nodeName=node-2", true),
+            ("metadata.name=web,spec.nodeName=node-2", false),
+            ("spec.hostNetwork=true", true),
+            ("", true),
+        ] {
+            let selection = Selection { labels: LabelSelector::from_str("").unwrap(), fields: FieldSelector::from_str(fields).unwrap() };
+            assert_eq!(selection.may_match(bytes), wanted, "{fields}");
+        }
+    }
 
     #[test]
     fn a_continue_token_survives_and_garbage_does_not() {

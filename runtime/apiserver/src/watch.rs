@@ -159,7 +159,8 @@ fn bookmark_change(row: &Resource, revision: Revision) -> Change {
 
 /// What a change looks like to a selection.
 fn seen(row: &Resource, selection: &Selection, event: &Event) -> Result<Option<Change>, Status> {
-    let decode = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| storage::decode(row, bytes, event.revision)).transpose();
+    let possible = |bytes: &&Bytes| selection.may_match(bytes);
+    let decode = |bytes: &Option<Bytes>| bytes.as_ref().filter(possible).map(|bytes| storage::decode(row, bytes, event.revision)).transpose();
     let new = decode(&event.new)?.filter(|object| selection.matches(row, object));
     // Without a selection the old value only matters when it is all there is.
     if selection.is_everything()
@@ -218,7 +219,14 @@ impl Feed {
                         return Some(line);
                     }
                     match seen(&self.row, &self.selection, &event) {
-                        Ok(change) => self.pending.extend(change),
+                        Ok(Some(change)) => {
+                            if let Some(line) = self.copied_change(&change, &event) {
+                                self.stream.counters.add_out(line.len());
+                                return Some(line);
+                            }
+                            self.pending.push_back(change);
+                        }
+                        Ok(None) => {}
                         Err(status) => {
                             self.watch = None;
                             self.pending.push_back(Change { kind: "ERROR", object: status.to_value() });
@@ -248,6 +256,12 @@ impl Feed {
             (None, None) => return None,
         };
         stored_line(&self.row, kind, bytes, event.revision)
+    }
+
+    /// The line of a change that was selected, by copying the bytes it is stored as.
+    fn copied_change(&self, change: &Change, event: &Event) -> Option<Bytes> {
+        let bytes = if change.kind == "DELETED" { &event.old } else { &event.new };
+        stored_line(&self.row, change.kind, bytes.as_ref().filter(|_| self.shape == Shape::Whole)?, event.revision)
     }
 
     fn config(&self) -> &Config {
