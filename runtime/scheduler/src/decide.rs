@@ -8,6 +8,7 @@ use crate::pending::Key;
 use crate::pod_info::PodInfo;
 use crate::score;
 use crate::spread::Spreading;
+use crate::storage;
 use crate::world::{NodeInfo, Snapshot};
 
 /// The answer for one Pod.
@@ -33,10 +34,11 @@ pub(crate) fn decide(pod: &PodInfo, snapshot: &Snapshot) -> Decision {
         Ok(needs) => needs,
         Err(why) => return Decision::Nowhere(explain_all(pod, snapshot.nodes.len(), &why)),
     };
+    let taken = snapshot.storage.is_taken(pod, &snapshot.nodes);
     let neighbors = Neighbors::new(pod, snapshot);
     let spreading = Spreading::new(pod, snapshot, &|node| filter::matches_node(pod, node));
     let ask = |node: &NodeInfo| {
-        let alone = filter::check(pod, node).and_then(|()| snapshot.storage.check(&needs, node));
+        let alone = filter::check(pod, node).and_then(|()| storage::exclusive(taken)).and_then(|()| snapshot.storage.check(&needs, node));
         alone.and_then(|()| spreading.check(node)).and_then(|()| neighbors.check(node))
     };
     let answers: Vec<Result<(), Rejection>> = snapshot.nodes.iter().map(ask).collect();

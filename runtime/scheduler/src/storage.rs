@@ -62,7 +62,24 @@ fn selected(claim: &PersistentVolumeClaim) -> Option<&str> {
     claim.metadata.annotations.as_ref()?.get(SELECTED_NODE).map(String::as_str)
 }
 
+/// No node will do for a Pod whose claim another Pod has for itself alone.
+// upstream: pkg/scheduler/framework/plugins/volumerestrictions/volume_restrictions.go, satisfyReadWriteOncePod
+pub(crate) fn exclusive(taken: bool) -> Result<(), Rejection> {
+    if taken { Err(Rejection::resolvable("node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode")) } else { Ok(()) }
+}
+
 impl Storage {
+    /// Whether a claim that is for one Pod only (`ReadWriteOncePod`) is another Pod's.
+    pub(crate) fn is_taken(&self, pod: &PodInfo, nodes: &[NodeInfo]) -> bool {
+        let alone = |key: &Key| {
+            let modes = self.claims.get(key).and_then(|claim| claim.spec.as_ref()?.access_modes.as_ref());
+            modes.is_some_and(|modes| modes.iter().any(|mode| mode == "ReadWriteOncePod"))
+        };
+        let own: Vec<Key> = claims_of(pod).filter(alone).collect();
+        let others = || nodes.iter().flat_map(|node| &node.pods).filter(|other| other.uid() != pod.uid());
+        !own.is_empty() && others().any(|other| claims_of(other).any(|key| own.contains(&key)))
+    }
+
     /// Looks a Pod's claims up; the error is why no node will do.
     pub(crate) fn needs(&self, pod: &PodInfo) -> Result<Needs, String> {
         let mut needs = Needs::default();
@@ -213,6 +230,28 @@ mod tests {
             ("found nowhere", vec![waits("local")], vec![volume("v", "b", "other")], nowhere("2 node(s) didn't find available persistent volumes to bind")),
         ] {
             assert_eq!(decided(claims, volumes), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_claim_for_one_pod_only_is_for_one_pod_only() {
+        let mounts = json!({"spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        let bound = |mode: &str| claim("data", &json!({"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": "v", "accessModes": [mode]}}));
+        let conflict = "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode. \
+            preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.";
+        for (mode, other, expected) in [
+            ("ReadWriteOncePod", &mounts, Decision::Nowhere(conflict.to_owned())),
+            ("ReadWriteOncePod", &json!({}), Decision::Bind("a".into())),
+            ("ReadWriteOnce", &mounts, Decision::Bind("a".into())),
+        ] {
+            let storage = Arc::new(Storage {
+                claims: BTreeMap::from([bound(mode)]),
+                volumes: BTreeMap::from([volume("v", "a", "")]),
+                ..Storage::default()
+            });
+            let nodes = vec![(node("a", &json!({})), vec![pod("other", other)]), (node("b", &json!({})), vec![])];
+            let found = decide(&pod("p", &mounts), &Snapshot { storage, ..cluster(nodes) });
+            assert_eq!(found, expected, "{mode} {other}");
         }
     }
 }
