@@ -1,7 +1,7 @@
 //! The table of commands, and how they read their options.
 
 use crate::{
-    archive, awk, clock, compare, digests, dns, editor, environment, expr, files, find, grep, jq, net, pager, process, sed, servers, shell, terminal, text, transfer,
+    archive, awk, clock, compare, dd, digests, dns, editor, environment, expr, files, find, grep, jq, net, pager, process, sed, servers, shell, terminal, text, transfer,
 };
 
 /// A command: arguments with the name first, exit status back.
@@ -24,6 +24,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "curl", transfer::curl),
     ("/usr/bin", "cut", text::cut),
     ("/bin", "date", clock::date),
+    ("/bin", "dd", dd::dd),
     ("/bin", "df", files::df),
     ("/usr/bin", "diff", compare::diff),
     ("/usr/bin", "dig", dns::dig),
@@ -34,6 +35,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/bin", "egrep", grep::grep),
     ("/usr/bin", "env", environment::env),
     ("/usr/bin", "expr", expr::expr),
+    ("/usr/bin", "fallocate", dd::fallocate),
     ("/bin", "false", environment::no),
     ("/bin", "fgrep", grep::grep),
     ("/usr/bin", "find", find::find),
@@ -70,8 +72,11 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "nohup", process::nohup),
     ("/usr/bin", "nproc", environment::nproc),
     ("/usr/bin", "nslookup", dns::nslookup),
+    ("/usr/bin", "pgrep", process::pgrep),
     ("/usr/bin", "php", servers::adminer::php),
+    ("/bin", "pidof", process::pidof),
     ("/bin", "ping", net::ping),
+    ("/usr/bin", "pkill", process::pkill),
     ("/bin", "printenv", environment::printenv),
     ("/usr/bin", "printf", environment::printf),
     ("/bin", "ps", process::ps),
@@ -86,7 +91,9 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "seq", text::seq),
     ("/usr/bin", "setsid", process::setsid),
     ("/bin", "sh", shell::main),
+    ("/usr/bin", "sha1sum", digests::sha1sum),
     ("/usr/bin", "sha256sum", digests::sha256sum),
+    ("/usr/bin", "sha512sum", digests::sha512sum),
     ("/bin", "sleep", clock::sleep),
     ("/usr/bin", "sort", text::sort),
     ("/usr/bin", "ss", net::netstat),
@@ -107,6 +114,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "tr", text::tr),
     ("/usr/bin", "tree", find::tree),
     ("/bin", "true", environment::yes_status),
+    ("/usr/bin", "truncate", dd::truncate),
     ("/usr/bin", "tty", environment::tty),
     ("/bin", "uname", environment::uname),
     ("/usr/bin", "uniq", text::uniq),

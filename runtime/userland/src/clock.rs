@@ -128,11 +128,33 @@ pub(crate) fn watch(words: &[String]) -> i32 {
     }
 }
 
+/// A moment as `touch -d` takes it: `@SECONDS`, `2001-02-03`, `2001-02-03 04:05[:06]`; `touch -t`'s `200102030405`.
+pub(crate) fn parse_time(text: &str) -> Option<u64> {
+    if let Some(seconds) = text.strip_prefix('@') {
+        return seconds.parse().ok();
+    }
+    let mut digits: Vec<u64> = text.split(['-', ' ', 'T', ':', 'Z']).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    if let [packed] = digits[..]
+        && text.len() == 12
+    {
+        digits = vec![packed / 100_000_000, packed / 1_000_000 % 100, packed / 10_000 % 100, packed / 100 % 100, packed % 100];
+    }
+    let [year, month, day, ..] = digits[..] else { return None };
+    if !(1970..10_000).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years that begin in March have their odd day at the end.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    let part = |index: usize| digits.get(index).copied().unwrap_or(0);
+    Some(days * 86_400 + part(3) * 3600 + part(4) * 60 + part(5))
+}
+
 /// `date [-u] [-R|-I] [-d @SECONDS] [+FORMAT]`
 pub(crate) fn date(words: &[String]) -> i32 {
     let Some(arguments) = Arguments::parse(words, "uRId:Is", &[("utc", 'u'), ("date", 'd'), ("rfc-3339", 'I')]) else { return 1 };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| i64::try_from(passed.as_secs()).unwrap_or(0));
-    let moment = arguments.value('d').and_then(|text| text.strip_prefix('@')?.parse().ok()).unwrap_or(now);
+    let moment = arguments.value('d').and_then(parse_time).and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(now);
     let format = match arguments.operands.first().and_then(|word| word.strip_prefix('+')) {
         Some(format) => format,
         None if arguments.has('R') => "%a, %d %b %Y %H:%M:%S +0000",

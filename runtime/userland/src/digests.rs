@@ -1,4 +1,4 @@
-//! md5sum, sha256sum, base64.
+//! md5sum, sha1sum, sha256sum, sha512sum, base64.
 
 use std::{fmt::Write as _, io::Read};
 
@@ -9,6 +9,19 @@ use crate::{applets::Arguments, complain, sys, text};
 
 pub(crate) fn sha256sum(words: &[String]) -> i32 {
     sums(words, |bytes| Sha256::digest(bytes).to_vec())
+}
+
+pub(crate) fn sha512sum(words: &[String]) -> i32 {
+    sums(words, |bytes| sha2::Sha512::digest(bytes).to_vec())
+}
+
+pub(crate) fn sha1sum(words: &[String]) -> i32 {
+    sums(words, sha1)
+}
+
+/// The SHA-1 sum.
+pub(crate) fn sha1(bytes: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().to_vec()
 }
 
 pub(crate) fn md5sum(words: &[String]) -> i32 {

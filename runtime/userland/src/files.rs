@@ -385,15 +385,32 @@ pub(crate) fn rmdir(words: &[String]) -> i32 {
 /// `touch [-c] FILE...`
 pub(crate) fn touch(words: &[String]) -> i32 {
     let Some(arguments) = Arguments::parse(words, "camr:d:t:", &[]) else { return 1 };
+    let time = match (arguments.value('d').or(arguments.value('t')), arguments.value('r')) {
+        (Some(text), _) => match clock::parse_time(text) {
+            Some(seconds) => UNIX_EPOCH + std::time::Duration::from_secs(seconds),
+            None => {
+                complain("touch", format!("invalid date '{text}'"));
+                return 1;
+            }
+        },
+        (None, Some(file)) => match fs::metadata(file).and_then(|meta| meta.modified()) {
+            Ok(time) => time,
+            Err(error) => {
+                complain("touch", format!("{file}: {}", sys::reason(&error)));
+                return 1;
+            }
+        },
+        (None, None) => SystemTime::now(),
+    };
     each(words, &arguments.operands, "can't touch", |path| {
         if arguments.has('c') && !Path::new(path).exists() {
             return Ok(());
         }
         if Path::new(path).is_dir() {
-            return fs::File::open(path)?.set_modified(SystemTime::now());
+            return fs::File::open(path)?.set_modified(time);
         }
         let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-        file.set_times(fs::FileTimes::new().set_modified(SystemTime::now()).set_accessed(SystemTime::now()))
+        file.set_times(fs::FileTimes::new().set_modified(time).set_accessed(time))
     })
 }
 

@@ -18,13 +18,48 @@ enum Term {
     Kind(String),
     Size(String),
     Minutes(String, u64),
+    /// Whose it is; `None` for a name that nobody has.
+    User(Option<u32>),
+    Group(Option<u32>),
+    NoOwner,
+    Mode(Mode),
+    /// Changed after this time.
+    Newer(SystemTime),
     Empty,
     Print(&'static str),
     Delete,
     Exec(Vec<String>, bool),
     Not(Box<Term>),
+    /// What is in parentheses.
+    All(Vec<Term>),
     /// Both sides of `-o`.
     Either(Vec<Term>, Vec<Term>),
+}
+
+/// How permissions are compared: `644`, `-644` (all of these), `/222` (any of these).
+enum Mode {
+    Exactly(u32),
+    AllOf(u32),
+    AnyOf(u32),
+}
+
+impl Mode {
+    fn parse(text: &str) -> Result<Self, String> {
+        let bits = |digits: &str| u32::from_str_radix(digits, 8).map_err(|_| format!("invalid mode '{text}'"));
+        match (text.strip_prefix('-'), text.strip_prefix(['/', '+'])) {
+            (Some(digits), _) => bits(digits).map(Self::AllOf),
+            (_, Some(digits)) => bits(digits).map(Self::AnyOf),
+            _ => bits(text).map(Self::Exactly),
+        }
+    }
+
+    fn holds(&self, mode: u32) -> bool {
+        match self {
+            Self::Exactly(wanted) => mode & 0o7777 == *wanted,
+            Self::AllOf(wanted) => mode & wanted == *wanted,
+            Self::AnyOf(wanted) => mode & wanted != 0 || *wanted == 0,
+        }
+    }
 }
 
 struct Find {
@@ -36,7 +71,7 @@ struct Find {
     status: i32,
 }
 
-/// `find [PATH]... [-name GLOB] [-type fdl] [-maxdepth N] [-size N] [-mmin N] [-empty] [-exec COMMAND {} ;] [-delete] [-print0]`
+/// `find [PATH]... [-name GLOB] [-type fdl] [-maxdepth N] [-size N] [-mmin N] [-newer FILE] [-user NAME] [-group NAME] [-perm MODE] [-empty] [-exec COMMAND {} ;] [-delete] [-print0]`
 pub(crate) fn find(words: &[String]) -> i32 {
     let split = words[1..].iter().position(|word| word.starts_with('-') && word.len() > 1 || matches!(word.as_str(), "!" | "(")).map_or(words.len(), |index| index + 1);
     let mut roots: Vec<String> = words[1..split].to_vec();
@@ -81,6 +116,7 @@ fn acts(term: &Term) -> bool {
     match term {
         Term::Print(_) | Term::Delete | Term::Exec(..) => true,
         Term::Not(inner) => acts(inner),
+        Term::All(terms) => terms.iter().any(acts),
         Term::Either(left, right) => left.iter().chain(right).any(acts),
         _ => false,
     }
@@ -100,6 +136,18 @@ impl Find {
                 "-size" => Term::Size(value()?),
                 "-mmin" => Term::Minutes(value()?, 1),
                 "-mtime" => Term::Minutes(value()?, 24 * 60),
+                "-user" => Term::User(Some(id("/etc/passwd", "user", &value()?)?)),
+                "-group" => Term::Group(Some(id("/etc/group", "group", &value()?)?)),
+                "-uid" => Term::User(value()?.parse().ok()),
+                "-gid" => Term::Group(value()?.parse().ok()),
+                "-nouser" | "-nogroup" => Term::NoOwner,
+                "-perm" => Term::Mode(Mode::parse(&value()?)?),
+                "-newer" => {
+                    let file = value()?;
+                    Term::Newer(fs::metadata(&file).and_then(|meta| meta.modified()).map_err(|error| format!("{file}: {}", sys::reason(&error)))?)
+                }
+                "(" => Term::All(self.terms(words)?),
+                ")" => return Ok(terms),
                 "-empty" => Term::Empty,
                 "-print" => Term::Print("\n"),
                 "-print0" => Term::Print("\0"),
@@ -121,8 +169,7 @@ impl Find {
                     negate = true;
                     continue;
                 }
-                "-a" | "-and" | "-depth" | "-xdev" | "(" | "\\(" => continue,
-                ")" | "\\)" => continue,
+                "-a" | "-and" | "-depth" | "-xdev" => continue,
                 "-o" | "-or" => {
                     let right = self.terms(words)?;
                     return Ok(vec![Term::Either(terms, right)]);
@@ -204,6 +251,11 @@ impl Find {
                 let age = meta.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok()).map_or(0, |age| age.as_secs());
                 compare(number, age / 60 / scale)
             }
+            Term::User(id) => *id == Some(meta.uid()),
+            Term::Group(id) => *id == Some(meta.gid()),
+            Term::NoOwner => sys::name_of("/etc/passwd", meta.uid()).is_none() || sys::name_of("/etc/group", meta.gid()).is_none(),
+            Term::Mode(mode) => mode.holds(meta.mode()),
+            Term::Newer(time) => meta.modified().is_ok_and(|modified| modified > *time),
             Term::Empty => if meta.is_dir() { fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()) } else { meta.len() == 0 },
             Term::Print(end) => sys::write_all(1, format!("{path}{end}").as_bytes()).is_ok(),
             Term::Delete => {
@@ -223,6 +275,7 @@ impl Find {
                 run("find", &words) == 0
             }
             Term::Not(inner) => !self.holds(inner, path, meta),
+            Term::All(terms) => self.all(terms, path, meta),
             Term::Either(left, right) => self.all(left, path, meta) || self.all(right, path, meta),
         }
     }
@@ -239,6 +292,11 @@ impl Find {
             }
         }
     }
+}
+
+/// The number of a user or group by name or number.
+fn id(file: &str, kind: &str, name: &str) -> Result<u32, String> {
+    sys::id_of(file, name).ok_or_else(|| format!("unknown {kind} {name}"))
 }
 
 /// `+3`, `-3` or `3`, as find compares.

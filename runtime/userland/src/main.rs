@@ -15,6 +15,7 @@ mod archive;
 mod awk;
 mod clock;
 mod compare;
+mod dd;
 mod digests;
 mod dns;
 mod editor;

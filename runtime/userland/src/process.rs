@@ -194,6 +194,90 @@ fn process_info(pid: i32) -> Option<ProcessInfo> {
     })
 }
 
+/// `pidof [-s] NAME...`: the newest first.
+pub(crate) fn pidof(words: &[String]) -> i32 {
+    let Some(arguments) = Arguments::parse(words, "so:", &[]) else { return 1 };
+    let named = |process: &&ProcessInfo| {
+        let program = process.command.split(' ').next().map_or("", crate::base);
+        arguments.operands.iter().any(|name| *name == process.name || name == program) && process.pid != own_pid()
+    };
+    let mut pids: Vec<String> = processes().iter().rev().filter(named).map(|process| process.pid.to_string()).collect();
+    if arguments.has('s') {
+        pids.truncate(1);
+    }
+    if pids.is_empty() {
+        return 1;
+    }
+    println!("{}", pids.join(" "));
+    0
+}
+
+/// `pgrep [-flxvno] [-u USER] [-P PARENT] [PATTERN]`
+pub(crate) fn pgrep(words: &[String]) -> i32 {
+    let Some(arguments) = Arguments::parse(words, PATTERN_LETTERS, &[]) else { return 2 };
+    let Some(found) = by_pattern("pgrep", &arguments) else { return 2 };
+    for process in &found {
+        match (arguments.has('l') || arguments.has('a'), arguments.has('f') || arguments.has('a')) {
+            (true, true) => println!("{} {}", process.pid, process.command),
+            (true, false) => println!("{} {}", process.pid, process.name),
+            _ => println!("{}", process.pid),
+        }
+    }
+    i32::from(found.is_empty())
+}
+
+/// `pkill [-SIGNAL] [-fxvno] [-u USER] [-P PARENT] [PATTERN]`
+pub(crate) fn pkill(words: &[String]) -> i32 {
+    let mut words = words.to_vec();
+    let signal = words.get(1).and_then(|word| word.strip_prefix('-')).and_then(sys::signal_named);
+    if signal.is_some() {
+        words.remove(1);
+    }
+    let Some(arguments) = Arguments::parse(&words, PATTERN_LETTERS, &[]) else { return 2 };
+    let Some(found) = by_pattern("pkill", &arguments) else { return 2 };
+    for process in &found {
+        sys::best_effort(nix::sys::signal::kill(Pid::from_raw(process.pid), signal.unwrap_or(Signal::SIGTERM)));
+    }
+    i32::from(found.is_empty())
+}
+
+const PATTERN_LETTERS: &str = "flaxvnou:P:";
+
+/// The processes that pgrep's options and pattern mean; `None` when they are no good.
+fn by_pattern(applet: &str, arguments: &Arguments) -> Option<Vec<ProcessInfo>> {
+    let text = arguments.operands.first().map_or("", String::as_str);
+    if text.is_empty() && !arguments.has('u') && !arguments.has('P') {
+        complain(applet, "no matching criteria specified");
+        return None;
+    }
+    let text = if arguments.has('x') { format!("^({text})$") } else { text.to_owned() };
+    let pattern = match regex::Regex::new(&text) {
+        Ok(pattern) => pattern,
+        Err(_) => {
+            complain(applet, format!("bad regex '{text}'"));
+            return None;
+        }
+    };
+    let user = arguments.value('u').map(|name| sys::id_of("/etc/passwd", name));
+    let parent = arguments.value('P').map(str::parse);
+    let fits = |process: &ProcessInfo| {
+        let subject = if arguments.has('f') { &process.command } else { &process.name };
+        let wanted = pattern.is_match(subject)
+            && user.is_none_or(|user| user == Some(process.uid))
+            && parent.as_ref().is_none_or(|parent| *parent == Ok(process.parent));
+        wanted != arguments.has('v') && process.pid != own_pid()
+    };
+    let mut found: Vec<ProcessInfo> = processes().into_iter().filter(fits).collect();
+    found.sort_by_key(|process| (process.started, process.pid));
+    if arguments.has('n') {
+        found.drain(..found.len().saturating_sub(1));
+    } else if arguments.has('o') {
+        found.truncate(1);
+    }
+    found.sort_by_key(|process| process.pid);
+    Some(found)
+}
+
 /// `killall [-SIGNAL] NAME...`
 pub(crate) fn killall(words: &[String]) -> i32 {
     let mut signal = Signal::SIGTERM;

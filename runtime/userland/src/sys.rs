@@ -110,6 +110,20 @@ fn fork_now() -> nix::Result<ForkResult> {
     outcome
 }
 
+/// Goes on as a process of its own session without a terminal: true in that process, false in the one that may end now.
+pub(crate) fn into_background() -> nix::Result<bool> {
+    if matches!(fork()?, ForkResult::Parent { .. }) {
+        return Ok(false);
+    }
+    let_signals_come();
+    nix::unistd::setsid()?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(|_| nix::errno::Errno::ENOENT)?;
+    for fd in 0..3 {
+        best_effort(dup_onto(null.as_raw_fd(), fd));
+    }
+    Ok(true)
+}
+
 /// In a new child: signals may come now.
 pub(crate) fn let_signals_come() {
     best_effort(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None));

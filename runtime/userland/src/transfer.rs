@@ -250,7 +250,7 @@ fn curl_finish(arguments: &Arguments, url: &Url, mut response: Response, start: 
     let mut size = 0;
     if !failed {
         let copied = match path {
-            Some(path) => File::create(path).and_then(|mut file| io::copy(&mut response.body, &mut file)),
+            Some(path) => File::create(path).and_then(|mut file| copy(&mut response.body, &mut file)),
             None => copy_out(&mut response.body),
         };
         match copied {
@@ -275,13 +275,30 @@ fn curl_finish(arguments: &Arguments, url: &Url, mut response: Response, start: 
 
 /// Copies to standard output as it comes: a stream is not to wait for its end.
 fn copy_out(body: &mut dyn Read) -> io::Result<u64> {
-    let mut buffer = [0; 16_384];
+    copy(body, &mut Standard)
+}
+
+/// Standard output without a buffer.
+struct Standard;
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        sys::write_all(1, bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn copy(body: &mut dyn Read, output: &mut dyn Write) -> io::Result<u64> {
+    let mut buffer = vec![0; 256 * 1024];
     let mut total = 0;
     loop {
         match body.read(&mut buffer) {
             Ok(0) => return Ok(total),
             Ok(count) => {
-                sys::write_all(1, &buffer[..count])?;
+                output.write_all(&buffer[..count])?;
                 total += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -405,7 +422,7 @@ fn wget_save(arguments: &Arguments, url: &Url, mut response: Response) -> i32 {
     let copied = if name == "-" {
         copy_out(&mut response.body)
     } else {
-        File::create(name).and_then(|mut file| io::copy(&mut response.body, &mut file))
+        File::create(name).and_then(|mut file| copy(&mut response.body, &mut file))
     };
     let shown = if name == "-" { "-" } else { name };
     match copied {

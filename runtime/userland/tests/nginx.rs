@@ -132,6 +132,7 @@ http {{
     location /app/ {{ try_files $uri $uri/ /app.html; }}
     location ~* \.css$ {{ add_header X-Style yes; expires 1h; }}
     location /down {{ return 503; }}
+    location /private/ {{ alias {0}/html/; auth_basic "the lab"; auth_basic_user_file {0}/users; }}
   }}
   server {{ listen {port}; server_name other.example; location / {{ return 204; }} }}
 }}
@@ -151,6 +152,7 @@ http {{
         ("/sub/", 403, "403 Forbidden"),
         ("/nothing", 404, "sorry"),
         ("/down", 503, "503 Service Temporarily Unavailable"),
+        ("/private/a.html", 401, "WWW-Authenticate: Basic realm=\"the lab\""),
         ("/", 200, "X-All: yes"),
     ];
     for (target, status, part) in cases {
@@ -158,6 +160,18 @@ http {{
         assert!(got == status && text.contains(part), "{target}: {got} {text}");
     }
     assert_eq!(web.log(3), "GET / 200\nGET /exact 200\nGET /old/x 301\n");
+    let private = |user: &str| {
+        let request = format!("GET /private/a.html HTTP/1.1\r\nHost: test\r\nAuthorization: Basic {user}\r\nConnection: close\r\n\r\n");
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    fs::write(directory.path().join("users"), "me:{PLAIN}right\n").unwrap();
+    fs::write(root.join("a.html"), "for me").unwrap();
+    // me:right, me:wrong, you:right
+    for (user, part) in [("bWU6cmlnaHQ=", "for me"), ("bWU6d3Jvbmc=", "401 Unauthorized"), ("eW91OnJpZ2h0", "401 Unauthorized"), ("?", "401 Unauthorized")] {
+        assert!(private(user).contains(part), "{user}");
+    }
     // A new configuration is taken by SIGHUP, a wrong one is not.
     fs::write(directory.path().join("nginx.conf"), text.replace("just", "now")).unwrap();
     let path = directory.path().join("nginx.conf");

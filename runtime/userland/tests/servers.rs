@@ -184,3 +184,21 @@ fn php_serves_the_database_page() {
     let (_, page) = web.get("/");
     assert!(page.contains("value=\"ch04-lab-db\"") && page.contains("designs/price/adminer.css"), "{page}");
 }
+
+#[test]
+fn httpd_goes_to_the_background_and_sends_what_does_not_fit_in_memory() {
+    use std::io::Read as _;
+    let directory = tempfile::tempdir().unwrap();
+    let (port, size) = (free_port(), 3_000_000_u64);
+    fs::write(directory.path().join("big"), vec![7; usize::try_from(size).unwrap()]).unwrap();
+    let status = Command::new(BINARY).args(["httpd", "-p", &port.to_string(), "-h"]).arg(directory.path()).status().unwrap();
+    assert!(status.success(), "the command ends when its port is open");
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET /big HTTP/1.1\r\nHost: test\r\n\r\nGET /big HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.iter().filter(|byte| **byte == 7).count() as u64, 2 * size, "both answers of one connection are whole");
+    let background = std::process::Command::new(BINARY).args(["pgrep", "-f", &format!("httpd -p {port} ")]).output().unwrap();
+    let pid: i32 = String::from_utf8(background.stdout).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+}

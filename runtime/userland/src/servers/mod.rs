@@ -1,6 +1,6 @@
 //! The servers of bundled images: nginx's stand-in and the demo applications of the books.
 //!
-//! This file is what they share: a [`Request`] read whole, a [`Reply`] with its whole body, and [`serve`], which accepts
+//! This file is what they share: a [`Request`] read whole, a [`Reply`], and [`serve`], which accepts
 //! connections until the process is told to end. All of them end at once on SIGTERM, also as process 1.
 //!
 //! * [`files`]: static files, `hello-kiamol` and `httpd`.
@@ -18,6 +18,7 @@ pub(crate) mod whoami;
 
 use std::{
     borrow::Cow,
+    fs::File,
     io::{self, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::{AsFd as _, BorrowedFd},
@@ -91,20 +92,46 @@ fn form_value(form: &str, wanted: &str) -> Option<String> {
     })
 }
 
-/// A response with its whole body.
+/// What a response carries.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    Bytes(Vec<u8>),
+    /// A file too large for memory, and its length: it goes from the disk to the connection.
+    File(Arc<File>, u64),
+}
+
+impl Body {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_, length) => *length,
+        }
+    }
+
+    /// The bytes, when they are in memory.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::File(..) => None,
+        }
+    }
+}
+
+/// A response.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     /// `200 OK`
     pub(crate) status: Cow<'static, str>,
     /// Headers besides `Date`, `Content-Length` and `Connection`.
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Body,
 }
 
 impl Reply {
     /// A response of this content type.
     pub(crate) fn new(status: impl Into<Cow<'static, str>>, kind: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status: status.into(), headers: vec![("Content-Type".to_owned(), kind.to_owned())], body: body.into() }
+        Self { status: status.into(), headers: vec![("Content-Type".to_owned(), kind.to_owned())], body: Body::Bytes(body.into()) }
     }
 
     /// A page.
@@ -245,7 +272,7 @@ fn converse(stream: &TcpStream, peer: SocketAddr, port: u16, server: &str, handl
             (&mut &*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let length: u64 = request.header("content-length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        let mut reply = if length > MAX_BODY {
+        let reply = if length > MAX_BODY {
             error_reply("413 Request Entity Too Large")
         } else {
             (&mut reader).take(length).read_to_end(&mut request.body)?;
@@ -263,10 +290,17 @@ fn converse(stream: &TcpStream, peer: SocketAddr, port: u16, server: &str, handl
         }
         head.push_str(if close { "Connection: close\r\n\r\n" } else { "Connection: keep-alive\r\n\r\n" });
         let mut bytes = head.into_bytes();
-        if request.method != "HEAD" && !no_body {
-            bytes.append(&mut reply.body);
+        let body = (request.method != "HEAD" && !no_body).then_some(reply.body);
+        if let Some(Body::Bytes(body)) = &body {
+            bytes.extend_from_slice(body);
         }
         (&mut &*stream).write_all(&bytes)?;
+        if let Some(Body::File(file, length)) = body
+            && io::copy(&mut (&*file).take(length), &mut &*stream)? < length
+        {
+            // It has become shorter: only the end of the connection can say so.
+            return Ok(());
+        }
         if close {
             return Ok(());
         }

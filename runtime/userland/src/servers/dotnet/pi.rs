@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn pages_say_what_was_computed() {
         let asked = reply(&request("GET", "/?dp=1234", ""));
-        let body = String::from_utf8(asked.body).unwrap();
+        let body = String::from_utf8(asked.body.bytes().unwrap().to_vec()).unwrap();
         assert!(body.contains("<h3>To: 1,234 d.p.</h3>") && body.contains(">3.14159265"), "{body}");
         for (target, status) in [("/?dp=-1", 400), ("/?dp=x", 400), ("/?dp=1000000", 400), ("/other", 404), ("/", 200)] {
             assert_eq!(reply(&request("GET", target, "")).code(), status, "{target}");

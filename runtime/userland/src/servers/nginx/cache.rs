@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::config::Cache;
-use crate::{digests, servers::Reply, sys};
+use crate::{digests, servers::{Body, Reply}, sys};
 
 const FORMAT: &str = "drydock-cache 1";
 
@@ -71,7 +71,7 @@ pub(super) fn find(cache: &Cache, key: &str) -> Option<Entry> {
     let expires = lines.next()?.strip_prefix("EXPIRES: ")?.parse().ok()?;
     let status = lines.next()?.strip_prefix("STATUS: ")?.to_owned();
     let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Some(Entry { expires, reply: Reply { status: status.into(), headers, body: bytes[end + 2..].to_vec() } })
+    Some(Entry { expires, reply: Reply { status: status.into(), headers, body: Body::Bytes(bytes[end + 2..].to_vec()) } })
 }
 
 /// Keeps a response.
@@ -90,7 +90,7 @@ pub(super) fn keep(cache: &Cache, key: &str, entry: &Entry, user: Option<u32>) -
     head.push('\n');
     let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
         file.write_all(head.as_bytes())?;
-        file.write_all(&entry.reply.body)
+        file.write_all(entry.reply.body.bytes().unwrap_or_default())
     });
     sys::best_effort(chown(&temporary, user, user));
     let kept = written.and_then(|()| fs::rename(&temporary, &path));
@@ -113,7 +113,7 @@ mod tests {
         let entry = Entry { expires: 42, reply: Reply::new("200 OK", "text/html", "a\n\nb") };
         keep(&cache, "k", &entry, None).unwrap();
         let found = find(&cache, "k").unwrap();
-        assert_eq!((found.expires, found.reply.header("content-type"), found.reply.body.as_slice()), (42, Some("text/html"), &b"a\n\nb"[..]));
+        assert_eq!((found.expires, found.reply.header("content-type"), found.reply.body.bytes()), (42, Some("text/html"), Some(&b"a\n\nb"[..])));
         // md5("k") is 8ce4b16b22b58894aa86c421e8759df3.
         assert!(cache.path.join("3/df/8ce4b16b22b58894aa86c421e8759df3").is_file());
         let missing = Cache { path: directory.path().join("no/cache"), levels: vec![] };

@@ -131,6 +131,9 @@ pub(super) struct Scope {
     pub(super) default_type: String,
     pub(super) expires: Option<String>,
     pub(super) error_pages: Vec<(Vec<u16>, String)>,
+    /// What only those in a file may have, and the file.
+    pub(super) auth_realm: Option<String>,
+    pub(super) auth_file: Option<PathBuf>,
 }
 
 impl Default for Scope {
@@ -159,6 +162,8 @@ impl Default for Scope {
             default_type: "text/plain".to_owned(),
             expires: None,
             error_pages: Vec::new(),
+            auth_realm: None,
+            auth_file: None,
         }
     }
 }
@@ -440,6 +445,8 @@ impl Scope {
                     self.types.extend(inner.words.iter().map(|extension| (extension.clone(), inner.name.clone())));
                 }
             }
+            "auth_basic" => self.auth_realm = Some(directive.word()?.to_owned()).filter(|realm| realm != "off"),
+            "auth_basic_user_file" => self.auth_file = Some(Path::new("/etc/nginx").join(directive.word()?)),
             "default_type" => self.default_type = directive.word()?.to_owned(),
             "expires" => self.expires = Some(directive.words.concat()),
             "error_page" => {

@@ -4,6 +4,7 @@
 //! nginx's words. [`syntax`] reads files, [`config`] checks what they mean, [`variables`] fills in values, [`proxy`] and
 //! [`cache`] pass requests on.
 
+mod auth;
 mod cache;
 mod config;
 mod proxy;
@@ -23,7 +24,7 @@ use self::{
     config::{Config, Kind, Location, Scope, Server},
     variables::Exchange,
 };
-use super::{Handler, Reply, Request, Service, error_reply, files, http_date, now};
+use super::{Body, Handler, Reply, Request, Service, error_reply, files, http_date, now};
 use crate::{clock, complain, sys};
 
 const VERSION: &str = "1.17.0 (Drydock's stand-in)";
@@ -232,10 +233,12 @@ fn choose_location<'a>(server: &'a Server, path: &str) -> Option<&'a Location> {
 /// The response, and the scope whose headers and log are its.
 fn produce<'a>(exchange: &mut Exchange<'_>, server: &'a Server, location: Option<&'a Location>, depth: u32) -> (Reply, &'a Scope) {
     let scope = location.map_or(&server.scope, |location| &location.scope);
-    let reply = match (&scope.answer, location.and_then(|location| Some((location, location.scope.proxy.as_ref()?)))) {
-        (Some((code, text)), _) => returned(exchange, scope, *code, text),
-        (None, Some((location, proxy))) => proxy::reply(exchange, location, proxy),
-        (None, None) => file(exchange, location, scope),
+    let proxied = location.and_then(|location| Some((location, location.scope.proxy.as_ref()?)));
+    let reply = match (&scope.answer, auth::refused(exchange, scope), proxied) {
+        (Some((code, text)), ..) => returned(exchange, scope, *code, text),
+        (None, Some(refusal), _) => refusal,
+        (None, None, Some((location, proxy))) => proxy::reply(exchange, location, proxy),
+        (None, None, None) => file(exchange, location, scope),
     };
     let page = scope.error_pages.iter().find(|(codes, _)| codes.contains(&reply.code())).map(|(_, uri)| uri);
     if let Some(uri) = page.filter(|_| depth == 0 && scope.proxy.is_none()) {
@@ -359,14 +362,15 @@ fn compress(reply: &mut Reply, scope: &Scope, request: &Request) {
     let kind = reply.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
     let wished = request.header("accept-encoding").is_some_and(|words| words.contains("gzip"));
     let fits = scope.gzip_types.iter().any(|known| *known == kind || known == "*");
-    if !wished || !fits || reply.body.len() < scope.gzip_min || reply.header("content-encoding").is_some() || !matches!(reply.code(), 200 | 403 | 404) {
+    let Some(plain) = reply.body.bytes() else { return };
+    if !wished || !fits || plain.len() < scope.gzip_min || reply.header("content-encoding").is_some() || !matches!(reply.code(), 200 | 403 | 404) {
         return;
     }
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    if encoder.write_all(&reply.body).is_ok()
+    if encoder.write_all(plain).is_ok()
         && let Ok(body) = encoder.finish()
     {
-        reply.body = body;
+        reply.body = Body::Bytes(body);
         reply.headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     http,
-    servers::{Reply, error_reply, now},
+    servers::{Body, Reply, error_reply, now},
     sys,
 };
 
@@ -182,7 +182,7 @@ fn converse(exchange: &Exchange<'_>, location: &Location, proxy: &Proxy, stream:
         };
         headers.push((name, value));
     }
-    Ok(Reply { status: status.into(), headers, body })
+    Ok(Reply { status: status.into(), headers, body: Body::Bytes(body) })
 }
 
 /// Makes the directories of all caches.

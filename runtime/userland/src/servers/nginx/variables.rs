@@ -92,6 +92,7 @@ impl<'a> Exchange<'a> {
             }
             "request_time" | "upstream_response_time" => format!("{:.3}", self.begun.elapsed().as_secs_f64()),
             "request_length" => (request.line.len() + request.body.len()).to_string(),
+            "remote_user" => super::auth::credentials(request).map_or_else(|| "-".to_owned(), |(name, _)| name),
             "time_local" => clock::format_time("%d/%b/%Y:%H:%M:%S %z", now()),
             "time_iso8601" => clock::format_time("%FT%T+00:00", now()),
             "msec" => format!("{}.000", now()),
@@ -128,6 +129,6 @@ impl<'a> Exchange<'a> {
             let found = cookies.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(known, _)| *known == cookie);
             return found.map_or_else(String::new, |(_, value)| value.to_owned());
         }
-        if name == "remote_user" { "-".to_owned() } else { String::new() }
+        String::new()
     }
 }
