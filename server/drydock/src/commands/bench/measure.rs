@@ -25,16 +25,17 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Everything that needs a cluster.
 pub(super) async fn all(client: &kube::Client, runs: usize, directory: &Path) -> anyhow::Result<Vec<Figure>> {
+    say(&format!("idle for {} s", IDLE.as_secs()));
+    let mut figures = idle().await?;
     say(&format!("{runs} deployments"));
-    let mut figures = vec![pods(client, runs).await?];
+    figures.push(pods(client, runs).await?);
     say("undo");
     figures.extend(super::undo::undo(client, runs.min(5)).await?);
     say("check latency");
     figures.push(checks(client, runs, directory).await?);
     say("API verbs");
     figures.extend(verbs(client, runs).await?);
-    say(&format!("idle for {} s", IDLE.as_secs()));
-    figures.extend(idle().await?);
+    figures.push(memory("memory (PSS) after all of the above", "")?);
     Ok(figures)
 }
 
@@ -149,18 +150,22 @@ async fn verbs(client: &kube::Client, runs: usize) -> anyhow::Result<Vec<Figure>
     ])
 }
 
-/// Memory and processor time of the cluster when nobody does anything.
+/// What the cluster's processes hold now.
+fn memory(what: &str, budget: &'static str) -> anyhow::Result<Figure> {
+    Ok(Figure::once(what, processes::memory()? as f64 / f64::from(1 << 20), "MiB", budget))
+}
+
+/// Memory and processor time of a cluster that just came up, when nobody does anything.
 async fn idle() -> anyhow::Result<Vec<Figure>> {
-    // The last deletions settle first.
+    // What the start left to do is done first.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = processes::ticks()?;
     let started = Instant::now();
     tokio::time::sleep(IDLE).await;
     let used = processes::ticks()?.saturating_sub(before) as f64 / 100.0;
     let percent = used / started.elapsed().as_secs_f64() * 100.0;
-    let memory = processes::memory()?;
     Ok(vec![
-        Figure::once("idle memory (PSS), control plane + 3 nodes + workstation", memory as f64 / f64::from(1 << 20), "MiB", "80 MB with the server"),
+        memory("idle memory (PSS), control plane + 3 nodes + workstation", "80 MB with the server")?,
         Figure::once("idle processor", percent, "% of a core", "0.5 %"),
     ])
 }
