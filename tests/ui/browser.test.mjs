@@ -44,6 +44,8 @@ test('a port of the workstation is shown with its address, its headers, the way 
   const shown = await frame(page, '/first');
   await page.waitForSelector('.browser .status:not([hidden])');
   assert.equal(await page.$eval('.address', (field) => field.value), `http://localhost:${port}/first`);
+  const [high, whole] = await page.$eval('.browser-page iframe', (frame) => [frame.getBoundingClientRect().height, frame.closest('.panel').getBoundingClientRect().height]);
+  assert.ok(high > whole - 60, `the page has the whole pane: ${high} of ${whole}`);
   await page.click('.browser .status');
   assert.match(await page.$eval('.headers', (list) => list.textContent), /200 OK.*x-hostweb-1/);
   assert.equal(seen.at(-1).headers.host, `localhost:${port}`);

@@ -307,7 +307,11 @@ impl Engine {
     fn check(&mut self, plan: &Plan, unit: &Unit, check: &Check, baseline: Point, view: &View<'_>, round: &mut Round) {
         let open = check.needs.iter().find(|need| !self.verdicts.get(*need).is_some_and(|verdict| verdict.verdict == Outcome::Pass));
         let latched = self.progress.standings.get(&check.id).is_some_and(|standing| standing.passed.is_some());
-        if let (Some(need), false) = (open, latched) {
+        // What has happened and cannot be mended is told at once, not when everything else is done.
+        let too_late = open.is_some() && !latched && is_over(check) && self.look(check, baseline, view).judgement.outcome == Outcome::Fail;
+        if let (Some(need), false) = (open, latched)
+            && !too_late
+        {
             let say = plan.checks().find(|(_, other)| other.id == *need).map_or(need.as_str(), |(_, other)| other.say.as_str());
             return self.publish(waiting(check, format!("First: {say}.")), view, round);
         }
@@ -479,6 +483,11 @@ impl Engine {
             round.changed.push(verdict);
         }
     }
+}
+
+/// Whether a check wants that something never happened: once it has, nothing makes it true again.
+fn is_over(check: &Check) -> bool {
+    matches!(&check.expect, Expect::One { source, .. } if matches!(&**source, Source::History(history) if history.count.as_deref().is_some_and(|count| count.replace(' ', "") == "==0")))
 }
 
 /// The command that was typed last after a moment and can have changed something, in a sentence.

@@ -192,6 +192,19 @@ fn a_latched_check_stays_green_and_says_what_was_lost() {
 }
 
 #[test]
+fn what_cannot_be_mended_is_told_before_its_turn() {
+    let never = "{id: never, say: s, needs: [made], expect: {history: {kind: Pod, where: 'new == null', count: '== 0'}}}";
+    let mut play = Play::new(vec![unit("lab", UnitKind::Lab, "", &[MAKE, never])]);
+    assert_eq!(play.of("never"), Waiting);
+    play.pod("b", json!({}));
+    assert_eq!(play.of("never"), Waiting, "nothing is wrong yet, and nothing is right");
+    play.delete("b");
+    assert_eq!((play.of("never"), play.of("made")), (Fail, Fail));
+    play.pod("a", json!({}));
+    assert_eq!(play.of("never"), Fail);
+}
+
+#[test]
 fn progress_survives_a_restart() {
     let mut play = two();
     play.pod("a", json!({}));

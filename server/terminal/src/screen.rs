@@ -88,8 +88,15 @@ impl Screen {
         std::mem::take(&mut self.parser.callbacks_mut().seen)
     }
 
-    /// Change the size.
+    /// Change the size. What does not fit above the cursor any more goes into the scrollback, as in the viewer's terminal.
     pub fn resize(&mut self, size: Size) {
+        let screen = self.parser.screen();
+        let ((rows, _), (row, column)) = (screen.size(), screen.cursor_position());
+        let over = (row + 1).saturating_sub(size.rows);
+        if over > 0 && !screen.alternate_screen() {
+            let lines = "\n".repeat(usize::from(over));
+            self.parser.process(format!("\x1b[{rows};1H{lines}\x1b[{};{}H", row - over + 1, column + 1).as_bytes());
+        }
         self.parser.screen_mut().set_size(size.rows, size.cols);
     }
 
@@ -294,6 +301,17 @@ mod tests {
         for (bytes, more) in cases {
             agrees(bytes, more);
         }
+    }
+
+    #[test]
+    fn a_window_that_was_small_for_a_moment_loses_nothing() {
+        let mut screen = Screen::new(Size { cols: 20, rows: 8 }, 100);
+        screen.process(b"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n$ ");
+        screen.resize(SIZE);
+        assert_eq!((screen.text().as_str(), history(&screen).join(",").as_str()), ("4\n5\n6\n$ ", "1,2,3"));
+        screen.resize(Size { cols: 20, rows: 8 });
+        screen.process(b"x");
+        assert_eq!(screen.text().trim_end(), "4\n5\n6\n$ x");
     }
 
     #[test]

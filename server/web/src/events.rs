@@ -139,7 +139,7 @@ pub(crate) fn catch_up(shared: &Shared) {
 /// The chapters that these checks belong to.
 fn chapters_of(shared: &Shared, checks: &[String]) -> Vec<Arc<Chapter>> {
     let outline = shared.config.course.outline();
-    let has = |chapter: &&ChapterOutline| chapter.sections.iter().flat_map(|section| &section.checks).any(|check| checks.contains(check));
+    let has = |chapter: &&ChapterOutline| chapter.sections.iter().flat_map(|section| section.checks.iter().chain(&section.drill)).any(|check| checks.contains(check));
     outline.chapters.iter().filter(has).filter_map(|chapter| shared.config.course.chapter(&chapter.id)?.ok()).collect()
 }
 

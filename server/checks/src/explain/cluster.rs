@@ -294,7 +294,8 @@ pub(super) fn service(service: &Value, world: &World) -> Option<Why> {
         let declared: Vec<Value> = chosen.iter().flat_map(|pod| container_ports(pod)).collect();
         let known = declared.iter().any(|known| known["containerPort"] == *target || known["name"] == *target);
         if !declared.is_empty() && !known {
-            let ports: Vec<String> = declared.iter().map(|port| port["containerPort"].to_string()).collect();
+            let ports: std::collections::BTreeSet<String> = declared.iter().map(|port| port["containerPort"].to_string()).collect();
+            let ports: Vec<String> = ports.into_iter().collect();
             let target = target.as_str().map_or_else(|| target.to_string(), str::to_owned);
             let text = format!("Service `{name}` sends requests to port `{target}` of its Pods; their containers listen on {}.", ports.join(", "));
             return Some(why(Reason::PortMismatch, vec![text, endpoints, "Set the Service's `targetPort` to the port of the container.".into()], look));

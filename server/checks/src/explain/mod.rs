@@ -217,6 +217,12 @@ impl Asker<'_> {
         if let Some(trouble) = owner.as_ref().and_then(|owner| cluster::trouble(owner, self.world)) {
             return trouble;
         }
+        if let ("Endpoints", Some(name)) = (kind.as_str(), &wanted.name)
+            && !self.world.objects("Service").contains_key(&(wanted.namespace.clone().unwrap_or_else(|| "default".to_owned()), name.clone()))
+        {
+            let text = format!("There is no Service `{name}` yet, so nobody keeps a list of its Pods.");
+            return why(Reason::Absent, vec![text, "See which there are: `kubectl get services`.".to_owned()], Vec::new());
+        }
         let near = self.elsewhere(wanted).or_else(|| self.misnamed(wanted)).or_else(|| self.unlabeled(wanted)).or_else(|| self.unowned(wanted));
         match near {
             Some((object, near)) if self.is_new(kind, &object) => near,

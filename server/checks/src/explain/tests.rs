@@ -199,6 +199,8 @@ fn what_a_red_check_says() {
         ("{object: {kind: Pod, name: web}, where: 'spec.containers.exists(c, c.volumeMounts.exists(m, m.mountPath.matches(\"^/data/?$\") && m.readOnly))'}", WrongValue, "Pod `web` is there, but there is no container with a volume mount whose `mountPath` has something like `/data` and whose `readOnly` is true."),
         ("{http: {url: 'http://page/', where: 'body.matches(\"Here +it is: [0-9]+\")'}}", WrongValue, "`http://page/` answers, but the page has nothing like `Here it is: …`."),
         ("{http: {from: {pod: {labels: {tier: nobody}}}, url: 'http://web/'}}", SelectorMismatch, "No Pod has the label `tier=nobody`; Pod `crash` has no label `tier`."),
+        ("{http: {url: 'http://page/', where: 'body.matches(\"^[0-9]{3,}\")'}}", WrongValue, "`http://page/` answers, but the page has no number."),
+        ("{object: {kind: Endpoints, name: webs}}", Absent, "There is no Service `webs` yet, so nobody keeps a list of its Pods."),
         // Of the labels, those in question.
         ("{object: {kind: Node, labels: {kiamol: ch05}}}", SelectorMismatch, "No Node has the label `kiamol=ch05`; Node `node-1` has `kiamol=ch5`."),
         ("{object: {kind: Node, labels: {kiamoll: ch5}}}", SelectorMismatch, "No Node has the label `kiamoll=ch5`; Node `node-1` has `kiamol=ch5`."),

@@ -38,7 +38,7 @@ fn object(kind: &str, object: &Arc<Value>, world: &World) -> Object {
     let terminating = !metadata["deletionTimestamp"].is_null();
     let (state, ready, trouble) = match kind {
         "Pod" => pod(object),
-        "Service" => (text(&object["spec"]["clusterIP"]), true, false),
+        "Service" => service(object, world),
         "PersistentVolume" | "PersistentVolumeClaim" => volume(object),
         "DaemonSet" => daemons(object),
         _ => replicas(object),
@@ -142,6 +142,17 @@ fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
     pod["status"]["containerStatuses"].as_array().into_iter().flatten()
 }
 
+/// A Service whose selector finds nobody is in trouble; one without a selector has its list, or its host, from somewhere else.
+fn service(object: &Value, world: &World) -> (String, bool, bool) {
+    let spec = &object["spec"];
+    if spec["type"] == "ExternalName" {
+        return (text(&spec["externalName"]), true, false);
+    }
+    let selects = spec["selector"].as_object().is_some_and(|selector| !selector.is_empty());
+    let lost = selects && selected(object, world).is_empty();
+    (text(&spec["clusterIP"]), !lost, lost)
+}
+
 fn selected(service: &Value, world: &World) -> Vec<String> {
     let Some(wanted) = service["spec"]["selector"].as_object().filter(|selector| !selector.is_empty()) else { return Vec::new() };
     let fits = |pod: &Value| {
@@ -179,6 +190,23 @@ mod tests {
             let status = draw(&world, Phase::Ready, Vec::new());
             let drawn = &status.objects[0];
             assert_eq!((drawn.state.as_str(), drawn.ready, drawn.trouble), (state, ready, trouble));
+        }
+    }
+
+    #[test]
+    fn only_a_selector_that_finds_nobody_is_trouble() {
+        let cases = [
+            (json!({"clusterIP": "10.96.0.7", "selector": {"app": "web"}}), "10.96.0.7", false),
+            (json!({"clusterIP": "10.96.0.7", "selector": {"app": "none"}}), "10.96.0.7", true),
+            (json!({"clusterIP": "10.96.0.7"}), "10.96.0.7", false),
+            (json!({"type": "ExternalName", "externalName": "example.com"}), "example.com", false),
+        ];
+        for (spec, state, trouble) in cases {
+            let mut world = World::default();
+            world.found("Pod", json!({"metadata": {"name": "a", "namespace": "default", "uid": "p", "labels": {"app": "web"}}}));
+            world.found("Service", json!({"metadata": {"name": "web", "namespace": "default", "uid": "s"}, "spec": spec}));
+            let drawn = draw(&world, Phase::Ready, Vec::new()).objects;
+            assert_eq!((drawn[1].state.as_str(), drawn[1].trouble, drawn[1].ready), (state, trouble, !trouble));
         }
     }
 

@@ -110,7 +110,8 @@ function show(restored: Restored): void {
   // Whoever turns to a chapter says so; what that changes is no news.
   if (restored.action === 'scene') return void lookBack();
   const undone = restored.action === 'undo' && restored.changes.length > 0;
-  const did = undone ? `Undid ${restored.line ? `\`${restored.line}\`` : 'the last change'}: ${counted(restored.changes)}.` : restored.summary || 'Done.';
+  const place = restored.action === 'restore' && restored.changes.length > 0 ? /^Back to "(.+?)":/.exec(restored.summary)?.[1] : undefined;
+  const did = place !== undefined ? `“${place}” is as when it began: ${counted(restored.changes)}.` : undone ? `Undid ${restored.line ? `\`${restored.line}\`` : 'the last change'}: ${counted(restored.changes)}.` : restored.summary || 'Done.';
   const text = `${did}${filed(restored.files, did)} ${restored.notes.join(' ')}`.trim();
   toast(text, sentence(text), 14_000);
   told(restored);

@@ -273,8 +273,6 @@ function placesOf(section: Element | null): string[] {
 
 /** Which file? The ones the lesson names are offered, those of the section that is read first. */
 export function askForFile(): void {
-  const open = [...tabs.keys()].find(isFile);
-  if (open && selected !== open) return void openFile(open.slice(5));
   const here = document.querySelector<HTMLAnchorElement>('[data-contents] .sections a[aria-current]')?.hash.slice(1);
   const section = here ? document.getElementById(decodeURIComponent(here)) : null;
   const named = [...placesOf(section), ...all('.listing[data-path]').map((figure) => figure.dataset['path'] ?? '')];

@@ -147,6 +147,8 @@ class World {
         this.status = event.status;
         return this.tell('status', { fresh: true });
       case 'progress':
+        // What was put back is not green until it is judged again.
+        for (const check of Object.keys(this.book.passed)) if (!(check in event.progress.passed)) this.verdicts.delete(check);
         this.book = event.progress;
         return this.tell('progress', { fresh: true });
       case 'restored':

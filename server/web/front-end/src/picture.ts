@@ -76,7 +76,7 @@ function paintBox(object: ClusterObject): HTMLElement {
   one('.head', name).textContent = cut > 0 ? object.name.slice(0, cut) : object.name;
   one('.tail', name).textContent = cut > 0 ? object.name.slice(cut) : '';
   name.title = [object.name, ...object.labels].join('\n');
-  const empty = object.kind === 'Service' && object.selects.length === 0;
+  const empty = object.kind === 'Service' && object.trouble && object.selects.length === 0;
   const state = object.terminating ? 'Terminating' : empty ? 'selects nothing' : object.state;
   one('.state', box).textContent = object.restarts ? `${state} · ${count(object.restarts, 'restart')}` : state;
   const open = box.querySelector<HTMLElement>('.opens');
@@ -205,6 +205,8 @@ function drawLinks(): void {
       if (box && chosen) join(box, chosen, 'select');
     }
   }
+  // It must not be what makes the picture wide.
+  links.setAttribute('width', '0');
   links.setAttribute('width', String(picture.scrollWidth - 4));
   links.setAttribute('height', String(Math.max(nodes.offsetTop + nodes.offsetHeight, 40)));
   links.replaceChildren(...paths);

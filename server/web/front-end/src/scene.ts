@@ -59,6 +59,8 @@ export function sceneSettled(): Promise<boolean> {
 
 export function startScene(): void {
   document.querySelector('.terms')?.append(bar);
+  const room = (): void => document.documentElement.style.setProperty('--scene', bar.hidden ? '0px' : `${bar.offsetHeight + 12}px`);
+  new ResizeObserver(room).observe(bar);
   if (chapter) void turn();
   world.on('progress', () => {
     // A terminal or another window may have turned to another chapter.

@@ -90,6 +90,7 @@ function current(): Story | undefined {
 /** What is different between two pictures, in words and in the order it must have happened. */
 function changes(old: ClusterObject[], now: ClusterObject[]): { text: string; uid: string }[] {
   const was = new Map(old.map((object) => [object.uid, object]));
+  const [was0, is] = [new Set(was.keys()), new Set(now.map(({ uid }) => uid))];
   const out: [number, { text: string; uid: string }][] = [];
   const tell = (rank: number, { uid }: ClusterObject, text: string): number => out.push([rank, { text, uid }]);
   for (const object of now) {
@@ -102,6 +103,9 @@ function changes(old: ClusterObject[], now: ClusterObject[]): { text: string; ui
     if (object.node && earlier?.node !== object.node) tell(10, object, `${name} on ${object.node}`);
     if (earlier && object.restarts > earlier.restarts) tell(20, object, `${name} restarted`);
     if (object.trouble && !earlier?.trouble) tell(20, object, `${name} ${object.state}`);
+    // A Pod that comes or goes says so itself; here is what a selector or a label has changed.
+    const moved = [...object.selects.filter((uid) => was0.has(uid) && earlier && !earlier.selects.includes(uid)), ...(earlier?.selects ?? []).filter((uid) => is.has(uid) && !object.selects.includes(uid))];
+    if (object.kind === 'Service' && moved.length > 0) tell(30, object, `${name} selects ${count(object.selects.length, 'Pod')}`);
     if (object.ready && !earlier?.ready) tell(40 - rank, object, `${name} ready`);
   }
   for (const object of was.values()) tell(50, object, `${object.kind} ${object.name} gone`);
