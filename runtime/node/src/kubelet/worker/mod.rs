@@ -466,8 +466,9 @@ impl Worker {
         if !finish && status == self.status {
             return;
         }
+        let passing = !finish && publish::is_passing(&self.status, &status);
         self.status = status.clone();
-        self.updates.send_replace(Some(Update { status, finish }));
+        self.updates.send_replace(Some(Update { status, finish, passing }));
     }
 
     /// All has ended: say so a last time and let the object go.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -19,6 +19,23 @@ pub(super) struct Update {
     pub(super) status: PodStatus,
     /// It is the last one.
     pub(super) finish: bool,
+    /// The next one comes in a moment: the Pod is on its way up.
+    pub(super) passing: bool,
+}
+
+/// How long a status that will soon be another one waits for it. Of a Pod whose image is here, only that it is ready is written then.
+const MOMENT: Duration = Duration::from_millis(120);
+
+/// Whether a status is one that a Pod has on its way from its node's first look to being ready.
+pub(super) fn is_passing(before: &PodStatus, now: &PodStatus) -> bool {
+    let ready = |status: &PodStatus| status.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let containers = [&now.init_container_statuses, &now.container_statuses, &now.ephemeral_container_statuses];
+    let on_the_way = |status: &ContainerStatus| {
+        let Some(state) = &status.state else { return true };
+        let reason = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref());
+        state.terminated.is_none() && reason.is_none_or(|reason| matches!(reason, "ContainerCreating" | "PodInitializing"))
+    };
+    matches!(now.phase.as_deref(), Some("Pending" | "Running")) && !ready(before) && !ready(now) && containers.into_iter().flatten().flatten().all(on_the_way)
 }
 
 /// Fields that are written as null when they are absent, so that a merge takes them out.
@@ -37,6 +54,7 @@ const OPTIONAL: [&str; 8] = [
 pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch::Receiver<Option<Update>>) {
     let api: Api<Pod> = Api::namespaced(client, namespace(&pod));
     while updates.changed().await.is_ok() {
+        while_passing(&mut updates).await;
         let mut conflicts = 0;
         loop {
             let Some(update) = updates.borrow_and_update().clone() else { break };
@@ -65,6 +83,16 @@ pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch:
     }
 }
 
+/// Wait for the status that stays, but not long.
+async fn while_passing(updates: &mut watch::Receiver<Option<Update>>) {
+    let until = tokio::time::Instant::now() + MOMENT;
+    while updates.borrow_and_update().as_ref().is_some_and(|update| update.passing) {
+        if !matches!(tokio::time::timeout_at(until, updates.changed()).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
 async fn write(api: &Api<Pod>, pod: &Pod, update: &Update) -> Result<(), kube::Error> {
     let patch = Patch::Merge(patch(uid(pod), &update.status));
     api.patch_status(name(pod), &PatchParams::default(), &patch).await?;
@@ -89,6 +117,43 @@ fn patch(uid: &str, status: &PodStatus) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_soon_changes_is_not_written() {
+        let status = |phase: &str, ready: &str, state: Value| -> PodStatus {
+            let container = json!({"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+            serde_json::from_value(json!({"phase": phase, "conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [container]})).unwrap()
+        };
+        let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+        let running = || json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+        let (new, up) = (PodStatus::default(), status("Running", "True", running()));
+        for (before, now, passing) in [
+            (&new, status("Pending", "False", waiting("ContainerCreating")), true),
+            (&new, status("Pending", "False", waiting("PodInitializing")), true),
+            (&new, status("Running", "False", running()), true),
+            (&new, status("Running", "True", running()), false),
+            (&up, status("Running", "False", running()), false),
+            (&new, status("Pending", "False", waiting("ErrImagePull")), false),
+            (&new, status("Running", "False", json!({"terminated": {"exitCode": 1}})), false),
+            (&new, status("Succeeded", "False", json!({"terminated": {"exitCode": 0}})), false),
+        ] {
+            assert_eq!(is_passing(before, &now), passing, "{now:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_status_that_passes_waits_for_the_one_that_stays() {
+        let update = |passing| Some(Update { status: PodStatus::default(), finish: false, passing });
+        let (sender, mut updates) = watch::channel(None);
+        sender.send_replace(update(true));
+        sender.send_replace(update(false));
+        while_passing(&mut updates).await;
+        assert!(!updates.borrow().as_ref().unwrap().passing);
+        // Nothing better comes: it is written all the same.
+        sender.send_replace(update(true));
+        while_passing(&mut updates).await;
+        assert!(updates.borrow().as_ref().unwrap().passing);
+    }
 
     #[test]
     fn absent_fields_are_taken_out_by_name() {
