@@ -24,8 +24,11 @@ pub(super) async fn check(host: &str, port: u16, service: &str, limit: Duration)
             .body(Full::new(request(service)))
             .map_err(|error| error.to_string())?;
         let response = sender.send_request(request).await.map_err(|error| format!("error: health rpc probe failed: {error}"))?;
+        let status = |headers: &http::HeaderMap| headers.get("grpc-status").and_then(|code| code.to_str().ok()?.parse::<u32>().ok());
+        // An answer without a message has its trailers in the place of headers.
+        let early = status(response.headers());
         let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
-        let code = body.trailers().and_then(|trailers| trailers.get("grpc-status")).and_then(|code| code.to_str().ok()?.parse::<u32>().ok());
+        let code = early.or_else(|| body.trailers().and_then(status));
         verdict(code.unwrap_or(0), &body.to_bytes())
     };
     tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| Err(timeout_text(host, port, limit)))
@@ -38,8 +41,14 @@ fn timeout_text(host: &str, port: u16, limit: Duration) -> String {
 /// Five bytes of frame, then field 1 as a string.
 fn request(service: &str) -> Bytes {
     let mut message = BytesMut::new();
-    if let Ok(length @ 1..=127) = u8::try_from(service.len()) {
-        message.put_slice(&[0x0a, length]);
+    if !service.is_empty() {
+        message.put_u8(0x0a);
+        let mut length = service.len();
+        while length > 127 {
+            message.put_u8(length as u8 | 0x80);
+            length >>= 7;
+        }
+        message.put_u8(length as u8);
         message.put_slice(service.as_bytes());
     }
     let mut frame = BytesMut::from(&[0][..]);
@@ -70,5 +79,43 @@ mod tests {
         assert!(verdict(0, &[0, 0, 0, 0, 0]).is_err());
         assert!(verdict(12, &[]).unwrap_err().contains("does not implement"));
         assert_eq!(&request("a")[..], [0, 0, 0, 0, 3, 0x0a, 1, b'a']);
+        assert_eq!(request(&"a".repeat(300))[..8], [0, 0, 0, 1, 47, 0x0a, 0xac, 2]);
+    }
+
+    /// A server whose services are as their names say. The answer to an unknown one has no message.
+    async fn serve(listener: tokio::net::TcpListener) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(|asked: http::Request<hyper::body::Incoming>| async {
+                let asked = asked.into_body().collect().await?.to_bytes();
+                let answer = http::Response::builder().header("content-type", "application/grpc");
+                let status = match asked.get(7..) {
+                    Some(b"well") => 1,
+                    Some(b"ill") => 2,
+                    _ => return Ok::<_, hyper::Error>(answer.header("grpc-status", "12").body(Full::new(Bytes::new()).boxed()).unwrap()),
+                };
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+                let message = Full::new(Bytes::from(vec![0, 0, 0, 0, 2, 0x08, status]));
+                Ok(answer.body(message.with_trailers(async { Some(Ok(trailers)) }).boxed()).unwrap())
+            });
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(async { connection.await.unwrap_or_default() });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_is_asked_and_answers() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = AbortOnDropHandle::new(tokio::spawn(serve(listener)));
+        let limit = Duration::from_secs(20);
+        for (service, wanted) in [
+            ("well", Ok(())),
+            ("ill", Err("service unhealthy (responded with \"NOT_SERVING\")")),
+            ("other", Err("error: this server does not implement the grpc health protocol (grpc.health.v1.Health)")),
+        ] {
+            assert_eq!(check("127.0.0.1", port, service, limit).await, wanted.map_err(str::to_owned), "{service}");
+        }
+        drop(server);
     }
 }
