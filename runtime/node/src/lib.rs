@@ -10,6 +10,7 @@
 //! * Decisions are pure functions (`kubelet::decide`, `kubelet::status`, `proxy::table`) with tables of cases as tests.
 //! * A Pod is changed by its own worker alone.
 
+mod disk;
 pub mod init;
 pub mod kubelet;
 pub mod proxy;

@@ -248,3 +248,63 @@ fn the_learners_keys_stay_outside() {
     assert!(seen.stdout.contains("PATH="), "it sees processes: {}{}", seen.stdout, seen.stderr);
     assert!(!seen.stdout.contains(canary), "{}", seen.stdout);
 }
+
+/// A Pod that writes to the node's own disk, which is nobody's local storage.
+const HOST_WRITER: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  containers: [{name: c, image: kiamol/ch03-sleep, volumeMounts: [{name: data, mountPath: /data}]}]
+  volumes: [{name: data, hostPath: {path: /data, type: DirectoryOrCreate}}]
+"#;
+
+/// What the computer has left for the directory, in megabytes.
+fn megabytes_left(directory: &std::path::Path) -> u64 {
+    let ran = drydock_kit::Ran::of(std::process::Command::new("df").args(["--output=avail", "--block-size=1M"]).arg(directory)).ok();
+    ran.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_full_disk_is_its_machines_own_problem() {
+    let drydock = Drydock::cluster(1);
+    let left = megabytes_left(drydock.state());
+    if left < 24_000 {
+        eprintln!("skipped: two disks of 10 GiB are to be filled, and there are {left} MiB left");
+        return;
+    }
+    toolbox(&drydock, "bystander");
+    // Room that is taken without being written, so that the rest is soon full.
+    let full = |ran: &drydock_kit::Ran| {
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!ran.status.success() && said.contains("dd: No space left on device: the disk of "), "{ran:?}");
+    };
+    let dd = "dd if=/dev/zero bs=1M count=4000";
+    full(&terminal(&drydock, &format!("fallocate -l 10100M ~/most && {dd} of=$HOME/rest")));
+    stands(&drydock, "bystander");
+    terminal(&drydock, &format!("rm ~/most ~/rest && {dd} count=300 of=$HOME/rest && rm ~/rest")).ok();
+
+    drydock.apply(HOST_WRITER).ok();
+    ready(&drydock, "writer");
+    let writer = |script: &str| drydock.kubectl(&["exec", "writer", "--", "sh", "-c", script]);
+    let pressure = |wanted: &str| {
+        eventually(LONG, || {
+            let node = drydock.get(&["node", "node-1"]);
+            let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let found = conditions.into_iter().find(|condition| condition["type"] == "DiskPressure").unwrap_or_default();
+            if found["status"] == wanted { Ok(found["reason"].as_str().unwrap_or_default().to_owned()) } else { Err(found.to_string()) }
+        })
+    };
+    writer("fallocate -l 9400M /data/most").ok();
+    assert_eq!(pressure("True"), "KubeletHasDiskPressure");
+    eventually(PATIENCE, || {
+        let taints = drydock.get(&["node", "node-1"])["spec"]["taints"].take();
+        if taints.to_string().contains("node.kubernetes.io/disk-pressure") { Ok(()) } else { Err(taints.to_string()) }
+    });
+    full(&writer(&format!("{dd} of=/data/rest")));
+    assert_eq!(drydock.kubectl(&["exec", "bystander", "--", "hostname"]).ok(), "bystander\n");
+    writer("rm /data/most /data/rest").ok();
+    assert_eq!(pressure("False"), "KubeletHasNoDiskPressure");
+    stands(&drydock, "bystander");
+    assert!(megabytes_left(drydock.state()) + 4_000 > left, "what was removed is gone");
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use drydock_network::fabric::{DNS_SERVICE, node_address, pod_range};
 use drydock_node::init::protocol::InitConfig;
-use drydock_node::init::{ChildSpec, RootBind};
+use drydock_node::init::{ChildSpec, DiskLimit, RootBind, USUAL_DISK};
 use drydock_node::kubelet::KubeletConfig;
 
 use crate::pki::{Authority, PkiError, Subject};
@@ -58,15 +58,20 @@ impl NodePlan {
         }
         let kubelet = self.kubelet(authority)?;
         let bind = |source: &Path, target: &str, readonly| RootBind { source: source.to_owned(), target: target.into(), readonly };
+        let binds = vec![
+            bind(&self.shared, "/run/shared", false),
+            bind(layers, "/var/lib/drydock/layers", false),
+            bind(&self.library, "/var/lib/drydock/library", true),
+            bind(Path::new("/drydock"), "/usr/local/bin/drydock", true),
+        ];
+        // What comes from outside is on the same disk of the host, and is not this node's.
+        let disk = DiskLimit { places: vec!["/".into()], except: binds.iter().map(|bind| bind.target.clone()).collect(), most: USUAL_DISK };
+        let kubelet = KubeletConfig { disk: Some(disk.clone()), ..kubelet };
         Ok(InitConfig {
             name: self.name.clone(),
             root: Some(root),
-            binds: vec![
-                bind(&self.shared, "/run/shared", false),
-                bind(layers, "/var/lib/drydock/layers", false),
-                bind(&self.library, "/var/lib/drydock/library", true),
-                bind(Path::new("/drydock"), "/usr/local/bin/drydock", true),
-            ],
+            binds,
+            disk: Some(disk),
             socket: kubelet.init_socket.clone(),
             cgroups: cgroups.to_vec(),
             children: vec![ChildSpec {

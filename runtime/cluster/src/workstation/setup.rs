@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use drydock_container::{CgroupSpec, ContainerSpec, Limits, Mount, PidMode, ProcessSpec, RootFs};
 use drydock_node::init::protocol::InitConfig;
-use drydock_node::init::RootBind;
+use drydock_node::init::{DiskLimit, RootBind, USUAL_DISK};
 
 use super::HOME;
 
@@ -40,7 +40,7 @@ pub(crate) struct Setup {
     pub(crate) layers_directory: PathBuf,
     /// Layers of the workstation's image, lowest first, below `layers_directory`.
     pub(crate) layers: Vec<PathBuf>,
-    /// kubectl of the host, if it has one.
+    /// Whether the terminals have kubectl of the host.
     pub(crate) kubectl: bool,
     /// The cluster's certificate authority, PEM.
     pub(crate) authority: String,
@@ -181,6 +181,7 @@ impl Setup {
             socket: "/init.sock".into(),
             cgroups: self.cgroups.clone(),
             children: Vec::new(),
+            disk: Some(DiskLimit { places: vec!["/home".into(), "/laptop".into()], except: Vec::new(), most: USUAL_DISK }),
         }
     }
 
@@ -190,7 +191,7 @@ impl Setup {
             Ok(below) => Path::new("/layers").join(below),
             Err(_) => layer.clone(),
         });
-        // Without one of the host's, our own, which is this program under another name.
+        // Our own is this program under another name.
         let kubectl = if self.kubectl { "/lab-bin/kubectl" } else { "/lab-bin/drydock" };
         ContainerSpec {
             id: "laptop".into(),

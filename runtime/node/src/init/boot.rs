@@ -25,6 +25,7 @@ use nix::unistd::dup2_stdin;
 use super::children::Children;
 use super::node::Node;
 use super::protocol::InitConfig;
+use super::room::Room;
 use super::server::Server;
 
 /// The socket cluster-init leaves us, if any.
@@ -100,7 +101,8 @@ fn boot() -> Result<Server, BootError> {
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("watch for children")?;
     let children = Children::new(exe.into(), config.children.clone());
     let node = Node::new(config.name.clone(), private, cgroups, ids, degraded);
-    Ok(Server::new(node, children, listener, signals, inherited))
+    let room = config.disk.map(|limit| Room::new(&config.name, limit));
+    Ok(Server::new(node, children, listener, signals, inherited).with_room(room))
 }
 
 fn binds(config: &InitConfig) -> Vec<Mount> {

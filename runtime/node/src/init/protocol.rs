@@ -365,6 +365,23 @@ pub struct InitConfig {
     pub cgroups: Vec<(String, PathBuf)>,
     /// Child processes to keep alive.
     pub children: Vec<ChildSpec>,
+    /// How much may be on its disk; `None` is as much as there is room for.
+    pub disk: Option<DiskLimit>,
+}
+
+/// What a machine's disk holds when nobody says otherwise.
+pub const USUAL_DISK: u64 = 10 << 30;
+
+/// How much may be on a machine's disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiskLimit {
+    /// The directories its disk is made of, as the machine sees them.
+    pub places: Vec<PathBuf>,
+    /// What is below them and somebody else's: directories brought in from outside.
+    pub except: Vec<PathBuf>,
+    /// Bytes.
+    pub most: u64,
 }
 
 /// Something of the caller's file system that the node may see.

@@ -18,6 +18,7 @@ use super::children::Children;
 use super::connection::{Connection, Health};
 use super::node::Node;
 use super::protocol::{Call, Event, Failure, Message, Reply, Request};
+use super::room::Room;
 
 /// Calls taken from one client before the others get their turn.
 const CALLS_PER_TURN: usize = 32;
@@ -35,6 +36,7 @@ pub(super) struct Server {
     next_connection: u64,
     /// When memory is looked at again, while there is something to look at.
     next_look: Option<Instant>,
+    room: Option<Room>,
     life: Life,
 }
 
@@ -47,7 +49,20 @@ enum Life {
 impl Server {
     pub(super) fn new(node: Node, children: Children, listener: OwnedFd, signals: SignalFd, inherited: Option<OwnedFd>) -> Server {
         let connections = inherited.into_iter().map(|socket| (0, Connection::new(socket))).collect();
-        Server { node, children, listener, signals, connections, next_connection: 1, next_look: None, life: Life::GoesOn }
+        Server { node, children, listener, signals, connections, next_connection: 1, next_look: None, room: None, life: Life::GoesOn }
+    }
+
+    /// With an eye on the disk.
+    pub(super) fn with_room(mut self, room: Option<Room>) -> Server {
+        self.room = room;
+        self
+    }
+
+    /// When the disk is looked at again, if at all.
+    fn watch_disk(&mut self) -> Option<Instant> {
+        let room = self.room.as_mut()?;
+        let own = self.children.list().filter_map(|(_, pid)| pid).chain([nix::unistd::getpid().as_raw()]).collect();
+        Some(room.look(&own))
     }
 
     /// Serve until told to power off.
@@ -59,7 +74,8 @@ impl Server {
             if self.next_look.is_none_or(|at| at <= now) {
                 self.next_look = self.node.watch_memory().then(|| now + MEMORY_LOOK);
             }
-            match self.turn(due.into_iter().chain(busy).chain(self.next_look).min()) {
+            let disk = self.watch_disk();
+            match self.turn(due.into_iter().chain(busy).chain(self.next_look).chain(disk).min()) {
                 Ok(()) | Err(Errno::EINTR) => {}
                 Err(errno) => {
                     eprintln!("node-init: poll: {errno}");

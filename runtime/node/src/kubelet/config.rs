@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::init::{DiskLimit, USUAL_DISK};
+
 /// The only user a kubelet answers: the API server, which asks for everybody else after it has looked at their rights.
 pub const API_SERVER_USER: &str = "kube-apiserver-kubelet-client";
 
@@ -41,6 +43,8 @@ pub struct KubeletConfig {
     pub capacity: BTreeMap<String, String>,
     /// `v1.32.4`: shown as the kubelet's version; the API server's, which a kubelet may not be ahead of.
     pub version: String,
+    /// What the node's disk is made of, for DiskPressure; `None` counts what Pods have written and nothing else.
+    pub disk: Option<DiskLimit>,
     /// Where node-init listens.
     pub init_socket: PathBuf,
     /// Unpacked image layers, shared by all nodes.
@@ -61,7 +65,8 @@ pub struct KubeletConfig {
 
 impl Default for KubeletConfig {
     fn default() -> Self {
-        let capacity = [("cpu", "4"), ("memory", "8Gi"), ("ephemeral-storage", "10Gi"), ("pods", "110")];
+        let disk = format!("{}Gi", USUAL_DISK >> 30);
+        let capacity = [("cpu", "4"), ("memory", "8Gi"), ("ephemeral-storage", disk.as_str()), ("pods", "110")];
         KubeletConfig {
             node_name: "node-1".into(),
             node_ip: Ipv4Addr::LOCALHOST,
@@ -77,6 +82,7 @@ impl Default for KubeletConfig {
             labels: BTreeMap::new(),
             capacity: capacity.map(|(name, amount)| (name.to_owned(), amount.to_owned())).into(),
             version: drydock_primitives::release::KUBERNETES.into(),
+            disk: None,
             init_socket: "/run/drydock/init.sock".into(),
             layers: "/var/lib/drydock/layers".into(),
             images: "/var/lib/drydock/images".into(),

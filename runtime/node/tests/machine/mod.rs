@@ -37,6 +37,7 @@ impl Machine {
             // One directory for each machine, so that their groups do not meet.
             cgroups: fence.cgroups.clone(),
             children,
+            disk: None,
         };
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
         let holder = boot(&config, &theirs);

@@ -35,6 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const GLANCE_EVERY: Duration = Duration::from_secs(1);
 /// So much less than at the last look is worth a look at once.
 const FAST: u64 = 128 << 20;
+/// How long what is on the whole disk is believed, when nothing much seems to change.
+const COUNTED_FOR: Duration = Duration::from_secs(60);
 /// How long an evicted Pod may take to be gone before another one is looked for.
 // upstream: podCleanupTimeout
 const GONE_WITHIN: Duration = Duration::from_secs(30);
@@ -50,12 +52,13 @@ pub(super) async fn watch(node: Arc<Node>) {
     let mut ticks = tokio::time::interval(GLANCE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut looked, mut left, mut short) = (Instant::now(), u64::MAX, None);
+    let mut whole = Whole::default();
     loop {
         ticks.tick().await;
         let now = free(&node);
         let filling = left.saturating_sub(now) > FAST || node.disk_pressure.load(Ordering::Relaxed);
         if filling || looked.elapsed() >= LOOK_EVERY {
-            if look(&node, now).await {
+            if look(&node, now, whole.of(&node, now).await).await {
                 short = Some(Instant::now());
             }
             let pressure = short.is_some_and(|short| short.elapsed() < SHORT_FOR);
@@ -64,6 +67,35 @@ pub(super) async fn watch(node: Arc<Node>) {
             }
             (looked, left) = (Instant::now(), free(&node));
         }
+    }
+}
+
+/// Everything on the node's disk: also what nobody is evicted for, such as what Pods wrote to the node's own directories.
+#[derive(Default)]
+struct Whole {
+    /// Bytes, what the machine had left when they were counted, and when that was.
+    counted: Option<(u64, u64, Instant)>,
+}
+
+impl Whole {
+    /// Bytes now. A walk over the whole disk is worth it when much has changed, or when the node is short and may be so no more.
+    async fn of(&mut self, node: &Node, free: u64) -> u64 {
+        let Some(disk) = node.config.disk.clone() else { return 0 };
+        let pressed = node.disk_pressure.load(Ordering::Relaxed);
+        if let Some((used, then, at)) = self.counted
+            && then.abs_diff(free) < FAST
+            && at.elapsed() < COUNTED_FOR
+            && !pressed
+        {
+            return used;
+        }
+        let walk = tokio::task::spawn_blocking(move || {
+            let mut budget = usage::BUDGET;
+            disk.places.iter().map(|place| crate::disk::size(place, &disk.except, &mut budget)).sum()
+        });
+        let used = walk.await.unwrap_or(0);
+        self.counted = Some((used, free, Instant::now()));
+        used
     }
 }
 
@@ -79,7 +111,7 @@ struct Measured {
 }
 
 /// Look once, and evict whoever has to go; says whether the node is short.
-async fn look(node: &Arc<Node>, free: u64) -> bool {
+async fn look(node: &Arc<Node>, free: u64, whole: u64) -> bool {
     let pods = active(node).await;
     let places: Vec<(Arc<Pod>, Places)> = pods.into_iter().map(|pod| (Arc::clone(&pod), places(node, &pod))).collect();
     let walked = tokio::task::spawn_blocking(move || {
@@ -103,7 +135,7 @@ async fn look(node: &Arc<Node>, free: u64) -> bool {
     if above {
         return false;
     }
-    let disk = Disk { declared: declared(node), used: measured.iter().map(|measured| measured.used.total()).sum(), free };
+    let disk = Disk { declared: declared(node), used: measured.iter().map(|measured| measured.used.total()).sum::<u64>().max(whole), free };
     let Some(shortage) = disk.shortage() else { return false };
     if !node.disk_pressure.swap(true, Ordering::Relaxed) {
         node.changed.notify_one();

@@ -1,20 +1,17 @@
 //! What a Pod has written to the node's disk, by counting the blocks of its files.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::disk;
 use crate::kubelet::state::{spec, uid};
 use crate::kubelet::volumes;
 
 /// Files looked at in one round over all Pods, so that a Pod with a million of them does not keep the node busy. What comes after them
 /// is not counted.
 pub(super) const BUDGET: usize = 200_000;
-/// A file's blocks are counted in these, whatever the file system's are.
-const BLOCK: u64 = 512;
 
 /// Directories of one Pod.
 #[derive(Debug, Default)]
@@ -52,7 +49,7 @@ impl Places {
         let mut sum = |places: &[(String, PathBuf)]| {
             let mut used = BTreeMap::new();
             for (name, path) in places {
-                *used.entry(name.clone()).or_default() += size(path, budget);
+                *used.entry(name.clone()).or_default() += disk::size(path, &[], budget);
             }
             used
         };
@@ -67,28 +64,10 @@ impl Used {
     }
 }
 
-/// Bytes on the disk below a path. What vanishes meanwhile was not there.
-fn size(path: &Path, budget: &mut usize) -> u64 {
-    let mut bytes = 0;
-    let mut open = vec![path.to_owned()];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            if *budget == 0 {
-                return bytes;
-            }
-            *budget -= 1;
-            let Ok(metadata) = entry.metadata() else { continue };
-            bytes += metadata.blocks() * BLOCK;
-            if metadata.is_dir() {
-                open.push(entry.path());
-            }
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use serde_json::json;
 
@@ -114,16 +93,5 @@ mod tests {
         assert_eq!(used.volumes.keys().collect::<Vec<_>>(), ["scratch"]);
         assert!(near(used.volumes["scratch"], 400) && near(used.containers["web"], 300) && used.containers["idle"] == 0, "{used:?}");
         assert!(near(used.total(), 700));
-    }
-
-    #[test]
-    fn a_walk_ends_when_the_budget_is_spent() {
-        let root = tempfile::tempdir().unwrap();
-        for number in 0..20 {
-            fs::write(root.path().join(number.to_string()), "x").unwrap();
-        }
-        let mut budget = 10;
-        size(root.path(), &mut budget);
-        assert_eq!(budget, 0);
     }
 }
