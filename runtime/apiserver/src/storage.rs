@@ -107,6 +107,26 @@ pub(crate) fn splice_item(row: &Resource, bytes: &[u8], revision: Revision, out:
     true
 }
 
+/// Appends the `PartialObjectMetadata` of a stored object; `false`, and nothing appended, when the bytes have not the expected shape.
+pub(crate) fn splice_metadata(row: &Resource, bytes: &[u8], revision: Revision, out: &mut Vec<u8>) -> bool {
+    let opening = HEAD.len() - 1;
+    if !row.serves_stored_form() || !bytes.starts_with(HEAD) {
+        return false;
+    }
+    // What follows the name of the first field is the metadata; where they end, nobody has to know what is in them.
+    let start = opening - 1;
+    let mut values = serde_json::Deserializer::from_slice(&bytes[start..]).into_iter::<serde::de::IgnoredAny>();
+    if !matches!(values.next(), Some(Ok(_))) {
+        return false;
+    }
+    let end = start + values.byte_offset();
+    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{");
+    out.extend_from_slice(format!("\"resourceVersion\":\"{revision}\",").as_bytes());
+    out.extend_from_slice(&bytes[opening..end]);
+    out.push(b'}');
+    true
+}
+
 impl ApiServer {
     /// One object, if it exists.
     pub(crate) fn load(&self, row: &Resource, namespace: Option<&str>, name: &str) -> Result<Option<Stored>, Status> {
@@ -215,6 +235,11 @@ mod tests {
         expected.remove("apiVersion");
         expected.remove("kind");
         assert_eq!(serde_json::from_slice::<Value>(&item).unwrap(), Value::Object(expected.clone()));
+        let mut partial = Vec::new();
+        assert!(splice_metadata(row, &bytes, Revision(7), &mut partial));
+        let wanted = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": expected["metadata"]});
+        assert_eq!(serde_json::from_slice::<Value>(&partial).unwrap(), wanted);
+        assert!(!splice_metadata(row, b"{\"metadata\":{\"name\":", Revision(7), &mut item));
         // Bytes of another shape are not copied.
         assert!(!splice(row, b"{\"kind\":\"ConfigMap\"}", Revision(7), &mut item));
     }

@@ -141,12 +141,17 @@ struct Change {
 }
 
 /// The line of an object as it is stored, when that is what the client wants.
-fn stored_line(row: &Resource, kind: &str, bytes: &Bytes, revision: Revision) -> Option<Bytes> {
-    let mut line = Vec::with_capacity(bytes.len() + 96);
+fn stored_line(row: &Resource, kind: &str, shape: Shape, bytes: &Bytes, revision: Revision) -> Option<Bytes> {
+    let mut line = Vec::with_capacity(bytes.len() + 160);
     line.extend_from_slice(b"{\"type\":\"");
     line.extend_from_slice(kind.as_bytes());
     line.extend_from_slice(b"\",\"object\":");
-    storage::splice(row, bytes, revision, &mut line).then(|| {
+    let copied = match shape {
+        Shape::Whole => storage::splice(row, bytes, revision, &mut line),
+        Shape::Partial => storage::splice_metadata(row, bytes, revision, &mut line),
+        Shape::Table => false,
+    };
+    copied.then(|| {
         line.extend_from_slice(b"}\n");
         line.into()
     })
@@ -244,9 +249,9 @@ impl Feed {
         }
     }
 
-    /// The line of an event by copying bytes, for clients that want every object whole.
+    /// The line of an event by copying bytes, for clients that want every object.
     fn copied(&self, event: &Event) -> Option<Bytes> {
-        if self.shape != Shape::Whole || !self.selection.is_everything() {
+        if !self.selection.is_everything() {
             return None;
         }
         let (kind, bytes) = match (&event.old, &event.new) {
@@ -255,13 +260,13 @@ impl Feed {
             (Some(old), None) => ("DELETED", old),
             (None, None) => return None,
         };
-        stored_line(&self.row, kind, bytes, event.revision)
+        stored_line(&self.row, kind, self.shape, bytes, event.revision)
     }
 
     /// The line of a change that was selected, by copying the bytes it is stored as.
     fn copied_change(&self, change: &Change, event: &Event) -> Option<Bytes> {
         let bytes = if change.kind == "DELETED" { &event.old } else { &event.new };
-        stored_line(&self.row, change.kind, bytes.as_ref().filter(|_| self.shape == Shape::Whole)?, event.revision)
+        stored_line(&self.row, change.kind, self.shape, bytes.as_ref()?, event.revision)
     }
 
     fn config(&self) -> &Config {
