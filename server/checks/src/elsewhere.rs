@@ -15,6 +15,8 @@ const RUNTIME: &str = "It is about a node's containers behind Kubernetes' back, 
 const NODE: &str = "It happens on a node itself, and the nodes of your cluster cannot be entered from here.";
 /// About what an API server writes down.
 const AUDIT: &str = "It is seen by the API server, and that of your cluster does not tell.";
+/// About many requests to a load balancer.
+const SHARED: &str = "No load balancer of your cluster is at localhost here, and a forward leads to one Pod, so nothing shares requests out.";
 /// What of a stream only an API server sees.
 const COUNTED: [&str; 3] = ["bytesIn", "bytesOut", "status.code"];
 /// About who did something.
@@ -27,16 +29,24 @@ pub fn impossible(check: &Check) -> Option<&'static str> {
     bound.or_else(|| of_expect(&check.expect))
 }
 
-/// Why an exercise with these commands cannot be done there.
+/// Why this command cannot be run there.
 #[must_use]
-pub fn impossible_unit<'a>(commands: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
-    let mut lines = commands.into_iter().flat_map(str::lines);
-    lines.any(|line| line.split_whitespace().next() == Some("docker")).then_some(RUNTIME)
+pub fn impossible_command(command: &str) -> Option<&'static str> {
+    command.lines().any(|line| line.split_whitespace().next() == Some("docker")).then_some(RUNTIME)
+}
+
+/// Why an exercise with these commands and checks cannot be done there: one of the commands cannot be run, and nothing is left to be judged.
+#[must_use]
+pub fn impossible_unit<'a>(commands: impl IntoIterator<Item = &'a str>, checks: impl IntoIterator<Item = &'a Check>) -> Option<&'static str> {
+    let why = commands.into_iter().find_map(impossible_command)?;
+    checks.into_iter().all(|check| impossible(check).is_some()).then_some(why)
 }
 
 fn of_expect(expect: &Expect) -> Option<&'static str> {
     match expect {
-        Expect::All(branches) | Expect::Any(branches) => branches.iter().find_map(of_expect),
+        Expect::All(branches) => branches.iter().find_map(of_expect),
+        // One way that can be judged is enough.
+        Expect::Any(branches) => branches.iter().all(|branch| of_expect(branch).is_some()).then(|| branches.iter().find_map(of_expect))?,
         Expect::Not(branch) => of_expect(branch),
         Expect::One { source, .. } => of_source(source),
     }
@@ -54,6 +64,7 @@ fn of_source(source: &Source) -> Option<&'static str> {
         Source::History(history) if history.filter.contains("actor") => Some(ACTOR),
         Source::File(file) => inside(&file.inside),
         Source::Exec(exec) => inside(&exec.inside),
+        Source::Http(http) if http.times > 1 && http.from == From::Workstation && http.url.contains("//localhost") && !of_each(http.filter.as_deref()) => Some(SHARED),
         Source::Http(http) => from(&http.from),
         Source::Dns(dns) => from(&dns.from),
         Source::Tcp(tcp) => from(&tcp.from),
@@ -62,11 +73,16 @@ fn of_source(source: &Source) -> Option<&'static str> {
     }
 }
 
+/// Whether a condition is about every answer alike, so that one Pod can give them all.
+fn of_each(filter: Option<&str>) -> bool {
+    filter.is_some_and(|filter| filter.contains("answers.all("))
+}
+
 impl Plan {
     /// What of it can be judged on a cluster that is not ours. What waits for a check that cannot be judged does not wait.
     #[must_use]
     pub fn elsewhere(mut self) -> Plan {
-        let lost = |unit: &Unit| impossible_unit(unit.blocks.iter().map(|block| block.text.as_str())).is_some();
+        let lost = |unit: &Unit| impossible_unit(unit.blocks.iter().map(|block| block.text.as_str()), &unit.checks).is_some();
         let gone = |unit: &Unit| -> Vec<String> {
             let whole = lost(unit);
             unit.checks.iter().filter(|check| whole || impossible(check).is_some()).map(|check| check.id.clone()).collect()
@@ -97,6 +113,10 @@ mod tests {
             ("log: {pod: {labels: {a: b}}, matches: x}", None),
             ("http: {url: 'http://localhost:8080/'}", None),
             ("exec: {pod: {name: a}, command: [env]}", None),
+            ("any: [{saw: {tool: docker, matches: logs}}, {stream: {verb: log}}]", None),
+            ("any: [{saw: {tool: docker, matches: logs}}, {container: {gone: true}}]", Some(RUNTIME)),
+            ("http: {url: 'http://localhost:8088/', times: 20, where: 'answers.exists(a, a.status == 200)'}", Some(SHARED)),
+            ("http: {url: 'http://localhost:8088/', times: 20, where: 'answers.all(a, a.status == 200)'}", None),
             ("container: {labels: {a: b}, gone: true}", Some(RUNTIME)),
             ("saw: {tool: docker, matches: ps}", Some(RUNTIME)),
             ("file: {node: node-1, path: /a}", Some(NODE)),
@@ -109,8 +129,10 @@ mod tests {
         for (expect, wanted) in cases {
             assert_eq!(impossible(&check(&format!("{{id: c, say: s, expect: {{{expect}}}}}"))), wanted, "{expect}");
         }
-        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"]), Some(RUNTIME));
-        assert_eq!(impossible_unit(["kubectl get pods", "echo docker"]), None);
+        let (seen, unseen) = (check("{id: a, say: s, expect: {stream: {verb: log}}}"), check("{id: b, say: s, expect: {container: {gone: true}}}"));
+        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"], [&unseen]), Some(RUNTIME));
+        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"], [&unseen, &seen]), None, "something is left");
+        assert_eq!(impossible_unit(["kubectl get pods", "echo docker"], [&unseen]), None);
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Prober {
 
     async fn get(&self, path: &str) -> Result<String, String> {
         let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-        self.clients.subject.request_text(request).await.map_err(|error| error.to_string())
+        self.clients.subject.request_text(request).await.map_err(said)
     }
 
     /// A page, so often as is wanted; the last answer's parts stand beside all of them.
@@ -293,7 +293,7 @@ impl Prober {
         }
         let body = wanted.body.clone().map_or_else(Body::empty, |body| Body::from(body.into_bytes()));
         let request = request.body(body).map_err(|error| error.to_string())?;
-        let response = self.clients.subject.send(request).await.map_err(|error| error.to_string())?;
+        let response = self.clients.subject.send(request).await.map_err(said)?;
         let status = response.status().as_u16();
         let headers: BTreeMap<String, String> =
             response.headers().iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
@@ -304,7 +304,7 @@ impl Prober {
     /// Follow a log: at first what there is, then all of it again whenever something was added.
     async fn follow_log(&self, probe: &Probe, tail: Option<u32>, news: &mpsc::UnboundedSender<(Probe, Value)>) -> Result<(), String> {
         let request = http::Request::get(log_path(probe, tail, true)).body(Vec::new()).map_err(|error| error.to_string())?;
-        let mut stream = self.clients.subject.request_stream(request).await.map_err(|error| error.to_string())?;
+        let mut stream = self.clients.subject.request_stream(request).await.map_err(said)?;
         let mut text: Vec<u8> = Vec::new();
         let mut buffer = vec![0; 32 * 1024];
         let mut told = false;
@@ -389,7 +389,7 @@ impl Prober {
             }
         };
         let request = http::Request::get(format!("{path}?{}", query.join("&"))).body(Vec::new()).map_err(|error| error.to_string())?;
-        let mut connection = client.connect(request).await.map_err(|error| error.to_string())?.into_stream();
+        let mut connection = client.connect(request).await.map_err(said)?.into_stream();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         while let Some(message) = connection.next().await {
             let message = message.map_err(|error| error.to_string())?;
@@ -447,6 +447,14 @@ fn exit_code(status: &Value) -> Result<i64, String> {
     let causes = status["details"]["causes"].as_array();
     let code = causes.into_iter().flatten().find(|cause| cause["reason"] == "ExitCode").and_then(|cause| cause["message"].as_str()?.parse().ok());
     code.ok_or_else(|| status["message"].as_str().unwrap_or("the command failed").to_owned())
+}
+
+/// What went wrong in the cluster's own words: the library prints them twice, with all of their fields.
+fn said(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
 }
 
 fn encode(text: &str) -> String {

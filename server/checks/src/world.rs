@@ -210,6 +210,11 @@ impl World {
         self.by_commands = true;
     }
 
+    /// Whether the cluster is not ours.
+    pub fn is_elsewhere(&self) -> bool {
+        self.by_commands
+    }
+
     /// Put a record of the lab API.
     pub fn put_record(&mut self, collection: &str, record: Value) {
         if self.by_commands && collection == "commands" {

@@ -1,9 +1,11 @@
 //! What is done with the blocks of a lesson: run, press, answer, ask for a hint, look at a solution.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use drydock_terminal::{GoesOn, Mode, Refusal, RunRequest};
+use drydock_terminal::{GoesOn, Mode, Refusal, RunRequest, Session};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,6 +17,8 @@ use crate::{back, page};
 
 /// What Ctrl+D sends.
 const END_OF_INPUT: u8 = 0x04;
+/// How long a shell may take to open.
+const OPENING: Duration = Duration::from_secs(4);
 
 #[derive(Deserialize)]
 pub(crate) struct Run {
@@ -45,6 +49,7 @@ pub(crate) async fn run(State(shared): State<Shared>, Json(run): Json<Run>) -> A
     let goes_on = exit.map_or(GoesOn::Always, GoesOn::AfterSuccessOr);
     // Blocks are unique in their chapter, terminals are for all.
     let key = format!("{}/{}", run.chapter, run.block);
+    awake(&terminal).await;
     let request = RunRequest { id: key.clone(), text: text.clone(), inside: inside.clone(), skip: run.skip, goes_on };
     terminal.run(request).await.map_err(|refusal| {
         let program = match &refusal {
@@ -55,6 +60,20 @@ pub(crate) async fn run(State(shared): State<Shared>, Json(run): Json<Run>) -> A
     })?;
     shared.progress.change(|book| book.runs.extend([key]))?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// A terminal that was opened a moment ago, as after a change of chapters, is given its moment.
+async fn awake(terminal: &Session) {
+    let patience = match terminal.mode() {
+        Mode::Starting { .. } => OPENING,
+        Mode::Unmarked => OPENING / 4,
+        Mode::Prompt | Mode::Busy { .. } | Mode::Ended { .. } => return,
+    };
+    let mut modes = terminal.modes();
+    let awake = modes.wait_for(|mode| !matches!(mode, Mode::Starting { .. } | Mode::Unmarked));
+    if tokio::time::timeout(patience, awake).await.is_err() {
+        tracing::debug!(terminal = terminal.name(), "it is not ready yet");
+    }
 }
 
 #[derive(Deserialize)]

@@ -121,10 +121,15 @@ fn container(pod: &Value, status: &Value, world: &World) -> Option<Why> {
             let meant = message.split_once("did you mean").and_then(|(_, rest)| quoted_after(rest, " "));
             let reason = if meant.is_some() { Reason::ImageTypo } else { Reason::ImageMissing };
             let text = format!("Pod `{name}` cannot start: there is no image `{image}`.");
-            // An image that is made on this machine has the command in its message.
-            let make = message.split_once("run \"drydock ").and_then(|(_, rest)| rest.split_once('"')).map(|(command, _)| command);
+            // An image that is made on this machine has the command in its message, or in that of the try before: nothing to be found out.
+            let command = |message: &str| message.split_once("run \"drydock ").and_then(|(_, rest)| rest.split_once('"')).map(|(command, _)| command.to_owned());
+            let told = || world.objects("Event").values().filter(|event| event["involvedObject"]["name"] == pod["metadata"]["name"]).find_map(|event| command(event["message"].as_str()?));
+            if let Some(make) = command(message).or_else(told) {
+                let text = format!("Pod `{name}` waits for the image `{image}`, which is not on this computer yet.");
+                let change = format!("Run `drydock {make}` on your own machine, once; the Pod goes on by itself.");
+                return Some(why(reason, vec![format!("{text} {change}"), describe, "Nothing in your manifest has to change.".to_owned()], look));
+            }
             let change = match meant {
-                _ if make.is_some() => format!("The name is right; the image is not here yet. Run `drydock {}` on your own machine, once.", make.unwrap_or_default()),
                 Some(meant) => format!("Compare the image's name letter by letter; there is `{}`.", meant.trim_end_matches(['?', '.'])),
                 None => "Write the name of an image that exists; `drydock image ls` lists them.".to_owned(),
             };

@@ -227,7 +227,7 @@ impl Asker<'_> {
         match near {
             Some((object, near)) if self.is_new(kind, &object) => near,
             // What was there before is told as what it is, and only when it has nearly the name.
-            Some((object, Why { reason: Reason::Misnamed, .. })) => {
+            Some((object, Why { reason: Reason::Misnamed, .. })) if wanted.name.as_deref().is_some_and(|name| near::distance(name, object["metadata"]["name"].as_str().unwrap_or_default()) == 1) => {
                 let text = format!("There is no {} yet. {} has a similar name; it is from before this exercise.", meant(wanted), named(kind, &object));
                 why(Reason::Absent, vec![text, look], Vec::new())
             }
@@ -426,12 +426,27 @@ impl Asker<'_> {
         }
         let local = matches!(host, "localhost" | "127.0.0.1");
         let forwards = self.world.records("streams").any(|stream| stream["spec"]["verb"] == "portforward" && stream["status"]["closed"].is_null());
+        if let (true, false, Some(service)) = (local && self.world.is_elsewhere(), forwards, port.and_then(|port| self.balanced(port))) {
+            let name = service["metadata"]["name"].as_str().unwrap_or_default();
+            let port = port.unwrap_or_default();
+            let text = format!("Nothing answers at `{shown_url}`: no load balancer of your own cluster is at `localhost` here.");
+            let look = format!("Bring Service `{name}` there, in another terminal: `kubectl port-forward svc/{name} {port}:{port}`.");
+            return why(Reason::PortMismatch, vec![text, look], vec![shown("Service", &service)]);
+        }
         let (second, third) = match (local, forwards) {
             (true, true) => ("A port is forwarded at the moment; compare its number with the one in the address.", "Ask at the first of the two numbers of the `port-forward`."),
             (true, false) => ("Which program, or which Service, should listen on that port of your machine?", "A `port-forward` ends with its command; a Service of type LoadBalancer listens on its `port`."),
             (false, _) => ("Look whether the Service has endpoints: `kubectl get endpoints`.", "A Service finds Pods by their labels, and answers only on the ports it lists."),
         };
         why(Reason::PortMismatch, vec![format!("Nothing answers at `{shown_url}`."), second.to_owned(), third.to_owned()], Vec::new())
+    }
+}
+
+impl Asker<'_> {
+    /// The Service that offers a port to the outside.
+    fn balanced(&self, port: u16) -> Option<Arc<Value>> {
+        let offers = |service: &&Arc<Value>| service["spec"]["type"] == "LoadBalancer" && service["spec"]["ports"].as_array().into_iter().flatten().any(|known| known["port"] == port);
+        self.world.objects("Service").values().find(offers).cloned()
     }
 }
 

@@ -114,7 +114,7 @@ impl Asker<'_> {
 }
 
 /// Levenshtein distance, for names of a few dozen letters.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -13,7 +13,11 @@ const KEPT: usize = 600;
 /// Fields told of one change.
 const FIELDS: usize = 24;
 /// Bookkeeping of the API server, which tells nothing about the object.
-const BOOKKEEPING: [&str; 3] = ["metadata.managedFields", "metadata.resourceVersion", "metadata.generation"];
+const BOOKKEEPING: [&str; 8] = [
+    "metadata.managedFields", "metadata.resourceVersion", "metadata.generation", "metadata.generateName", "metadata.creationTimestamp", "metadata.uid", "apiVersion", "kind",
+];
+/// Parts of paths that every Pod and every owner has alike.
+const ALIKE: [&str; 6] = ["terminationMessage", "blockOwnerDeletion", ".recursiveReadOnly", "kube-api-access", "ownerReferences[0].uid", "ownerReferences[0].apiVersion"];
 /// Times that go along with what they are about.
 const TIMES: [&str; 3] = ["lastTransitionTime", "lastUpdateTime", "lastProbeTime"];
 
@@ -73,7 +77,7 @@ fn version(change: &Change, time: &str) -> Version {
 fn leaves(object: &Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     collect(object, String::new(), &mut found);
-    found.retain(|path, _| !BOOKKEEPING.iter().any(|own| path.starts_with(own)) && !TIMES.iter().any(|time| path.ends_with(time)));
+    found.retain(|path, _| !ALIKE.iter().any(|alike| path.contains(alike)) && !BOOKKEEPING.iter().any(|own| path.starts_with(own)) && !TIMES.iter().any(|time| path.ends_with(time)));
     found
 }
 

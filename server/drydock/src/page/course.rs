@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use drydock_checks::elsewhere::{impossible, impossible_unit};
+use drydock_checks::elsewhere::{impossible, impossible_command, impossible_unit};
 use drydock_checks::plan::Plan;
 use drydock_cluster::spawn::Balancers;
 use drydock_course::chapter::{self, Ask, BlockKind, Exit};
@@ -244,16 +244,21 @@ fn lost(section: &chapter::Section) -> Option<&'static str> {
         BlockKind::Command(command) if command.inside.is_none() => Some(command.text.as_str()),
         _ => None,
     });
-    impossible_unit(commands).filter(|_| section.kind == chapter::SectionKind::Exercise)
+    impossible_unit(commands, section.checks()).filter(|_| section.kind == chapter::SectionKind::Exercise)
 }
 
 /// The blocks of a section. An exercise that cannot be done here says so at its beginning, and is there to be read.
 fn blocks_of(section: &chapter::Section, elsewhere: bool) -> Vec<Block> {
     let Some(why) = lost(section).filter(|_| elsewhere) else {
-        return section.blocks.iter().filter_map(|found| match &found.kind {
-            BlockKind::Check { check: wanted } => Some(check(wanted, elsewhere)),
-            _ => block(found),
-        }).collect();
+        let here = |found: &chapter::Block| match &found.kind {
+            BlockKind::Check { check: wanted } => vec![check(wanted, elsewhere)],
+            BlockKind::Command(command) if elsewhere && !command.hidden && command.inside.is_none() && impossible_command(&command.text).is_some() => {
+                let why = impossible_command(&command.text).unwrap_or_default().to_owned();
+                vec![Block::Code { language: "sh".into(), path: None, text: command.text.clone() }, Block::NotHere { say: String::new(), why }]
+            }
+            _ => block(found).into_iter().collect(),
+        };
+        return section.blocks.iter().flat_map(here).collect();
     };
     let mut blocks = vec![Block::NotHere { say: String::new(), why: why.to_owned() }];
     blocks.extend(section.blocks.iter().filter_map(|found| match &found.kind {

@@ -348,7 +348,10 @@ impl Workbench for Pretend {
         let next = marks.get(&format!("scene-{to}")).cloned().unwrap_or_default();
         drop(marks);
         self.world.put_back(next, "scene", None);
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            self.terminals.close_all_but(None).await;
+            Ok(())
+        })
     }
 
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>> {

@@ -102,7 +102,7 @@ function changes(old: ClusterObject[], now: ClusterObject[]): { text: string; ui
     if (object.terminating && !earlier?.terminating) tell(rank, object, `${name} terminating`);
     if (object.node && earlier?.node !== object.node) tell(10, object, `${name} on ${object.node}`);
     if (earlier && object.restarts > earlier.restarts) tell(20, object, `${name} restarted`);
-    if (object.trouble && !earlier?.trouble) tell(20, object, `${name} ${object.state}`);
+    if (object.trouble && !earlier?.trouble) tell(20, object, `${name} ${object.kind === 'Service' ? 'selects nothing' : object.state}`);
     // A Pod that comes or goes says so itself; here is what a selector or a label has changed.
     const moved = [...object.selects.filter((uid) => was0.has(uid) && earlier && !earlier.selects.includes(uid)), ...(earlier?.selects ?? []).filter((uid) => is.has(uid) && !object.selects.includes(uid))];
     if (object.kind === 'Service' && moved.length > 0) tell(30, object, `${name} selects ${count(object.selects.length, 'Pod')}`);
