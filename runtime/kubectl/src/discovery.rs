@@ -64,7 +64,7 @@ impl Mapping {
     pub fn list_path(&self, namespace: &str) -> String {
         let root = if self.group.is_empty() { format!("/api/{}", self.version) } else { format!("/apis/{}/{}", self.group, self.version) };
         if self.namespaced && !namespace.is_empty() {
-            format!("{root}/namespaces/{namespace}/{}", self.resource)
+            format!("{root}/namespaces/{}/{}", segment(namespace), self.resource)
         } else {
             format!("{root}/{}", self.resource)
         }
@@ -72,8 +72,14 @@ impl Mapping {
 
     /// Path of an object.
     pub fn path(&self, namespace: &str, name: &str) -> String {
-        format!("{}/{}", self.list_path(namespace), percent_encoding::utf8_percent_encode(name, percent_encoding::CONTROLS))
+        format!("{}/{}", self.list_path(namespace), segment(name))
     }
+}
+
+/// A name as a part of a path.
+pub fn segment(name: &str) -> String {
+    const ESCAPED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'%');
+    percent_encoding::utf8_percent_encode(name, ESCAPED).to_string()
 }
 
 /// A version of a group.
@@ -132,7 +138,8 @@ async fn lament(factory: &Factory, failure: Failure) -> Failure {
         None => format!("dial tcp {host}: connect: connection refused"),
     };
     let cause = format!("couldn't get current server API group list: Get \"{}/api?timeout=32s\": {cause}", rest.server);
-    for _ in 0..5 {
+    // `run` asks without the client that asks again.
+    for _ in 0..if factory.path == "kubectl run" { 1 } else { 5 } {
         crate::write::klog(factory, 'E', "memcache.go:265", &format!("\"Unhandled Error\" err={cause:?}"));
     }
     failure

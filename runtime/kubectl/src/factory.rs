@@ -61,6 +61,18 @@ impl Factory {
         self.rest.get_or_try_init(|| self.connect()).await
     }
 
+    /// What `--warnings-as-errors` makes of a command that did what it was asked.
+    pub fn warned(&self) -> Result<(), Failure> {
+        match self.rest.get().map_or(0, Rest::warnings) {
+            count if count == 0 || !self.globals.warnings_as_errors => Ok(()),
+            count => {
+                let text = format!("\"command failed\" err=\"{count} warning{} received\"", if count == 1 { "" } else { "s" });
+                crate::write::klog(self, 'E', "run.go:72", &text);
+                Err(Failure::Exit(1))
+            }
+        }
+    }
+
     /// The kinds of the server.
     pub async fn mapper(&self) -> Result<&Mapper, Failure> {
         self.mapper.get_or_try_init(|| discovery::load(self)).await
@@ -114,9 +126,14 @@ impl Factory {
             let value = HeaderValue::from_str(value).map_err(|error| Failure::new(error.to_string()))?;
             settings.headers.push((HeaderName::from_static(name), value));
         }
-        impersonation(&chosen.user, &mut settings)?;
+        impersonation(&chosen.user, &chosen.user_name, &mut settings)?;
+        let shown = ["impersonate-user", "impersonate-group", "impersonate-uid", "user-agent"];
+        let of = |wanted: &str| settings.headers.iter().filter(|(name, _)| name.as_str() == wanted).map(|(name, value)| (titled(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect::<Vec<_>>();
+        let identity: Vec<(String, String)> = shown.into_iter().flat_map(of).collect();
         let client = kube::Client::try_from(settings).map_err(|error| Failure::new(innermost(&error)))?;
-        Ok(Rest::new(client, server, timeout, self.globals.verbosity))
+        let mut rest = Rest::new(client, server, timeout, self.globals.verbosity);
+        rest.identity = identity;
+        Ok(rest)
     }
 }
 
@@ -140,7 +157,7 @@ async fn settings(chosen: &Chosen) -> Result<kube::Config, Failure> {
     kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await.map_err(|error| Failure::new(innermost(&error)))
 }
 
-fn impersonation(user: &Value, settings: &mut kube::Config) -> Result<(), Failure> {
+fn impersonation(user: &Value, name: &str, settings: &mut kube::Config) -> Result<(), Failure> {
     let mut add = |name: &'static str, value: &str| {
         let value = HeaderValue::from_str(value).map_err(|error| Failure::new(error.to_string()))?;
         settings.headers.push((HeaderName::from_static(name), value));
@@ -156,9 +173,14 @@ fn impersonation(user: &Value, settings: &mut kube::Config) -> Result<(), Failur
         add("impersonate-group", group)?;
     }
     if user["as"].as_str().unwrap_or_default().is_empty() && user["as-groups"].as_array().is_some_and(|groups| !groups.is_empty()) {
-        return Err(Failure::new("requesting uid, groups or user-extra for  without impersonating a user"));
+        return Err(Failure::new(format!("requesting uid, groups or user-extra for {name} without impersonating a user")));
     }
     Ok(())
+}
+
+/// `user-agent` as `User-Agent`.
+pub(crate) fn titled(name: &str) -> String {
+    name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect::<Vec<_>>().join("-")
 }
 
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {

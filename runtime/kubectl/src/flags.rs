@@ -250,7 +250,8 @@ impl Walk<'_> {
             return Err(format!("invalid argument {value:?} for {shown:?} flag: {why}"));
         }
         if matches!(kind, "strings" | "mapStringString") {
-            for part in split_commas(value) {
+            // Nothing is an empty list.
+            for part in split_commas(value).into_iter().filter(|_| !value.is_empty()) {
                 self.canonical.push(format!("--{long}={part}"));
             }
         } else {

@@ -3,7 +3,7 @@
 
 use clap::{Arg, ArgMatches, Command};
 
-use crate::flags::{Flags, array, duration, number, switch, switch_on, text};
+use crate::flags::{Flags, array, duration, map, number, switch, switch_on, text};
 
 /// What the global flags say.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,7 @@ pub fn arguments() -> Vec<Arg> {
         text("user", "", "The name of the kubeconfig user to use"),
         text("username", "", "Username for basic authentication to the API server"),
         number("v", "0", "number for the log level verbosity").short('v'),
-        text("vmodule", "", "comma-separated list of pattern=N settings for file-filtered logging (only works for the default text log format)"),
+        map("vmodule", "comma-separated list of pattern=N settings for file-filtered logging (only works for the default text log format)"),
         switch("warnings-as-errors", "Treat warnings received from the server as errors and exit with a non-zero exit code"),
         switch_on("logtostderr", "log to standard error instead of files").hide(true),
         switch("help", "help for kubectl").short('h').hide(true),
@@ -104,8 +104,9 @@ pub fn with_globals(mut command: Command) -> Command {
 }
 
 impl Globals {
-    /// Read them.
-    pub fn read(matches: &ArgMatches) -> Self {
+    /// Read them. A flag that a command defines itself is not the global one.
+    pub fn read(given: &ArgMatches, command: &Command) -> Self {
+        let matches = &Shadowed { given, own: command.get_arguments().filter_map(clap::Arg::get_long).collect() };
         Self {
             kubeconfig: matches.text("kubeconfig"),
             context: matches.text("context"),
@@ -130,5 +131,37 @@ impl Globals {
             warnings_as_errors: matches.on("warnings-as-errors"),
             verbosity: matches.number("v"),
         }
+    }
+}
+
+/// The flags of a line without those a command defines itself.
+struct Shadowed<'a> {
+    given: &'a ArgMatches,
+    own: Vec<&'a str>,
+}
+
+impl Shadowed<'_> {
+    fn of<T>(&self, name: &str, read: impl Fn(&ArgMatches) -> T, none: T) -> T {
+        if self.own.contains(&name) { none } else { read(self.given) }
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.of(name, |given| given.text(name), String::new())
+    }
+
+    fn texts(&self, name: &str) -> Vec<String> {
+        self.of(name, |given| given.texts(name), Vec::new())
+    }
+
+    fn on(&self, name: &str) -> bool {
+        self.of(name, |given| given.on(name), false)
+    }
+
+    fn changed(&self, name: &str) -> bool {
+        self.of(name, |given| given.changed(name), false)
+    }
+
+    fn number(&self, name: &str) -> i64 {
+        self.of(name, |given| given.number(name), 0)
     }
 }

@@ -33,6 +33,7 @@ pub mod rest;
 pub mod streams;
 pub mod tabwriter;
 pub mod template;
+mod trace;
 pub mod until;
 pub mod write;
 
@@ -78,8 +79,12 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
             return finish(&streams, printed);
         }
     };
-    let factory = Factory::new(env, streams, Globals::read(&matches), chosen.path());
+    let factory = Factory::new(env, streams, Globals::read(&matches, &(chosen.entry.command)()), chosen.path());
     let outcome = chosen.entry.run(&factory, &matches).await;
+    let outcome = outcome.and_then(|()| factory.warned());
+    if let Err(failure) = &outcome {
+        trace::refused(&factory.streams, factory.globals.verbosity, failure);
+    }
     finish(&factory.streams, outcome)
 }
 
@@ -88,7 +93,9 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
 fn plugin(env: &Environment, streams: &Streams, line: &[String], missing: Failure) -> i32 {
     let words = line.iter().take_while(|word| !word.starts_with('-')).count();
     for count in (1..=words).rev() {
-        let name = format!("kubectl-{}", line[..count].join("-").replace('-', "_").replacen('_', "-", count.saturating_sub(1)));
+        // A dash inside of a word is an underscore in the name of the program.
+        let parts: Vec<String> = line[..count].iter().map(|word| word.replace('-', "_")).collect();
+        let name = format!("kubectl-{}", parts.join("-"));
         for directory in env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.is_empty()) {
             let path = env.path(directory).join(&name);
             if path.is_file() {

@@ -16,6 +16,7 @@ use tokio::io::AsyncBufRead;
 
 use crate::failure::Failure;
 use crate::streams::Streams;
+use crate::trace::Trace;
 
 /// Objects as they are.
 pub const JSON: &str = "application/json";
@@ -127,13 +128,15 @@ pub struct Rest {
     pub server: String,
     timeout: Option<Duration>,
     verbosity: i64,
+    /// What `-v` shows of our headers.
+    pub identity: Vec<(String, String)>,
     warned: RefCell<Vec<String>>,
 }
 
 impl Rest {
     /// Around a client.
     pub fn new(client: kube::Client, server: String, timeout: Option<Duration>, verbosity: i64) -> Self {
-        Self { client, server, timeout, verbosity, warned: RefCell::new(Vec::new()) }
+        Self { client, server, timeout, verbosity, identity: Vec::new(), warned: RefCell::new(Vec::new()) }
     }
 
     /// `host:port` of the server.
@@ -165,9 +168,7 @@ impl Rest {
             let response = self.send(streams, call.clone()).await?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
-            if self.verbosity >= 8 {
-                log(streams, "helper.go:113", &format!("\"Response Body\" body={:?}", String::from_utf8_lossy(&body)));
-            }
+            self.trace(streams, &call).answered(&body);
             if parts.status.is_success() {
                 return Ok(Answer { status: parts.status, headers: parts.headers, body });
             }
@@ -207,18 +208,18 @@ impl Rest {
             }
             None => Vec::new(),
         };
-        if self.verbosity >= 8 {
-            log(streams, "helper.go:113", &format!("\"Request Body\" body={:?}", String::from_utf8_lossy(&bytes)));
-        }
+        let trace = self.trace(streams, &call);
+        trace.request(&bytes);
         let request = request.body(Body::from(bytes)).map_err(|error| Failure::new(error.to_string()))?;
         let started = Instant::now();
         let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
-        if self.verbosity >= 6 {
-            let text = format!("{} {}{} {} in {} milliseconds", call.method, self.server, call.target(), response.status(), started.elapsed().as_millis());
-            log(streams, "round_trippers.go:560", &text);
-        }
+        trace.answer(response.status(), response.headers(), started.elapsed());
         self.warn(streams, response.headers());
         Ok(response)
+    }
+
+    fn trace<'a>(&'a self, streams: &'a Streams, call: &'a Call) -> Trace<'a> {
+        Trace { streams, level: self.verbosity, call, server: &self.server, identity: &self.identity }
     }
 
     /// Show the server's warnings, each once.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+use super::stream::{Document, documents};
 use super::{Info, Selection, items, missing};
 use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
-use crate::print;
 
 /// File names that are read in directories.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
@@ -24,18 +24,15 @@ impl Selection {
         let mut infos = Vec::new();
         for name in &self.filenames {
             for (source, text) in self.texts(factory, name).await? {
-                match self.validated(&source, &text) {
-                    Ok(objects) => {
-                        for object in objects {
-                            match self.info(factory, &source, object).await {
-                                Ok(info) => infos.push(info),
-                                Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-                                Err(failure) => failures.push(failure),
-                            }
-                        }
+                let (objects, broken) = self.validated(&source, &text);
+                for object in objects {
+                    match self.info(factory, &source, object).await {
+                        Ok(info) => infos.push(info),
+                        Err(failure @ Failure::Unreachable(_)) => return Err(failure),
+                        Err(failure) => failures.push(failure),
                     }
-                    Err(failure) => failures.push(failure),
                 }
+                failures.extend(broken);
             }
         }
         if infos.is_empty() && failures.is_empty() && self.filenames.is_empty() {
@@ -44,23 +41,19 @@ impl Selection {
         Ok(infos)
     }
 
-    fn validated(&self, source: &str, text: &str) -> Result<Vec<Value>, Failure> {
-        if self.validate {
-            for document in documents(source, text)?.iter().filter(|document| !document.is_null()) {
-                let unset = |field: &str| document[field].as_str().unwrap_or_default().is_empty();
-                let why = match (document.is_object(), document.is_object() && unset("apiVersion"), document.is_object() && unset("kind")) {
-                    (false, ..) => "invalid object to validate",
-                    (true, true, true) => "[apiVersion not set, kind not set]",
-                    (true, true, false) => "apiVersion not set",
-                    (true, false, true) => "kind not set",
-                    (true, false, false) => continue,
-                };
-                return Err(Failure::new(format!(
-                    "error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
-                )));
+    /// The objects of a text, and what could not be read of it.
+    fn validated(&self, source: &str, text: &str) -> (Vec<Value>, Vec<Failure>) {
+        let (documents, broken) = documents(text);
+        let (mut objects, mut failures) = (Vec::new(), Vec::new());
+        for document in documents.iter().filter(|document| !document.value.is_null()) {
+            let told = if self.validate { valid(source, &document.value) } else { Ok(()) };
+            match told.and_then(|()| objects_in(source, document)) {
+                Ok(more) => objects.extend(more),
+                Err(failure) => failures.push(failure),
             }
         }
-        objects_of(source, text)
+        failures.extend(broken.map(|why| Failure::new(format!("error parsing {source}: {why}"))));
+        (objects, failures)
     }
 
     async fn texts(&self, factory: &Factory, name: &str) -> Result<Vec<(String, String)>, Failure> {
@@ -198,44 +191,72 @@ fn glob(directory: &Path, pattern: &str) -> Vec<String> {
     if found.is_empty() { vec![pattern.to_owned()] } else { found }
 }
 
+/// A document without version or kind is refused before anything is asked.
+fn valid(source: &str, document: &Value) -> Result<(), Failure> {
+    let unset = |field: &str| document[field].as_str().unwrap_or_default().is_empty();
+    let why = match (document.is_object(), document.is_object() && unset("apiVersion"), document.is_object() && unset("kind")) {
+        (false, ..) => "invalid object to validate",
+        (true, true, true) => "[apiVersion not set, kind not set]",
+        (true, true, false) => "apiVersion not set",
+        (true, false, true) => "kind not set",
+        (true, false, false) => return Ok(()),
+    };
+    Err(Failure::new(format!("error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false")))
+}
+
 /// The objects of a text, lists taken apart.
 pub fn objects_of(source: &str, text: &str) -> Result<Vec<Value>, Failure> {
-    let mut objects = Vec::new();
-    for document in documents(source, text)? {
-        if document.is_null() {
-            continue;
-        }
-        let kind = match &document {
-            Value::Object(fields) => fields.get("kind").and_then(Value::as_str).unwrap_or_default(),
-            Value::Array(_) => return Err(undecodable(source, "json: cannot unmarshal array into Go value of type unstructured.detector")),
-            Value::String(_) => return Err(undecodable(source, "json: cannot unmarshal string into Go value of type unstructured.detector")),
-            Value::Number(_) => return Err(undecodable(source, "json: cannot unmarshal number into Go value of type unstructured.detector")),
-            _ => return Err(undecodable(source, "json: cannot unmarshal bool into Go value of type unstructured.detector")),
-        };
-        if kind.is_empty() {
-            let shown = print::json::compact(&document);
-            return Err(undecodable(source, &format!("Object 'Kind' is missing in '{shown}'")));
-        }
-        let found = if kind.ends_with("List") && document["items"].is_array() { items(&document) } else { vec![document] };
-        for object in found {
-            typed(source, &object)?;
-            objects.push(object);
-        }
+    let (documents, broken) = documents(text);
+    if let Some(why) = broken {
+        return Err(Failure::new(format!("error parsing {source}: {why}")));
     }
-    Ok(objects)
+    let all: Result<Vec<Vec<Value>>, Failure> = documents.iter().filter(|document| !document.value.is_null()).map(|document| objects_in(source, document)).collect();
+    Ok(all?.into_iter().flatten().collect())
+}
+
+/// The objects of a document.
+fn objects_in(source: &str, document: &Document) -> Result<Vec<Value>, Failure> {
+    let value = &document.value;
+    let other = match value {
+        Value::Object(_) | Value::Null => "",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+    };
+    if !other.is_empty() {
+        return Err(undecodable(source, &format!("json: cannot unmarshal {other} into Go value of type unstructured.detector")));
+    }
+    let kind = value["kind"].as_str().unwrap_or_default();
+    if kind.is_empty() {
+        return Err(undecodable(source, &format!("Object 'Kind' is missing in '{}'", document.shown)));
+    }
+    let found = if kind.ends_with("List") && value["items"].is_array() { items(value) } else { vec![value.clone()] };
+    found.iter().try_for_each(|object| typed(source, object))?;
+    Ok(found)
 }
 
 /// What cannot be read into Go's `ObjectMeta`.
 fn typed(source: &str, object: &Value) -> Result<(), Failure> {
+    let kind_of = |value: &Value| match value {
+        Value::String(_) | Value::Null => "",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    for field in ["name", "namespace", "generateName"] {
+        let kind = kind_of(&object["metadata"][field]);
+        if !kind.is_empty() {
+            return Err(undecodable(source, &format!("json: cannot unmarshal {kind} into Go struct field ObjectMeta.metadata.{field} of type string")));
+        }
+    }
     for field in ["labels", "annotations"] {
         for value in object["metadata"][field].as_object().into_iter().flatten().map(|(_, value)| value) {
-            let kind = match value {
-                Value::String(_) | Value::Null => continue,
-                Value::Bool(_) => "bool",
-                Value::Number(_) => "number",
-                Value::Array(_) => "array",
-                Value::Object(_) => "object",
-            };
+            let kind = kind_of(value);
+            if kind.is_empty() {
+                continue;
+            }
             return Err(undecodable(source, &format!("json: cannot unmarshal {kind} into Go struct field ObjectMeta.metadata.{field} of type string")));
         }
     }
@@ -244,64 +265,4 @@ fn typed(source: &str, object: &Value) -> Result<(), Failure> {
 
 fn undecodable(source: &str, why: &str) -> Failure {
     Failure::new(format!("unable to decode {source:?}: {why}"))
-}
-
-fn documents(source: &str, text: &str) -> Result<Vec<Value>, Failure> {
-    let failed = |why: String| Failure::new(format!("error parsing {source}: {why}"));
-    if text.trim_start().starts_with('{')
-        && let Some(values) = json_documents(text).map_err(failed)?
-    {
-        return Ok(values);
-    }
-    let mut values = Vec::new();
-    for part in split(text) {
-        let value = drydock_primitives::yaml::parse(&part).map_err(|error| failed(format!("error converting YAML to JSON: {}", yaml_error(&error))))?;
-        values.push(value);
-    }
-    Ok(values)
-}
-
-/// JSON documents one after the other; none when it is YAML that starts with a brace.
-fn json_documents(text: &str) -> Result<Option<Vec<Value>>, String> {
-    let mut values = Vec::new();
-    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        match value {
-            Ok(value) => values.push(value),
-            Err(error) if error.is_eof() => return Err("unexpected EOF".to_owned()),
-            Err(_) => return Ok(None),
-        }
-    }
-    Ok(Some(values))
-}
-
-/// Documents are divided before they are read, so that lines are counted from each one's start.
-fn split(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    for line in text.lines() {
-        if line.strip_prefix("---").is_some_and(|rest| rest.trim().is_empty() || rest.trim_start().starts_with('#')) {
-            parts.push(String::new());
-        } else if let Some(part) = parts.last_mut() {
-            part.push_str(line);
-            part.push('\n');
-        }
-    }
-    parts
-}
-
-/// What goyaml says: no context, and for the parser's own complaints lines counted from zero.
-pub fn yaml_error(error: &drydock_primitives::yaml::Error) -> String {
-    let drydock_primitives::yaml::Error::Syntax { line, message } = error else { return error.to_string() };
-    let (line, problem) = match message.split_once(", ").filter(|(context, _)| context.starts_with("while parsing")) {
-        Some((_, problem)) => (line.saturating_sub(1), problem),
-        // The scanner counts from one, and does not count the first line.
-        None if *line == 1 => (0, message.as_str()),
-        None => (*line, message.as_str()),
-    };
-    let problem = match problem {
-        "expected ',' or ']'" => "did not find expected ',' or ']'",
-        "expected ',' or '}'" => "did not find expected ',' or '}'",
-        tabs if tabs.starts_with("tabs disallowed") => "found character that cannot start any token",
-        other => other,
-    };
-    if line == 0 { format!("yaml: {problem}") } else { format!("yaml: line {line}: {problem}") }
 }

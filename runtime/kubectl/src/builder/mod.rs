@@ -6,12 +6,14 @@
 // upstream: cli-runtime/pkg/resource/{builder,visitor}.go
 
 mod files;
+mod stream;
 
 use clap::{Arg, ArgMatches};
 use drydock_primitives::selector::LabelSelector;
 use serde_json::Value;
 
-pub use files::{objects_of, read_source, yaml_error};
+pub use files::{objects_of, read_source};
+pub use stream::read_yaml;
 
 use crate::discovery::Mapping;
 use crate::factory::Factory;
@@ -86,7 +88,21 @@ impl Info {
 
     /// Ask for it again.
     pub async fn get(&self, factory: &Factory) -> Result<Value, Failure> {
-        factory.call(Call::get(self.path())).await
+        let got = factory.call(Call::get(self.path())).await;
+        self.or_namespace(factory, got).await
+    }
+
+    /// Where the namespace of something missing is missing, that is told.
+    pub async fn or_namespace(&self, factory: &Factory, got: Result<Value, Failure>) -> Result<Value, Failure> {
+        match got {
+            Err(failure) if failure.is("NotFound") && !matches!(self.namespace.as_str(), "" | "default") => {
+                match factory.call(Call::get(format!("/api/v1/namespaces/{}", crate::discovery::segment(&self.namespace)))).await {
+                    Err(missing) if missing.is("NotFound") => Err(missing),
+                    _ => Err(failure),
+                }
+            }
+            other => other,
+        }
     }
 
     fn of(mapping: &Mapping, object: Value) -> Self {
@@ -196,6 +212,9 @@ impl Selection {
         if names.is_empty() {
             let place = |mapping: &Mapping| if self.all_namespaces || !mapping.namespaced { String::new() } else { self.namespace.clone() };
             return Ok(mappings.into_iter().map(|mapping| { let namespace = place(&mapping); Request::List(mapping, namespace) }).collect());
+        }
+        if types.len() == 1 && mappings.len() > 1 {
+            return Err(Failure::new("you must specify only one resource"));
         }
         // `deploy,svc web` means both by that name.
         mappings.iter().flat_map(|mapping| names.iter().map(|name| self.one(mapping, name))).collect()

@@ -172,30 +172,26 @@ fn pack(archive: &mut tar::Builder<impl std::io::Write>, source: &Path, name: &P
 }
 
 async fn out_of_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spec) -> Result<(), Failure> {
-    let retries = matches.number("retries");
-    let script = format!("tar cf - {} | tail -c+0", from.file);
-    let words = if retries == 0 { vec!["tar", "cf", "-", &from.file] } else { vec!["sh", "-c", &script] };
-    let tar = remote(factory, matches, from, Told::Output, &words).await?;
-    let (writer, reader) = tokio::io::duplex(PIPE);
+    let tries = matches.number("retries");
+    let (pieces, pipe) = pieces();
     let prefix = without_shortcuts(&clean(Path::new(from.file.trim_start_matches(['/', '\\']))));
     let (directory, shown) = (factory.env.directory.clone(), from.clone());
     let target = to.file.clone();
     let (warned, mut warnings) = tokio::sync::mpsc::unbounded_channel::<String>();
     let mut unpacking = tokio::task::spawn_blocking(move || {
         let unpacker = Unpacker { directory, target: PathBuf::from(target), prefix, from: shown, warned };
-        unpacker.all(SyncIoBridge::new(reader))
+        unpacker.all(pipe)
     });
-    let ends = Ends { input: Box::new(tokio::io::empty()), output: Box::new(writer), errors: Box::new(tokio::io::stdout()) };
-    let running = tar.connect(factory, ends);
-    tokio::pin!(running);
-    let mut ran = None;
+    let feeding = feed(factory, matches, from, pieces, tries);
+    tokio::pin!(feeding);
+    let mut fed = false;
     loop {
         tokio::select! {
             biased;
             Some(warning) = warnings.recv() => factory.streams.warn(&warning),
-            outcome = &mut running, if ran.is_none() => {
+            outcome = &mut feeding, if !fed => {
                 outcome?;
-                ran = Some(());
+                fed = true;
             }
             unpacked = &mut unpacking => {
                 while let Ok(warning) = warnings.try_recv() {
@@ -204,6 +200,90 @@ async fn out_of_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &S
                 return unpacked.map_err(|error| Failure::new(error.to_string()))?;
             }
         }
+    }
+}
+
+/// Send the archive, and what is missing of it again, as often as is allowed.
+async fn feed(factory: &Factory, matches: &ArgMatches, from: &Spec, mut pieces: Pieces, tries: i64) -> Result<(), Failure> {
+    let mut tried = 0;
+    loop {
+        let start = if pieces.sent == 0 { 0 } else { pieces.sent + 1 };
+        let script = format!("tar cf - {} | tail -c+{start}", from.file);
+        let words = if tries == 0 { vec!["tar", "cf", "-", &from.file] } else { vec!["sh", "-c", &script] };
+        let tar = remote(factory, matches, from, Told::Output, &words).await?;
+        let (writer, reader) = tokio::io::duplex(PIPE);
+        let ends = Ends { input: Box::new(tokio::io::empty()), output: Box::new(writer), errors: Box::new(tokio::io::stdout()) };
+        let (ran, ()) = tokio::join!(tar.connect(factory, ends), pieces.send(reader));
+        ran?;
+        if !pieces.hungry().await {
+            return Ok(());
+        }
+        if tries >= 0 && tried >= tries {
+            return factory.streams.line(&format!("Dropping out copy after {tried} retries"));
+        }
+        tried += 1;
+        factory.streams.line(&format!("Resuming copy at {} bytes, retry {tried}/{tries}", pieces.sent))?;
+    }
+}
+
+/// The sending end of an archive that comes in several goes.
+struct Pieces {
+    sent: u64,
+    out: tokio::sync::mpsc::Sender<Piece>,
+    wants: tokio::sync::mpsc::UnboundedReceiver<()>,
+}
+
+/// Some bytes, or the end of a go.
+enum Piece {
+    Bytes(Vec<u8>),
+    End,
+}
+
+/// The reading end.
+struct Pipe {
+    left: std::collections::VecDeque<u8>,
+    pieces: tokio::sync::mpsc::Receiver<Piece>,
+    wants: tokio::sync::mpsc::UnboundedSender<()>,
+}
+
+fn pieces() -> (Pieces, Pipe) {
+    let (out, pieces) = tokio::sync::mpsc::channel(16);
+    let (wanting, wants) = tokio::sync::mpsc::unbounded_channel();
+    (Pieces { sent: 0, out, wants }, Pipe { left: std::collections::VecDeque::new(), pieces, wants: wanting })
+}
+
+impl Pieces {
+    /// All that comes in one go. A reader that has what it needs ends it.
+    async fn send(&mut self, mut reader: tokio::io::DuplexStream) {
+        use tokio::io::AsyncReadExt as _;
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = reader.read(&mut buffer).await {
+            self.sent += count as u64;
+            if self.out.send(Piece::Bytes(buffer[..count].to_vec())).await.is_err() {
+                return;
+            }
+        }
+        // Whether anybody still listens is asked by the next line.
+        drop(self.out.send(Piece::End).await);
+    }
+
+    /// Whether the reader came to the end of a go and wants more.
+    async fn hungry(&mut self) -> bool {
+        self.wants.recv().await.is_some()
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.left.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(Piece::Bytes(bytes)) => self.left.extend(bytes),
+                // Nobody is there to hear it when the other end has given up, which the next line tells.
+                Some(Piece::End) => drop(self.wants.send(())),
+                None => return Ok(0),
+            }
+        }
+        self.left.read(buffer)
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::apply::patch_of;
+use super::apply::prune::Prune;
 use crate::builder::{self, Info, Selection};
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
@@ -58,12 +59,14 @@ async fn compare(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if matches.on("force-conflicts") && !matches.on("server-side") {
         return Err(Failure::new("--force-conflicts only works with --server-side"));
     }
+    let prune = Prune::looking(factory, matches).await?;
     let mut failures = Vec::new();
     let infos = selection.manifests(factory, &mut failures).await?;
     Failure::all(failures)?;
     let wanted = builder::matching(&selection.labels)?;
     let folder = |name: &str| tempfile::Builder::new().prefix(name).tempdir().map_err(Failure::from);
     let (live, merged) = (folder("LIVE-")?, folder("MERGED-")?);
+    let mut visited = Vec::new();
     for info in infos.iter().filter(|info| wanted.matches_json(Some(&info.object["metadata"]["labels"]))) {
         let (mut before, mut after) = both(factory, matches, info).await?;
         if !matches.on("show-managed-fields") {
@@ -73,9 +76,20 @@ async fn compare(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         if after["kind"] == "Secret" && after["apiVersion"] == "v1" {
             mask(&mut before, &mut after);
         }
+        visited.push(Info { object: before.clone(), ..info.clone() });
         let name = file_name(info);
         write(live.path(), &name, &before)?;
         write(merged.path(), &name, &after)?;
+    }
+    if let Some(prune) = prune {
+        let found = prune.found(factory, &visited, &selection).await.unwrap_or_else(|failure| {
+            crate::write::klog(factory, 'W', "diff.go:760", &format!("pruning failed and could not be evaluated err: {}", failure.text()));
+            Vec::new()
+        });
+        for (mapping, namespace, object) in found {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            write(live.path(), &file_name(&Info { mapping, namespace, name, ..Info::default() }), &object)?;
+        }
     }
     show(factory, &live, &merged)
 }

@@ -38,6 +38,9 @@ pub fn command() -> Command {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
+    if crate::builder::matching(&matches.text("pod-selector")).is_err() {
+        return Err(Failure::new("--pod-selector=<pod_selector> must be a valid label selector"));
+    }
     let nodes = nodes(factory, matches, "drain").await?;
     mark(factory, matches, &nodes, true).await?;
     let dry_run = DryRun::read(factory, matches)?;

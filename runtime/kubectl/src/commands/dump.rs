@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
-use crate::print::{self, Printer};
+use crate::print::{self, Format, Printer};
 use crate::rest::Call;
 
 /// What is dumped of each namespace: its path, its kind, its file.
@@ -49,6 +49,9 @@ struct Dump<'a> {
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let Some(printer) = Printer::read(factory, matches, &[])? else { return Err(Failure::new("an output format is required")) };
+    if matches!(printer.format, Format::Name) {
+        return Err(Failure::new("list types are not supported by name printing: *v1.NodeList"));
+    }
     let shown = matches.text("output-directory");
     let ending = match matches.text("output").as_str() {
         "json" => ".json",

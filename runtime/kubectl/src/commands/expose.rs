@@ -9,6 +9,7 @@ use crate::builder::{self, Info, Selection, equal_labels};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
+use crate::merge::overlay;
 use crate::print;
 use crate::write::{self, DryRun, Writer, remember};
 
@@ -50,6 +51,10 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     Failure::all(failures)?;
     for info in infos {
         let mut service = service(factory, matches, &info)?;
+        let overrides = matches.text("overrides");
+        if !overrides.is_empty() {
+            service = overlay::overridden(&service, &matches.text("override-type"), &overrides).map_err(Failure::new)?;
+        }
         if writer.save_config {
             remember(&mut service);
         }

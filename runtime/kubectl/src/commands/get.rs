@@ -85,6 +85,9 @@ async fn get_raw(factory: &Factory, matches: &ArgMatches, raw: &str) -> Result<(
     if !matches.arguments().is_empty() {
         return Err(factory.usage("arguments may not be passed when --raw is specified").into_plain());
     }
+    if !raw.starts_with('/') {
+        return Err(Failure::new(format!("--raw must be a valid URL path: parse {raw:?}: invalid URI for request")));
+    }
     let (path, query) = raw.split_once('?').map_or((raw, ""), |(path, query)| (path, query));
     let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
     let bytes = factory.rest().await?.bytes(&factory.streams, Call::get(path)).await?;
@@ -157,6 +160,7 @@ async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) 
         failures.retain(|failure| !failure.is("NotFound"));
     }
     // What cannot be sorted is not shown: stock kubectl loses the failure.
+    let everywhere = selection.all_namespaces || found.iter().any(|(mapping, _)| !mapping.namespaced);
     if !by.is_empty() && sort::tables(&mut found, &by).is_err() {
         found.clear();
     }
@@ -164,7 +168,6 @@ async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) 
     let with_kind = matches.on("show-kind") || several;
     let wrote = print_tables(factory, &options(matches, selection), with_kind, &found)?;
     if !wrote && !matches.on("ignore-not-found") && failures.is_empty() {
-        let everywhere = selection.all_namespaces || found.iter().any(|(mapping, _)| !mapping.namespaced);
         let nothing = if everywhere { "No resources found".to_owned() } else { format!("No resources found in {} namespace.", selection.namespace) };
         factory.streams.warn(&nothing);
     }
@@ -214,7 +217,8 @@ async fn table(factory: &Factory, selection: &Selection, request: Request, whole
             Ok(vec![(mapping, answer)])
         }
         Request::Manifest(info) => {
-            let answer = factory.call(Call::get(info.path()).accept(TABLE).query_some("includeObject", include)).await?;
+            let got = factory.call(Call::get(info.path()).accept(TABLE).query_some("includeObject", include)).await;
+            let answer = info.or_namespace(factory, got).await?;
             Ok(vec![(info.mapping, answer)])
         }
         Request::List(mapping, namespace) => {

@@ -9,6 +9,9 @@ const LATER: [(&str, &str); 2] = [
 
 /// What such a command says, whatever its flags.
 pub(super) fn missing(word: &str) -> Option<Failure> {
+    if word == "alpha" {
+        return Some(Failure::Plain("No alpha commands are available in this version of kubectl".to_owned(), 0));
+    }
     let (name, instead) = LATER.iter().find(|(name, _)| *name == word)?;
     Some(Failure::new(format!("{name} is not part of this kubectl: {instead}")))
 }

@@ -186,9 +186,12 @@ fn wanted(pairs: &[String], kind: Kind) -> Result<Wanted, Failure> {
             None => wanted.removed.push(pair[..pair.len() - 1].to_owned()),
         }
     }
-    if wanted.removed.iter().any(|removed| wanted.set.iter().any(|(key, _)| key == removed)) {
-        let article = if kind == Kind::Label { "a" } else { "an" };
-        return Err(Failure::new(format!("can not both modify and remove {article} {} in the same command", kind.word())));
+    let both: Vec<&str> = wanted.removed.iter().filter(|removed| wanted.set.iter().any(|(key, _)| key == *removed)).map(String::as_str).collect();
+    if !both.is_empty() {
+        return Err(Failure::new(match kind {
+            Kind::Label => "can not both modify and remove a label in the same command".to_owned(),
+            Kind::Annotation => format!("can not both modify and remove the following annotation(s) in the same command: {}", both.join(",")),
+        }));
     }
     Ok(wanted)
 }

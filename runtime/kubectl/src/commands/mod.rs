@@ -25,6 +25,7 @@ pub mod apply;
 pub mod cp;
 pub mod dump;
 mod later;
+pub mod plugin;
 pub mod create;
 pub mod describe;
 pub mod diff;
@@ -123,6 +124,9 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
         return help_of(&left);
     }
     let Some(mut entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
+        if let Some(flag) = args.first().filter(|first| first.starts_with('-')) {
+            return Err(Failure::Plain(format!("Error: flags cannot be placed before plugin name: {flag}"), 1));
+        }
         left.insert(0, word.clone());
         return Ok(Prepared::Plugin(left, later::missing(&word).unwrap_or_else(|| unknown(&word))));
     };
@@ -167,7 +171,9 @@ fn help_of(words: &[String]) -> Result<Prepared, Failure> {
         let among = found.as_ref().map_or(TABLE, |chosen| chosen.entry.children);
         let Some(entry) = among.iter().find(|entry| entry.is(word)) else {
             let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-            return Ok(Prepared::Print(format!("Unknown help topic [{}]\n\n{}", all.join(" "), help::root())));
+            let root = help::root();
+            let commands = root.find("Basic Commands").map_or("", |start| &root[start..]);
+            return Err(Failure::Plain(format!("Unknown help topic [{}]\n\n\n{commands}", all.join(" ")), 0));
         };
         let mut before = found.map(|chosen| chosen.words).unwrap_or_default();
         before.push(entry.name);

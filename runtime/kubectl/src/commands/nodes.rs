@@ -96,11 +96,20 @@ pub async fn taint(factory: &Factory, matches: &ArgMatches) -> Result<(), Failur
     let mut selection = Selection::read(factory, matches)?;
     let (specs, resources): (Vec<String>, Vec<String>) = selection.words.into_iter().partition(|word| word.contains('=') || word.ends_with('-') || word.contains(':'));
     selection.words = resources;
+    if selection.words.is_empty() && selection.labels.is_empty() {
+        return Err(Failure::new("one or more resources must be specified as <resource> <name>"));
+    }
     if specs.is_empty() {
         return Err(Failure::new("at least one taint update is required"));
     }
     let taints: Result<Vec<Taint>, Failure> = specs.iter().map(|spec| parse(spec).map_err(|why| factory.usage(&why))).collect();
     let taints = taints?;
+    if let Some(kind) = selection.words.first().map(|word| word.split('/').next().unwrap_or_default()) {
+        let mapping = factory.find(kind).await?;
+        if mapping.kind != "Node" {
+            return Err(Failure::new(format!("invalid resource type {kind}, only node types are supported")));
+        }
+    }
     let mut writer = Writer::read(factory, matches)?;
     let mut failures = Vec::new();
     for info in selection.infos(factory).await? {
@@ -124,7 +133,8 @@ fn parse(spec: &str) -> Result<Taint, String> {
     let (left, effect) = body.split_once(':').unwrap_or((body, ""));
     let (key, value) = left.split_once('=').unwrap_or((left, ""));
     if effect.is_empty() && !remove {
-        return Err(format!("invalid taint spec: {spec}"));
+        // Without an effect all of it is read as a key, which has no `=`.
+        return Err(names::qualified_name(body).first().map_or_else(|| format!("invalid taint spec: {spec}"), |error| format!("invalid taint spec: {spec}, {error}")));
     }
     if !effect.is_empty() && !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
         return Err(format!("invalid taint effect: {effect}, unsupported taint effect"));

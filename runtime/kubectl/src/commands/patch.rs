@@ -57,7 +57,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let body = if text.trim_start().starts_with('{') {
         text
     } else {
-        drydock_primitives::yaml::parse(&text).map_err(|error| Failure::new(format!("unable to parse {text:?}: {}", builder::yaml_error(&error))))?.to_string()
+        builder::read_yaml(&text).map_err(|error| Failure::new(format!("unable to parse {text:?}: {error}")))?.to_string()
     };
     let mut selection = Selection::read(factory, matches)?;
     selection.latest = !selection.local;
@@ -74,7 +74,12 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         match written {
             Ok(object) => {
                 let same = object["metadata"]["resourceVersion"] == info.object["metadata"]["resourceVersion"] && object == info.object;
-                writer.tell(factory, &object, if same { "patched (no change)" } else { "patched" })?;
+                let done = if same { "patched (no change)" } else { "patched" };
+                if content == JSON_PATCH && writer.dry_run == DryRun::Client && writer.printer.is_none() {
+                    factory.streams.line(&format!("{} {done}", print::name(&object)))?;
+                    continue;
+                }
+                writer.tell(factory, &object, done)?;
             }
             Err(failure) => failures.push(failure),
         }

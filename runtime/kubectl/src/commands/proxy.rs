@@ -105,6 +105,10 @@ async fn server(factory: &Factory, matches: &ArgMatches) -> Result<Server, Failu
         rejected_methods: patterns("reject-methods")?,
     };
     let files = matches.text("www");
+    if let Some(error) = Some(&files).filter(|files| !files.is_empty()).and_then(|files| std::fs::metadata(factory.env.path(files)).err()) {
+        let text = format!("Failed to stat static file directory {files}: stat {files}: {}", crate::failure::go_io(&error));
+        crate::write::klog(factory, 'W', "proxy.go:200", &text);
+    }
     Ok(Server {
         client: factory.rest().await?.client.clone(),
         filter: (!matches.on("disable-filter")).then_some(filter),

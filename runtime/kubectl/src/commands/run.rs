@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::attach::{Attach, attach};
 use crate::pods;
 use super::create::{required, send};
-use crate::builder::{Info, equal_labels};
+use crate::builder::{self, Info};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
+use crate::merge::overlay;
 use crate::rest::Call;
 use crate::until;
 use crate::write::{self, DryRun, Writer, remember};
@@ -24,7 +25,14 @@ pub fn command() -> Command {
         .after_help("# A pod\nkubectl run web --image=nginx\n\n# A shell that goes when it ends\nkubectl run -i -t busybox --image=busybox --rm --restart=Never")
         .override_usage("kubectl run NAME --image=image [--env=\"key=value\"] [--port=port] [--dry-run=server|client] [--overrides=inline-json] [--command] -- [COMMAND] [args...] [options]")
         .args(flags)
+        .args(builder::file_flags("to use to replace the resource."))
         .args([
+            // Those of a deletion, for --rm.
+            flags::optional("cascade", "background", "background", "Must be \"background\", \"orphan\", or \"foreground\". Selects the deletion cascading strategy for the dependents (e.g. Pods created by a ReplicationController). Defaults to background."),
+            flags::switch("force", "If true, immediately remove resources from API and bypass graceful deletion. Note that immediate deletion of some resources may result in inconsistency or data loss and requires confirmation."),
+            flags::number("grace-period", "-1", "Period of time in seconds given to the resource to terminate gracefully. Ignored if negative. Set to 1 for immediate shutdown. Can only be set to 0 when --force is true (force deletion)."),
+            flags::duration("timeout", "0s", "The length of time to wait before giving up on a delete, zero means determine a timeout from the size of the object"),
+            flags::switch("wait", "If true, wait for resources to be gone before returning. This waits for finalizers."),
             flags::array("annotations", "Annotations to apply to the pod."),
             flags::switch("attach", "If true, wait for the Pod to start running, and then attach to the Pod as if 'kubectl attach ...' were called.  Default false, unless '-i/--stdin' is set, in which case the default is true. With '--restart=Never' the exit code of the container process is returned."),
             flags::switch("command", "If true and extra arguments are present, use them as the 'command' field in the container, rather than the 'args' field which is the default."),
@@ -84,14 +92,19 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let (name, rest) = (&words[0], &words[1..]);
     let mut pod = pod(factory, matches, name, rest)?;
-    if !matches.text("overrides").is_empty() {
-        override_with(&mut pod, &matches.text("overrides"))?;
+    // Stock kubectl maps what it makes, even when it sends nothing.
+    factory.mapper().await?;
+    let labels_of_pod = pod["metadata"]["labels"].clone();
+    let overrides = matches.text("overrides");
+    if !overrides.is_empty() {
+        pod = overlay::overridden(&pod, &matches.text("override-type"), &overrides).map_err(Failure::new)?;
+        write::with_empty_fields(&mut pod);
     }
     if writer.save_config {
         remember(&mut pod);
     }
     if matches.on("expose") {
-        let service = service(factory, &pod, name, &port)?;
+        let service = service(factory, &labels_of_pod, name, &port)?;
         let made = if writer.dry_run == DryRun::Client { service } else { send(factory, &writer, service).await? };
         writer.tell(factory, &made, "created")?;
         if writer.printer.is_some() {
@@ -104,7 +117,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let outcome = attached(factory, matches, created.clone()).await;
     if matches.on("rm") {
-        remove(factory, &created).await?;
+        remove(factory, matches, &created).await?;
     }
     outcome
 }
@@ -142,7 +155,7 @@ fn pod(factory: &Factory, matches: &ArgMatches, name: &str, rest: &[String]) -> 
         container["securityContext"] = json!({"privileged": true});
     }
     let mut meta = super::create::metadata(factory, name)?;
-    meta["labels"] = if matches.text("labels").is_empty() { json!({"run": name}) } else { equal_labels(&matches.text("labels"))? };
+    meta["labels"] = if matches.text("labels").is_empty() { json!({"run": name}) } else { labels(&matches.text("labels"))? };
     for annotation in matches.texts("annotations") {
         if let Some((key, value)) = annotation.split_once('=') {
             meta["annotations"][key] = json!(value);
@@ -152,32 +165,11 @@ fn pod(factory: &Factory, matches: &ArgMatches, name: &str, rest: &[String]) -> 
     Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": {}}))
 }
 
-fn override_with(pod: &mut Value, text: &str) -> Result<(), Failure> {
-    let patch: Value = serde_json::from_str(text).map_err(|error| Failure::new(format!("couldn't decode overrides: {error}")))?;
-    merge_into(pod, &patch);
-    Ok(())
-}
-
-fn merge_into(target: &mut Value, patch: &Value) {
-    match (target, patch) {
-        (Value::Object(target), Value::Object(patch)) => {
-            for (key, value) in patch {
-                if value.is_null() {
-                    target.remove(key);
-                } else {
-                    merge_into(target.entry(key.clone()).or_insert(Value::Null), value);
-                }
-            }
-        }
-        (target, patch) => *target = patch.clone(),
-    }
-}
-
-fn service(factory: &Factory, pod: &Value, name: &str, port: &str) -> Result<Value, Failure> {
+fn service(factory: &Factory, selector: &Value, name: &str, port: &str) -> Result<Value, Failure> {
     let number: i64 = port.parse().unwrap_or_default();
     let ports = json!([{"port": number, "protocol": "TCP", "targetPort": number}]);
     let meta = super::create::metadata(factory, name)?;
-    Ok(json!({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports, "selector": pod["metadata"]["labels"]}, "status": {"loadBalancer": {}}}))
+    Ok(json!({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports, "selector": selector}, "status": {"loadBalancer": {}}}))
 }
 
 /// Wait until it runs, attach, and end as its container ends.
@@ -221,13 +213,34 @@ async fn attached(factory: &Factory, matches: &ArgMatches, pod: Value) -> Result
     }
 }
 
-async fn remove(factory: &Factory, pod: &Value) -> Result<(), Failure> {
+/// `a=b,c=d`
+// upstream: kubectl/pkg/generate/generate.go ParseLabels
+fn labels(text: &str) -> Result<Value, Failure> {
+    let mut labels = serde_json::Map::new();
+    for part in text.split(',') {
+        let (key, value) = part.split_once('=').ok_or_else(|| Failure::new(format!("unexpected label spec: {part}")))?;
+        labels.insert(key.to_owned(), json!(value));
+    }
+    Ok(Value::Object(labels))
+}
+
+async fn remove(factory: &Factory, matches: &ArgMatches, pod: &Value) -> Result<(), Failure> {
     let mapping = factory.find("pods").await?;
     let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default().to_owned();
     let info = Info { mapping, namespace: text("namespace"), name: text("name"), ..Info::default() };
-    match factory.call(Call::new(Method::DELETE, info.path())).await {
-        Ok(_) => factory.streams.line(&format!("pod {:?} deleted", info.name)),
+    let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": capital(&matches.text("cascade"))});
+    let grace = if matches.on("force") && matches.number("grace-period") < 0 { 0 } else { matches.number("grace-period") };
+    if grace >= 0 {
+        options["gracePeriodSeconds"] = json!(grace);
+    }
+    match factory.call(Call::new(Method::DELETE, info.path()).json(&options)).await {
+        Ok(_) => factory.streams.line(&format!("pod {:?} {}deleted", info.name, if matches.on("force") { "force " } else { "" })),
         Err(failure) if failure.is("NotFound") => Ok(()),
         Err(failure) => Err(failure),
     }
+}
+
+/// `background` as the API has it.
+fn capital(word: &str) -> String {
+    word[..1].to_uppercase() + &word[1..]
 }

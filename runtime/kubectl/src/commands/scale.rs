@@ -1,6 +1,8 @@
 //! `kubectl scale` and `kubectl autoscale`.
 // upstream: kubectl/pkg/cmd/scale/scale.go, kubectl/pkg/scale/scale.go, kubectl/pkg/cmd/autoscale/autoscale.go
 
+use std::time::Duration;
+
 use clap::{ArgMatches, Command};
 use http::Method;
 use serde_json::{Value, json};
@@ -13,6 +15,9 @@ use crate::flags::{self, Flags};
 use crate::print;
 use crate::rest::{Call, MERGE_PATCH};
 use crate::write::{self, DryRun, Writer};
+
+/// How often the number of replicas is looked at.
+const POLL: Duration = Duration::from_secs(1);
 
 /// Flags of `scale`.
 pub fn command() -> Command {
@@ -57,7 +62,12 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             continue;
         }
         let path = format!("{}/scale", info.path());
-        let scaled = one(factory, &writer, matches, &path, replicas).await;
+        let mut scaled = one(factory, &writer, matches, &path, replicas).await;
+        let limit = matches.duration("timeout");
+        if scaled.is_ok() && !limit.is_zero() && writer.dry_run == DryRun::None {
+            let settled = tokio::time::timeout(limit, settled(factory, &path, replicas)).await;
+            scaled = settled.unwrap_or_else(|_| Err(Failure::new(format!("timed out waiting for {:?} to be synced", info.name))));
+        }
         match scaled {
             Ok(_) => writer.tell(factory, &info.object, "scaled")?,
             Err(failure @ Failure::Unreachable(_)) => return Err(failure),
@@ -65,6 +75,19 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         }
     }
     Failure::all(problems)
+}
+
+/// Wait until there are as many as wanted, or somebody wants another number.
+// upstream: kubectl/pkg/scale/scale.go scaleHasDesiredReplicas
+async fn settled(factory: &Factory, path: &str, replicas: i64) -> Result<Value, Failure> {
+    loop {
+        let scale = factory.call(Call::get(path)).await?;
+        let (wanted, there) = (scale["spec"]["replicas"].as_i64().unwrap_or_default(), scale["status"]["replicas"].as_i64().unwrap_or_default());
+        if wanted != replicas || there == replicas {
+            return Ok(scale);
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn one(factory: &Factory, writer: &Writer, matches: &ArgMatches, path: &str, replicas: i64) -> Result<Value, Failure> {

@@ -110,6 +110,11 @@ pub fn info_command() -> Command {
 
 /// `cluster-info`.
 pub async fn info(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
+    const MORE: &str = "\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.";
+    if let Err(failure) = factory.mapper().await {
+        factory.streams.line(MORE)?;
+        return Err(failure);
+    }
     let services = factory.call(Call::get("/api/v1/namespaces/kube-system/services").query("labelSelector", "kubernetes.io/cluster-service=true").query("limit", "500")).await?;
     let server = factory.rest().await?.server.clone();
     let color = factory.streams.out_is_terminal;
@@ -129,7 +134,7 @@ pub async fn info(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failur
         };
         say(&shown, &format!("{server}/api/v1/namespaces/{}/services/{target}/proxy", text(&metadata["namespace"])))?;
     }
-    factory.streams.line("\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.")
+    factory.streams.line(MORE)
 }
 
 /// Flags of `version`.
@@ -188,33 +193,4 @@ pub fn options_command() -> Command {
 /// `options`.
 pub async fn options(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
     factory.streams.print(crate::help::global_options())
-}
-
-/// Flags of `plugin list`.
-pub fn plugins_command() -> Command {
-    Command::new("list").override_usage("kubectl plugin list [flags] [options]").arg(flags::switch("name-only", "If true, display only the binary name of each plugin, rather than its full path"))
-}
-
-/// `plugin` alone.
-pub fn plugin_command() -> Command {
-    Command::new("plugin").about("Provides utilities for interacting with plugins.\n\n Plugins provide extended functionality that is not part of the major command-line distribution. Please refer to the documentation and examples for more information about how write your own plugins.").override_usage("kubectl plugin [flags] [options]")
-}
-
-/// `plugin list`.
-pub async fn plugins(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut found = Vec::new();
-    for directory in factory.env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.is_empty()) {
-        let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
-        let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with("kubectl-")).collect();
-        names.sort();
-        found.extend(names.into_iter().map(|name| if matches.on("name-only") { name } else { format!("{directory}/{name}") }));
-    }
-    if found.is_empty() {
-        return Err(Failure::new("unable to find any kubectl plugins in your PATH"));
-    }
-    factory.streams.line("The following compatible plugins are available:\n")?;
-    for plugin in found {
-        factory.streams.line(&plugin)?;
-    }
-    Ok(())
 }

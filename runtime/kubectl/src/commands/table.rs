@@ -140,8 +140,8 @@ pub const TABLE: &[Entry] = &[
         entry!("use-context", "", "Set the current-context in a kubeconfig file", config::use_context_command, config::use_context, ["use"]),
         entry!("view", "", "Display merged kubeconfig settings or a specified kubeconfig file", config::view_command, config::view),
     ]),
-    family!("plugin", OTHER, "Provides utilities for interacting with plugins", server::plugin_command, [
-        entry!("list", "", "List all visible plugin executables on a user's PATH", server::plugins_command, server::plugins),
+    family!("plugin", OTHER, "Provides utilities for interacting with plugins", plugin::command, [
+        entry!("list", "", "List all visible plugin executables on a user's PATH", plugin::list_command, plugin::list),
     ]),
     entry!("version", OTHER, "Print the client and server version information", server::version_command, server::version),
     entry!("options", "", "Print the list of flags inherited by all commands", server::options_command, server::options),

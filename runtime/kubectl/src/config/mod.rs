@@ -73,12 +73,24 @@ pub fn paths(env: &Environment, globals: &Globals) -> Vec<PathBuf> {
 
 fn parse(path: &Path, text: &str) -> Result<Value, Failure> {
     let failed = |why: &str| Failure::new(format!("error loading config file {:?}: {why}", path.display().to_string()));
-    let value = drydock_primitives::yaml::parse(text).map_err(|error| failed(&crate::builder::yaml_error(&error)))?;
+    let value = crate::builder::read_yaml(text).map_err(|error| failed(&error))?;
     match value {
         Value::Null => Ok(json!({})),
         Value::Object(_) => {
-            if let Some(version) = value["apiVersion"].as_str().filter(|version| !matches!(*version, "v1" | "")) {
-                return Err(failed(&format!("no kind \"Config\" is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:100\"")));
+            let said = |field: &str, usual: &str| value[field].as_str().filter(|text| !text.is_empty()).unwrap_or(usual).to_owned();
+            let (version, kind) = (said("apiVersion", "v1"), said("kind", "Config"));
+            if version != "v1" || kind != "Config" {
+                return Err(failed(&format!("no kind {kind:?} is registered for version {version:?} in scheme \"k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50\"")));
+            }
+            for ((list, _), named) in LISTS.iter().zip(["NamedCluster", "NamedContext", "NamedAuthInfo"]) {
+                let found = match &value[*list] {
+                    Value::Null | Value::Array(_) => continue,
+                    Value::Bool(_) => "bool",
+                    Value::Number(_) => "number",
+                    Value::String(_) => "string",
+                    Value::Object(_) => "object",
+                };
+                return Err(failed(&format!("json: cannot unmarshal {found} into Go struct field Config.{list} of type []v1.{named}")));
             }
             Ok(typed(value))
         }
@@ -172,6 +184,8 @@ pub struct Chosen {
     pub cluster: Value,
     /// `user` of the kubeconfig.
     pub user: Value,
+    /// What it is called there.
+    pub user_name: String,
     /// The namespace commands work in.
     pub namespace: String,
     /// Whether the namespace was asked for on the command line.
@@ -222,7 +236,7 @@ impl Loaded {
         flags_of_cluster(cluster.get_or_insert_with(|| json!({})), globals);
         flags_of_user(user.get_or_insert_with(|| json!({})), globals);
         let (namespace, enforced) = self.namespace(globals)?;
-        Ok(Chosen { cluster: cluster.unwrap_or_default(), user: user.unwrap_or_default(), namespace, enforced })
+        Ok(Chosen { cluster: cluster.unwrap_or_default(), user: user.unwrap_or_default(), user_name, namespace, enforced })
     }
 }
 

@@ -5,6 +5,44 @@ use serde_json::{Map, Value};
 
 use super::{List, list_kind};
 
+/// With what `--overrides` says, in the way `--override-type` says.
+// upstream: kubectl/pkg/cmd/util/{override_options,helpers}.go
+pub fn overridden(object: &Value, kind: &str, text: &str) -> Result<Value, String> {
+    let parsed = serde_json::from_str::<Value>(text);
+    let whole = match (kind, parsed) {
+        ("json", Ok(patch)) if patch.is_array() => operations(object, &patch)?,
+        ("json", Ok(_)) => return Err("json: cannot unmarshal object into Go value of type jsonpatch.Patch".to_owned()),
+        ("json", Err(_)) => return Err(go_syntax(text)),
+        ("merge", Ok(patch)) if patch.is_object() => merged(object, &patch),
+        ("merge", Ok(other)) => {
+            let kind = match other {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Bool(_) => "bool",
+                _ => "number",
+            };
+            let target = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+            return Err(format!("couldn't get version/kind; json parse error: json: cannot unmarshal {kind} into Go value of type {target}"));
+        }
+        ("merge", _) => return Err("Invalid JSON Patch".to_owned()),
+        ("strategic", Ok(patch)) if patch.is_object() => strategic(object, &patch)?,
+        ("strategic", _) => return Err("invalid JSON document".to_owned()),
+        (other, _) => return Err(format!("invalid override type: {other}")),
+    };
+    Ok(whole)
+}
+
+/// What Go says of broken JSON, as far as it is about its first wrong letter.
+fn go_syntax(text: &str) -> String {
+    let mut letters = text.trim_start().chars();
+    match (letters.next(), letters.find(|letter| !letter.is_whitespace())) {
+        (None, _) | (Some('{' | '['), None) => "unexpected end of JSON input".to_owned(),
+        (Some('{'), Some(letter)) => format!("invalid character {letter:?} looking for beginning of object key string"),
+        (Some('['), Some(letter)) => format!("invalid character {letter:?} looking for beginning of value"),
+        (Some(letter), _) => format!("invalid character {letter:?} looking for beginning of value"),
+    }
+}
+
 /// With a JSON merge patch.
 pub fn merged(object: &Value, patch: &Value) -> Value {
     let Some(fields) = patch.as_object() else { return patch.clone() };
@@ -162,7 +200,7 @@ fn operate(object: &mut Value, operation: &Value) -> Result<(), String> {
         "copy" => {
             parent(object, from, kind).map_err(|_| format!("{kind} operation does not apply: doc is missing from path: {from}: missing value"))?;
             let value = object.pointer(from).cloned().unwrap_or_default();
-            put(object, path, value, kind)
+            put(object, path, value, kind).map_err(|_| format!("{kind} operation does not apply: doc is missing destination path: {path}: missing value"))
         }
         "test" => {
             let found = object.pointer(path).unwrap_or(&Value::Null);

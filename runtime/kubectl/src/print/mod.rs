@@ -175,6 +175,10 @@ fn format(factory: &Factory, output: &str, template: &str, allow_missing: bool, 
     if !known.contains(&kind) || (value.is_some() && matches!(kind, "json" | "yaml" | "name" | "wide")) {
         return Err(unknown());
     }
+    // Either says the template, not both.
+    if value.is_some() && !template.is_empty() && (kind.contains("template") || kind.starts_with("jsonpath")) {
+        return Err(unknown());
+    }
     let given = || {
         let text = value.unwrap_or(template);
         if text.is_empty() { Err(Failure::new("template format specified but no template given")) } else { Ok(text.to_owned()) }
@@ -209,7 +213,7 @@ fn format(factory: &Factory, output: &str, template: &str, allow_missing: bool, 
         "go-template" | "template" => go(given()?)?,
         "go-template-file" | "templatefile" => go(file(given()?)?)?,
         "custom-columns" => Format::Columns(Columns::parse(value.unwrap_or_default()).map_err(Failure::new)?),
-        "custom-columns-file" => Format::Columns(Columns::parse_file(&file(value.unwrap_or_default().to_owned())?).map_err(Failure::new)?),
+        "custom-columns-file" => Format::Columns(Columns::parse_file(&file(value.unwrap_or_default().to_owned()).map_err(|failure| Failure::new(failure.text().replacen("--template ", "template ", 1).trim_end()))?).map_err(Failure::new)?),
         _ => return Err(unknown()),
     })
 }

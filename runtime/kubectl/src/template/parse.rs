@@ -187,6 +187,9 @@ impl Parser {
     }
 
     fn block(&mut self, word: &str, rest: &str, column: usize) -> Result<Node, String> {
+        if rest.trim().is_empty() {
+            return Err(format!("{}: missing value for {word}", self.line));
+        }
         self.scopes.push(Vec::new());
         let pipe = self.pipe(rest, column)?;
         let (body, stop) = self.list()?;

@@ -26,9 +26,6 @@ pub fn view_command() -> Command {
 /// `view-last-applied`.
 pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let output = matches.text("output");
-    if !["yaml", "json"].contains(&output.as_str()) {
-        return Err(factory.usage(&format!("Unexpected -o output mode: {output}, the flag 'output' must be one of yaml|json")));
-    }
     let mut selection = Selection::read(factory, matches)?;
     selection.empty_selects = true;
     selection.latest = true;
@@ -37,6 +34,9 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
         let Some(config) = info.object["metadata"]["annotations"][LAST_APPLIED].as_str() else {
             continue;
         };
+        if !["yaml", "json"].contains(&output.as_str()) {
+            return Err(factory.usage(&format!("Unexpected -o output mode: {output}, the flag 'output' must be one of yaml|json")));
+        }
         let value: Value = serde_json::from_str(config).map_err(|error| Failure::new(error.to_string()))?;
         if output == "json" {
             factory.streams.line(&json_text::pretty(&value, "  "))?;

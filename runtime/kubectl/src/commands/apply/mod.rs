@@ -2,7 +2,8 @@
 // upstream: kubectl/pkg/cmd/apply/{apply,patcher}.go
 
 pub mod last_applied;
-mod prune;
+mod migrate;
+pub(crate) mod prune;
 
 use clap::{ArgMatches, Command};
 use http::Method;
@@ -67,12 +68,12 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if server_side && !matches.changed("field-manager") {
         writer.manager = "kubectl".to_owned();
     }
-    let prune = prune::Prune::read(matches, &selection)?;
+    let prune = prune::Prune::read(factory, matches, &selection).await?;
     selection.validate = writer.validation != "Ignore";
     let mut failures = Vec::new();
     let infos = selection.manifests(factory, &mut failures).await?;
     let wanted = builder::matching(&selection.labels)?;
-    let mut apply = Apply { factory, server_side, force_conflicts: matches.on("force-conflicts"), overwrite: matches.on("force"), writer, objects: Vec::new() };
+    let mut apply = Apply { factory, server_side, force_conflicts: matches.on("force-conflicts"), overwrite: matches.on("force"), subresource: selection.subresource.clone(), writer, objects: Vec::new() };
     let mut visited: Vec<Info> = Vec::new();
     for info in infos.into_iter().filter(|info| wanted.matches_json(Some(&info.object["metadata"]["labels"]))) {
         match apply.one(&info).await {
@@ -98,6 +99,7 @@ struct Apply<'a> {
     server_side: bool,
     force_conflicts: bool,
     overwrite: bool,
+    subresource: String,
     writer: Writer,
     /// Shown together at the end.
     objects: Vec<Value>,
@@ -132,8 +134,7 @@ impl Apply<'_> {
         annotate(&mut modified, LAST_APPLIED, &config);
         let source = &info.source;
         if info.name.is_empty() {
-            let id = format!("{}, Resource={}", info.mapping.api_version(), info.mapping.resource);
-            return Err(Failure::new(format!("error when retrieving current configuration of:\nResource: {id:?}\nfrom server for: {source:?}: resource name may not be empty")));
+            return Err(Failure::new(format!("error when retrieving current configuration of:\n{}\nfrom server for: {source:?}: resource name may not be empty", describe(info))));
         }
         let current = match info.get(self.factory).await {
             Ok(current) => current,
@@ -161,8 +162,7 @@ impl Apply<'_> {
             other => other,
         };
         let patched = patched.map_err(|failure| failure.prefixed(&format!("error when applying patch:\n{}\nto:\n{}\nfor: {source:?}: ", json_text::compact(&patch), describe(info))))?;
-        let done = if patched["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"] && self.writer.dry_run == DryRun::None { "unchanged" } else { "configured" };
-        self.tell(&patched, done)?;
+        self.tell(&patched, "configured")?;
         Ok(patched)
     }
 
@@ -184,14 +184,39 @@ impl Apply<'_> {
     }
 
     async fn on_server(&mut self, info: &Info) -> Result<Value, Failure> {
-        let mut call = self.writer.writing(Call::new(Method::PATCH, info.path())).body(APPLY_PATCH, info.object.to_string().into_bytes());
-        call = call.query("force", if self.force_conflicts { "true" } else { "false" });
-        let applied = self.factory.call(call).await.map_err(|failure| match failure {
+        let path = if self.subresource.is_empty() { info.path() } else { format!("{}/{}", info.path(), self.subresource) };
+        let call = self.writer.writing(Call::new(Method::PATCH, path)).body(APPLY_PATCH, info.object.to_string().into_bytes());
+        let call = call.query("force", if self.force_conflicts { "true" } else { "false" });
+        let mut applied = self.factory.call(call.clone()).await.map_err(|failure| match failure {
             Failure::Status(status) if status["reason"] == "Conflict" => Failure::new(format!("{}\n{CONFLICT}", status["message"].as_str().unwrap_or_default())),
             other => other,
         })?;
+        if self.writer.dry_run == DryRun::None
+            && let Some(again) = self.migrated(info, &applied, call).await
+        {
+            applied = again;
+        }
         self.tell(&applied, "serverside-applied")?;
         Ok(applied)
+    }
+
+    /// An object that the client applied before is the server's to apply from now on. What fails of that is a warning.
+    async fn migrated(&self, info: &Info, applied: &Value, call: Call) -> Option<Value> {
+        let manager = &self.writer.manager;
+        let failed = |what: &str, failure: &Failure| {
+            let text = match what {
+                "annotation" => "Warning: failed to migrate kubectl.kubernetes.io/last-applied-configuration for Server-Side Apply. This is non-fatal and will be retried next time you apply.",
+                "fields" => "Warning: server rejected managed fields migration to Server-Side Apply. This is non-fatal and will be retried next time you apply.",
+                _ => "Warning: failed to re-apply configuration after performing Server-Side Apply migration. This is non-fatal and will be retried next time you apply.",
+            };
+            self.factory.streams.warn(&format!("{text} Error: {}", failure.text()));
+        };
+        let kept = migrate::keep_annotation(self.factory, info, applied.clone(), manager).await.map_err(|failure| failed("annotation", &failure)).ok()?;
+        let moved = migrate::migrate(self.factory, info, kept, manager).await.map_err(|failure| failed("fields", &failure)).ok()?;
+        if !moved {
+            return None;
+        }
+        self.factory.call(call).await.map_err(|failure| failed("again", &failure)).ok()
     }
 }
 

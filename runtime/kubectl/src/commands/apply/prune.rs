@@ -3,6 +3,7 @@
 
 use clap::ArgMatches;
 use http::Method;
+use serde_json::Value;
 
 use crate::builder::{Info, Selection};
 use crate::discovery::Mapping;
@@ -12,85 +13,115 @@ use crate::flags::Flags;
 use crate::rest::Call;
 use crate::write::{DryRun, LAST_APPLIED, Writer};
 
-/// What is pruned unless a list is given: version, kind.
-const DEFAULT: [(&str, &str); 15] = [
-    ("v1", "ConfigMap"),
-    ("v1", "Endpoints"),
-    ("v1", "Namespace"),
-    ("v1", "PersistentVolumeClaim"),
-    ("v1", "PersistentVolume"),
-    ("v1", "Pod"),
-    ("v1", "ReplicationController"),
-    ("v1", "Secret"),
-    ("v1", "Service"),
-    ("batch/v1", "Job"),
-    ("batch/v1", "CronJob"),
-    ("networking.k8s.io/v1", "Ingress"),
-    ("apps/v1", "DaemonSet"),
-    ("apps/v1", "Deployment"),
-    ("apps/v1", "ReplicaSet"),
+/// What is pruned unless a list is given: group, version, kind, and whether it lives in namespaces.
+const DEFAULT: [(&str, &str, &str, bool); 16] = [
+    ("", "v1", "ConfigMap", true),
+    ("", "v1", "Endpoints", true),
+    ("", "v1", "PersistentVolumeClaim", true),
+    ("", "v1", "Pod", true),
+    ("", "v1", "ReplicationController", true),
+    ("", "v1", "Secret", true),
+    ("", "v1", "Service", true),
+    ("batch", "v1", "Job", true),
+    ("batch", "v1", "CronJob", true),
+    ("networking.k8s.io", "v1", "Ingress", true),
+    ("apps", "v1", "DaemonSet", true),
+    ("apps", "v1", "Deployment", true),
+    ("apps", "v1", "ReplicaSet", true),
+    ("apps", "v1", "StatefulSet", true),
+    ("", "v1", "Namespace", false),
+    ("", "v1", "PersistentVolume", false),
 ];
+/// What upstream logs when the default list meets a namespace.
+const DEPRECATED: &str = "Deprecated: kubectl apply will no longer prune non-namespaced resources by default when used with the --namespace flag in a future release. To preserve the current behaviour, list the resources you want to target explicitly in the --prune-allowlist flag.";
 
 /// What to prune.
-pub(super) struct Prune {
-    allowed: Vec<String>,
+pub(crate) struct Prune {
+    /// None is the default list.
+    allowed: Option<Vec<Mapping>>,
 }
 
 impl Prune {
     /// From the flags; none without `--prune`.
-    pub(super) fn read(matches: &ArgMatches, selection: &Selection) -> Result<Option<Self>, Failure> {
+    pub(super) async fn read(factory: &Factory, matches: &ArgMatches, selection: &Selection) -> Result<Option<Self>, Failure> {
         if !matches.on("prune") {
             return Ok(None);
         }
         if selection.labels.is_empty() && !matches.on("all") {
             return Err(Failure::new("all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector"));
         }
-        Ok(Some(Self { allowed: matches.texts("prune-allowlist") }))
+        Self::looking(factory, matches).await
+    }
+
+    /// For `diff`, which needs no word to look at all there is.
+    pub(crate) async fn looking(factory: &Factory, matches: &ArgMatches) -> Result<Option<Self>, Failure> {
+        if !matches.on("prune") {
+            return Ok(None);
+        }
+        let mut allowed = Vec::new();
+        for word in matches.texts("prune-allowlist") {
+            let parts: Vec<&str> = word.split('/').collect();
+            let [group, version, kind] = parts.as_slice() else {
+                return Err(Failure::new(format!("invalid GroupVersionKind format: {word}, please follow <group/version/kind>")));
+            };
+            allowed.push(mapping(factory, if *group == "core" { "" } else { group }, version, kind).await?);
+        }
+        Ok(Some(Self { allowed: (!allowed.is_empty()).then_some(allowed) }))
     }
 
     pub(super) async fn run(&self, factory: &Factory, writer: &mut Writer, visited: &[Info], selection: &Selection) -> Result<(), Failure> {
-        let mut namespaces: Vec<String> = visited.iter().map(|info| info.namespace.clone()).filter(|namespace| !namespace.is_empty()).collect();
-        namespaces.sort();
-        namespaces.dedup();
-        let kinds = self.kinds(factory).await?;
-        for namespace in &namespaces {
-            for mapping in kinds.iter().filter(|mapping| mapping.namespaced) {
-                one_kind(factory, writer, (mapping, namespace), visited, selection).await?;
+        for (mapping, namespace, object) in self.found(factory, visited, selection).await? {
+            if writer.dry_run != DryRun::Client {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                let call = Call::new(Method::DELETE, mapping.path(&namespace, name)).json(&serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}));
+                factory.call(call.query_some("dryRun", if writer.dry_run == DryRun::Server { "All" } else { "" })).await?;
             }
-        }
-        for mapping in kinds.iter().filter(|mapping| !mapping.namespaced) {
-            one_kind(factory, writer, (mapping, ""), visited, selection).await?;
+            writer.tell(factory, &object, "pruned")?;
         }
         Ok(())
     }
 
-    async fn kinds(&self, factory: &Factory) -> Result<Vec<Mapping>, Failure> {
-        let mut wanted: Vec<(String, String)> = DEFAULT.iter().map(|(version, kind)| ((*version).to_owned(), (*kind).to_owned())).collect();
-        if !self.allowed.is_empty() {
-            wanted.clear();
-            for word in &self.allowed {
-                let parts: Vec<&str> = word.split('/').collect();
-                let [group, version, kind] = parts.as_slice() else {
-                    return Err(Failure::new(format!("invalid GroupVersionKind format: {word}, please follow <group/version/kind>")));
-                };
-                let version = if matches!(*group, "core" | "") { (*version).to_owned() } else { format!("{group}/{version}") };
-                wanted.push((version, (*kind).to_owned()));
+    /// What was applied before and is not among what was visited: its kind, its namespace, itself.
+    pub(crate) async fn found(&self, factory: &Factory, visited: &[Info], selection: &Selection) -> Result<Vec<(Mapping, String, Value)>, Failure> {
+        let mut namespaces: Vec<String> = visited.iter().map(|info| info.namespace.clone()).filter(|namespace| !namespace.is_empty()).collect();
+        namespaces.sort();
+        namespaces.dedup();
+        let kinds = self.kinds(factory).await?;
+        let mut found = Vec::new();
+        for namespace in &namespaces {
+            for mapping in kinds.iter().filter(|mapping| mapping.namespaced) {
+                one_kind(factory, (mapping, namespace), visited, selection, &mut found).await?;
             }
         }
+        for mapping in kinds.iter().filter(|mapping| !mapping.namespaced) {
+            one_kind(factory, (mapping, ""), visited, selection, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn kinds(&self, factory: &Factory) -> Result<Vec<Mapping>, Failure> {
+        if let Some(allowed) = &self.allowed {
+            return Ok(allowed.clone());
+        }
+        // There always is one: that of the context, or `default`.
+        crate::write::klog(factory, 'W', "prune.go:71", DEPRECATED);
         let mut kinds = Vec::new();
-        for (version, kind) in wanted {
-            match factory.kind_of(&version, &kind).await? {
-                Some(mapping) => kinds.push(mapping),
-                // A server may lack a kind of the default list; one that was named must exist.
-                None if self.allowed.is_empty() => {}
-                None => return Err(Failure::new(format!("error retrieving RESTMappings to prune: invalid resource {version}, Kind={kind}: no matches for kind {kind:?} in version {version:?}"))),
-            }
+        for (group, version, kind, namespaced) in DEFAULT {
+            let found = mapping(factory, group, version, kind).await;
+            let unknown = |failure: Failure| Failure::new(format!("error retrieving RESTMappings to prune: invalid resource {group}/{version}, Kind={kind}, Namespaced={namespaced}: {}", failure.text()));
+            kinds.push(found.map_err(unknown)?);
         }
         Ok(kinds)
     }
 }
 
-async fn one_kind(factory: &Factory, writer: &mut Writer, (mapping, namespace): (&Mapping, &str), visited: &[Info], selection: &Selection) -> Result<(), Failure> {
+async fn mapping(factory: &Factory, group: &str, version: &str, kind: &str) -> Result<Mapping, Failure> {
+    let full = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let missing = || Failure::new(format!("no matches for kind {kind:?} in version {full:?}"));
+    factory.kind_of(&full, kind).await?.ok_or_else(missing)
+}
+
+async fn one_kind(factory: &Factory, (mapping, namespace): (&Mapping, &str), visited: &[Info], selection: &Selection, found: &mut Vec<(Mapping, String, Value)>) -> Result<(), Failure> {
     let search = Selection { labels: selection.labels.clone(), chunk: 500, ..Selection::default() };
     let list = search.list(factory, mapping, namespace).await?;
     for object in crate::builder::items(&list) {
@@ -98,12 +129,7 @@ async fn one_kind(factory: &Factory, writer: &mut Writer, (mapping, namespace): 
         if metadata["annotations"][LAST_APPLIED].is_null() || visited.iter().any(|info| info.object["metadata"]["uid"] == metadata["uid"]) {
             continue;
         }
-        if writer.dry_run != DryRun::Client {
-            let name = metadata["name"].as_str().unwrap_or_default();
-            let call = Call::new(Method::DELETE, mapping.path(namespace, name)).json(&serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}));
-            factory.call(call.query_some("dryRun", if writer.dry_run == DryRun::Server { "All" } else { "" })).await?;
-        }
-        writer.tell(factory, &object, "pruned")?;
+        found.push((mapping.clone(), namespace.to_owned(), object));
     }
     Ok(())
 }

@@ -155,5 +155,5 @@ fn exec(user: &mut Value, matches: &ArgMatches, (set, removed): &Pairs) {
             None => variables.push(json!({"name": name, "value": value})),
         }
     }
-    exec["env"] = if variables.is_empty() { Value::Null } else { json!(variables) };
+    exec["env"] = if variables.is_empty() && removed.is_empty() { Value::Null } else { json!(variables) };
 }

@@ -161,6 +161,12 @@ fn pairs(factory: &Factory, matches: &ArgMatches, whole: &str, article: &str) ->
     };
     for source in &files {
         let (key, path) = source.split_once('=').map_or((None, source.as_str()), |(key, path)| (Some(key), path));
+        match (key, path) {
+            (Some(_), path) if path.contains('=') => return Err(Failure::new("key names or file paths cannot contain '='")),
+            (Some(""), path) => return Err(Failure::new(format!("key name for file path {path} missing"))),
+            (Some(key), "") => return Err(Failure::new(format!("file path for key name {key} missing"))),
+            _ => {}
+        }
         from_file(factory, key, path, &mut add)?;
     }
     for literal in &literals {

@@ -2,6 +2,7 @@
 // upstream: kubectl/pkg/cmd/create/create.go
 
 pub mod config;
+mod hash;
 pub mod jobs;
 pub mod policy;
 pub mod rbac;
@@ -139,6 +140,9 @@ pub(super) fn metadata(factory: &Factory, name: &str) -> Result<Value, Failure> 
 /// Send what a generator made and tell about it.
 pub(super) async fn finish(factory: &Factory, matches: &ArgMatches, mut object: Value, wrap: &str) -> Result<(), Failure> {
     let mut writer = Writer::read(factory, matches)?;
+    if matches.on("append-hash") {
+        hash::append(&mut object);
+    }
     if writer.save_config {
         remember(&mut object);
     }

@@ -8,7 +8,6 @@ use super::{finish, generator, metadata, one_name};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
-use crate::write::klog;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const VERSION: &str = "rbac.authorization.k8s.io/v1";
@@ -95,7 +94,7 @@ async fn rules(factory: &Factory, matches: &ArgMatches) -> Result<Vec<Value>, Fa
         return Err(Failure::new("at least one resource must be specified"));
     }
     for verb in verbs.iter().filter(|verb| *verb != "*" && !VERBS.contains(&verb.as_str())) {
-        klog(factory, 'W', "create_role.go:259", &format!("Warning: '{verb}' is not a standard resource verb"));
+        factory.streams.warn(&format!("Warning: '{verb}' is not a standard resource verb"));
     }
     let names = matches.texts("resource-name");
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();

@@ -94,7 +94,7 @@ async fn create(factory: &Factory, matches: &ArgMatches, kind: &str) -> Result<(
 // upstream: kubectl/pkg/cmd/create/create_service.go parsePorts
 fn port(pair: &str, node_port: i64) -> Result<Value, Failure> {
     let (port_text, target) = pair.split_once(':').map_or((pair, pair), |pair| pair);
-    let number = |text: &str| text.parse::<i64>().ok().filter(|port| (1..=65535).contains(port));
+    let number = |text: &str| text.parse::<i64>().ok().filter(|port| (0..=65535).contains(port));
     let port = number(port_text).ok_or_else(|| match port_text.parse::<i64>() {
         Ok(_) => Failure::new(format!("strconv.ParseUint: parsing {port_text:?}: value out of range")),
         Err(_) => Failure::new(format!("strconv.ParseUint: parsing {port_text:?}: invalid syntax")),

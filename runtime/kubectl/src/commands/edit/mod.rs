@@ -36,9 +36,6 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let mut selection = Selection::read(factory, matches)?;
     selection.latest = true;
     selection.empty_selects = true;
-    if !matches!(selection.subresource.as_str(), "" | "status") {
-        return Err(Failure::new(format!("invalid subresource value: {:?}. Must be one of [status]", selection.subresource)));
-    }
     let mut session = Session::read(factory, matches, Mode::Patch)?;
     let infos = selection.infos(factory).await?;
     if infos.is_empty() {

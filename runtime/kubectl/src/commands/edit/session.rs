@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::program;
-use crate::builder::{Info, objects_of, yaml_error};
+use crate::builder::{Info, objects_of, read_yaml};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::Flags;
@@ -79,10 +79,7 @@ impl<'a> Session<'a> {
     }
 
     /// Let a person edit these, until it is done.
-    pub async fn run(&mut self, mut infos: Vec<Info>) -> Result<(), Failure> {
-        for info in &mut infos {
-            print::without_managed_fields(&mut info.object);
-        }
+    pub async fn run(&mut self, infos: Vec<Info>) -> Result<(), Failure> {
         let original = self.text(&infos);
         let mut reasons = Reasons::default();
         let mut before: Option<(String, PathBuf)> = None;
@@ -121,10 +118,11 @@ impl<'a> Session<'a> {
 
     /// The objects as they are edited.
     fn text(&self, infos: &[Info]) -> String {
-        let object = match infos {
+        let mut object = match infos {
             [info] => info.object.clone(),
             many => json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": many.iter().map(|info| info.object.clone()).collect::<Vec<_>>()}),
         };
+        print::without_managed_fields(&mut object);
         if self.json { json_text::pretty(&object, "    ") + "\n" } else { yaml::write(&object) }
     }
 
@@ -136,8 +134,8 @@ impl<'a> Session<'a> {
 
     async fn judge(&mut self, infos: &[Info], original: &str, edited: &str, reasons: &mut Reasons) -> Result<Outcome, Failure> {
         let streams = &self.factory.streams;
-        if let Err(error) = drydock_primitives::yaml::parse(&without_comments(edited)) {
-            let why = format!("<nil>: Invalid value: \"The edited file failed validation\": {}", yaml_error(&error));
+        if let Err(error) = readable(&without_comments(edited)) {
+            let why = format!("<nil>: Invalid value: \"The edited file failed validation\": {error}");
             let word = infos.first().map(|info| (info.mapping.group_resource(), info.name.clone())).unwrap_or_default();
             reasons.0.push((format!("{} {:?} was not valid", word.0, word.1), vec![why]));
             streams.warn(&format!("error: {} {:?} is invalid", word.0, word.1));
@@ -145,10 +143,6 @@ impl<'a> Session<'a> {
         }
         if same(original, edited) {
             streams.warn("Edit cancelled, no changes made.");
-            return Ok(Outcome::Done);
-        }
-        if without_comments(edited).trim().is_empty() {
-            streams.warn("Edit cancelled, saved file was empty.");
             return Ok(Outcome::Done);
         }
         let objects = match objects_of("edited-file", edited) {
@@ -159,16 +153,24 @@ impl<'a> Session<'a> {
             }
         };
         let mut outcome = Outcome::Done;
+        let mut failures = Vec::new();
         for mut object in objects {
             let place = self.place(&object).await?;
+            // What is not shown is not edited away.
+            if let Ok(origin) = origin(infos, &object)
+                && !origin.object["metadata"]["managedFields"].is_null()
+            {
+                object["metadata"]["managedFields"] = origin.object["metadata"]["managedFields"].clone();
+            }
             if self.mode != Mode::LastApplied && self.writer.save_config {
                 remember(&mut object);
             }
             let info = Info { object, ..place };
             match self.mode {
-                Mode::Patch => match self.patch(infos, &info, reasons).await? {
-                    Outcome::Done => {}
-                    other => outcome = other,
+                Mode::Patch => match self.patch(infos, &info, reasons).await {
+                    Ok(Outcome::Done) => {}
+                    Ok(other) => outcome = other,
+                    Err(failure) => failures.push(failure),
                 },
                 Mode::LastApplied => self.last_applied(infos, &info).await?,
                 Mode::Create => {
@@ -177,6 +179,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        Failure::all(failures)?;
         Ok(outcome)
     }
 
@@ -279,6 +282,19 @@ impl Reasons {
 
 fn without_comments(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect()
+}
+
+/// A text is an object with version and kind, whatever else it says.
+fn readable(text: &str) -> Result<(), String> {
+    let value = read_yaml(text)?;
+    let unset = |field: &str| value[field].as_str().unwrap_or_default().is_empty();
+    match (value.is_object(), value.is_object() && unset("apiVersion"), value.is_object() && unset("kind")) {
+        (false, ..) => Err("invalid object to validate".to_owned()),
+        (true, true, true) => Err("[apiVersion not set, kind not set]".to_owned()),
+        (true, true, false) => Err("apiVersion not set".to_owned()),
+        (true, false, true) => Err("kind not set".to_owned()),
+        (true, false, false) => Ok(()),
+    }
 }
 
 /// Whether two texts say the same, whatever their form.

@@ -87,7 +87,7 @@ async fn revisions(factory: &Factory, info: &Info) -> Result<BTreeMap<i64, Value
     let plural = match info.mapping.kind.as_str() {
         "Deployment" => "replicasets",
         "DaemonSet" | "StatefulSet" => "controllerrevisions",
-        kind => return Err(Failure::new(format!("no history viewer has been implemented for {kind:?}"))),
+        kind => return Err(Failure::new(format!("error retrieving history for {kind:?}, no visitor method exists for {{{} {kind}}}", info.mapping.group))),
     };
     let uid = &info.object["metadata"]["uid"];
     let list = factory.call(Call::get(format!("/apis/apps/v1/namespaces/{}/{plural}", info.namespace))).await?;
@@ -131,7 +131,7 @@ async fn one(factory: &Factory, writer: &mut Writer, info: &Info, wanted: i64) -
     }
     let kind = info.mapping.kind.as_str();
     if !["Deployment", "DaemonSet", "StatefulSet"].contains(&kind) {
-        return Err(Failure::new(format!("no rollbacker has been implemented for {kind:?}")));
+        return Err(Failure::new(format!("error retrieving rollbacker for {kind:?}, no visitor method exists for {{{} {kind}}}", info.mapping.group)));
     }
     let revisions = revisions(factory, info).await?;
     let target = if wanted > 0 {

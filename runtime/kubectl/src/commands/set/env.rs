@@ -53,7 +53,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     set.extend(imported(factory, matches, &selection).await?);
     let pattern = matches.text("containers");
     if matches.on("list") {
-        return list(factory, &selection, &pattern).await;
+        return list(factory, &selection, &pattern, |container| update(container, &set, &removed, true)).await;
     }
     let overwrite = matches.on("overwrite");
     change(factory, matches, &selection, "env updated", |object| {
@@ -114,10 +114,11 @@ async fn imported(factory: &Factory, matches: &ArgMatches, selection: &Selection
     Ok(variables)
 }
 
-async fn list(factory: &Factory, selection: &Selection, pattern: &str) -> Result<(), Failure> {
+async fn list(factory: &Factory, selection: &Selection, pattern: &str, edit: impl Fn(&mut Value) -> Result<(), Failure>) -> Result<(), Failure> {
     for info in selection.infos(factory).await? {
         let mut object = info.object.clone();
         for container in containers(pod_spec(&mut object)?, pattern) {
+            edit(container)?;
             let name = container["name"].as_str().unwrap_or_default();
             factory.streams.line(&format!("# {} {}, container {name}", info.mapping.kind, info.name))?;
             for variable in container["env"].as_array().into_iter().flatten() {

@@ -29,6 +29,8 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     selection.refuse_words(builder::LOCAL)?;
     if pairs.is_empty() {
+        // What is not there is told first.
+        selection.infos(factory).await?;
         return Err(Failure::new("at least one image update is required"));
     }
     let pairs: Vec<(String, String)> = pairs.iter().filter_map(|pair| pair.split_once('=')).map(|(name, image)| (name.to_owned(), image.to_owned())).collect();

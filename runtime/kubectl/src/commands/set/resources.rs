@@ -29,6 +29,8 @@ pub fn command() -> Command {
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let (limits, requests) = (matches.text("limits"), matches.text("requests"));
     if limits.is_empty() && requests.is_empty() {
+        // What is not there is told first.
+        Selection::read(factory, matches)?.infos(factory).await?;
         return Err(Failure::new("you must specify an update to requests or limits (in the form of --requests/--limits)"));
     }
     let (limits, requests) = (amounts(&limits)?, amounts(&requests)?);
@@ -55,7 +57,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 fn amounts(text: &str) -> Result<Map<String, Value>, Failure> {
     let mut amounts = Map::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
-        let (name, amount) = part.split_once('=').ok_or_else(|| Failure::new(format!("invalid argument syntax {part}, expected <resource>=<value>")))?;
+        let (name, amount) = part.split_once('=').ok_or_else(|| Failure::new(format!("Invalid argument syntax {part}, expected <resource>=<value>")))?;
         amount.parse::<Quantity>().map_err(|_| Failure::new(QUANTITY))?;
         amounts.insert(name.to_owned(), json!(amount));
     }

@@ -26,7 +26,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     };
     selection.refuse_words(crate::builder::LOCAL)?;
-    let labels = equal_labels(&expression)?;
+    let labels = match equal_labels(&expression) {
+        Ok(labels) => labels,
+        Err(failure) => {
+            // What is not there is told first.
+            selection.infos(factory).await?;
+            return Err(failure);
+        }
+    };
     change(factory, matches, &selection, "selector updated", |object| {
         if object["kind"] != "Service" {
             return Err(Failure::new("setting a selector is only supported for Services"));

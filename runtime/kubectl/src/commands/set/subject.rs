@@ -30,6 +30,10 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let mut selection = Selection::read(factory, matches)?;
     selection.latest = !selection.local;
     selection.refuse_words(builder::LOCAL)?;
+    // What is not there is told first.
+    if !selection.local && (selection.has_files() || selection.words.len() != 1 || !selection.words[0].contains('/')) {
+        selection.infos(factory).await?;
+    }
     if selection.all && !selection.labels.is_empty() {
         return Err(Failure::new("cannot set --all and --selector at the same time"));
     }
