@@ -198,7 +198,8 @@ export class Term {
     };
     made.onclose = () => {
       if (this.closed) return;
-      this.say('Not connected. Trying again; what you type is not sent.', true);
+      // A terminal that is opened anew, as with another chapter, is back in a moment.
+      setTimeout(() => !this.closed && this.socket?.readyState !== WebSocket.OPEN && this.say('Not connected. Trying again; what you type is not sent.', true), 800);
       this.listener.mode({ mode: 'starting', why: null });
       setTimeout(() => !this.closed && this.connect(), this.pause.next());
     };
