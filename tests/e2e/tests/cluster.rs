@@ -105,7 +105,18 @@ fn a_reset_goes_back_to_the_beginning() {
     let drydock = Drydock::cluster(1);
     drydock.kubectl(&["create", "deployment", "web", "--image=kiamol/ch02-hello-kiamol"]).ok();
     drydock.kubectl(&["rollout", "status", "deployment/web", "--timeout=30s"]).ok();
+    let node = || {
+        let node = drydock.get(&["node", "node-1"]);
+        let own = |at: &str| node.pointer(at).cloned().unwrap_or_default();
+        [own("/metadata/labels"), own("/metadata/annotations"), own("/spec/taints"), own("/spec/unschedulable")]
+    };
+    let before = node();
+    for change in [&["label", "node", "node-1", "kiamol=ch05", "kubernetes.io/os=plan9", "--overwrite"][..], &["taint", "node", "node-1", "disk=hdd:NoSchedule"], &["cordon", "node-1"]] {
+        drydock.kubectl(change).ok();
+    }
+    assert_ne!(node(), before);
     drydock.run(&["cluster", "reset"]).ok();
+    assert_eq!(node(), before, "what people set on a node is put back");
     eventually(PATIENCE, || {
         let left = drydock.kubectl(&["get", "deployments,replicasets,pods", "-o", "name"]).ok();
         if left.is_empty() { Ok(()) } else { Err(left) }

@@ -73,7 +73,11 @@ fn a_full_disk_is_said_and_loses_nothing() {
     let outcome = std::panic::catch_unwind(|| fill(&disk));
     let state = disk.to_string_lossy();
     drydock_binary(&["--state", &state, "cluster", "down"]);
-    Ran::of(std::process::Command::new("umount").arg(&disk)).ok();
+    // The last process of the cluster lets go of it when the kernel has ended it, a moment after the first one said good-bye.
+    drydock_kit::eventually(drydock_kit::PATIENCE, || {
+        let ran = Ran::of(std::process::Command::new("umount").arg(&disk));
+        if ran.status.success() { Ok(()) } else { Err(ran.stderr) }
+    });
     if let Err(failure) = outcome {
         std::panic::resume_unwind(failure);
     }
