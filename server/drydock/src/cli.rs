@@ -41,7 +41,7 @@ pub(crate) enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
-    /// Measure this machine against the budgets, beside crun and runc where they are installed.
+    /// Measure this machine against the budgets, beside crun, runc and stock kubectl where they are installed.
     Bench(Bench),
     /// Check and run course content.
     #[command(subcommand)]

@@ -1,5 +1,6 @@
 //! `drydock bench`: this machine against the budgets of the design, on a cluster of its own.
 
+mod kubectl;
 mod measure;
 pub(super) mod runtimes;
 mod undo;
@@ -70,6 +71,11 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<ExitCode> {
         }
         anyhow::Ok(figures)
     })?);
+    // One measurement that fails does not take the others with it.
+    match kubectl::compare(directory.path(), &state.kubeconfig(), runs) {
+        Ok(more) => figures.extend(more),
+        Err(error) => say(&format!("kubectl is not measured: {error:#}")),
+    }
     drop(running);
     figures.push(workloads::unpack(directory.path(), runs.min(5))?);
     figures.extend(runtimes::compare(directory.path(), runs)?);
