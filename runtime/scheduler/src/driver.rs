@@ -17,6 +17,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::decide::{Decision, decide};
@@ -52,6 +53,7 @@ pub async fn run(client: Client, clock: SharedClock, cancel: CancellationToken) 
             Some(event) = claims.next() => scheduler.hear_claims(event),
             Some(event) = nodes.next() => scheduler.hear_nodes(event),
             Some(event) = pods.next() => scheduler.hear_pods(event),
+            Some(ended) = scheduler.bindings.join_next() => scheduler.bound(ended),
             () = due => scheduler.schedule_next().await,
         }
     }
@@ -67,6 +69,9 @@ struct Scheduler {
     placed: BTreeMap<Key, (String, Arc<PodInfo>)>,
     pending: Pending,
     storage: Arc<Storage>,
+    /// Pods whose node is being written down. They count as placed; meanwhile others are decided on.
+    // upstream: pkg/scheduler/schedule_one.go, bindingCycle
+    bindings: JoinSet<Bound>,
     /// What is being listed anew, until the list is complete.
     listed_nodes: BTreeMap<String, Arc<Node>>,
     listed_pods: Vec<Pod>,
@@ -89,6 +94,7 @@ impl Scheduler {
             placed: BTreeMap::new(),
             pending: Pending::default(),
             storage: Arc::default(),
+            bindings: JoinSet::new(),
             listed_nodes: BTreeMap::new(),
             listed_pods: Vec::new(),
             listed_claims: BTreeSet::new(),
@@ -226,7 +232,7 @@ impl Scheduler {
         let Some((key, pod)) = self.pending.next(self.clock.now()) else { return };
         let snapshot = Snapshot::new(self.nodes.values(), self.placed.values().map(|(node, pod)| (node.as_str(), pod)), &self.namespaces, &self.storage);
         match decide(&pod, &snapshot) {
-            Decision::Bind(node) => self.place(key, pod, node).await,
+            Decision::Bind(node) => self.place(key, pod, node),
             Decision::Prepare { node, claims } => {
                 self.pending.park(&key, self.clock.now());
                 for claim in claims {
@@ -246,15 +252,38 @@ impl Scheduler {
         }
     }
 
-    async fn place(&mut self, key: Key, pod: Arc<PodInfo>, node: String) {
+    fn place(&mut self, key: Key, pod: Arc<PodInfo>, node: String) {
         self.pending.remove(&key);
-        match self.bind(&pod, &node).await {
+        self.placed.insert(key.clone(), (node.clone(), Arc::clone(&pod)));
+        let api = self.pods(&pod);
+        self.bindings.spawn(async move {
+            let result = bind(&api, &pod, &node).await;
+            Bound { key, pod, node, result }
+        });
+    }
+
+    /// A node was written down, or could not be.
+    fn bound(&mut self, ended: Result<Bound, tokio::task::JoinError>) {
+        let Bound { key, pod, node, result } = match ended {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::error!(%error, "a binding was given up");
+                return;
+            }
+        };
+        // Meanwhile the Pod may have gone, and another one have its name.
+        let assumed = self.placed.get(&key).is_some_and(|(_, known)| Arc::ptr_eq(known, &pod));
+        if result.is_err() && assumed {
+            self.placed.remove(&key);
+            self.pending.unblock();
+        }
+        match result {
             Ok(()) => {
                 let message = format!("Successfully assigned {}/{} to {node}", pod.namespace(), pod.name());
                 self.recorder.record(&pod, News::Scheduled, message);
-                self.placed.insert(key, (node, pod));
             }
             Err(kube::Error::Api(status)) if status.reason == "NotFound" => {}
+            Err(error) if !assumed => tracing::debug!(pod = pod.name(), %error, "binding of a Pod that is gone"),
             Err(error) => {
                 tracing::warn!(pod = pod.name(), %error, "binding failed");
                 let reason = match &error {
@@ -265,20 +294,6 @@ impl Scheduler {
                 self.pending.retry(&key, pod, self.clock.now());
             }
         }
-    }
-
-    async fn bind(&self, pod: &PodInfo, node: &str) -> kube::Result<()> {
-        let binding = Binding {
-            metadata: ObjectMeta {
-                name: Some(pod.name().into()),
-                namespace: Some(pod.namespace().into()),
-                uid: Some(pod.uid().into()),
-                ..ObjectMeta::default()
-            },
-            target: ObjectReference { kind: Some("Node".into()), name: Some(node.into()), ..ObjectReference::default() },
-        };
-        let answer: kube::Result<Value> = self.pods(pod).create_subresource("binding", pod.name(), &PostParams::default(), &binding).await;
-        answer.map(drop)
     }
 
     /// Tells a claim where the Pod goes that it waits for. Its news bring the Pod back.
@@ -315,6 +330,28 @@ impl Scheduler {
     fn pods(&self, pod: &PodInfo) -> Api<Pod> {
         Api::namespaced(self.client.clone(), pod.namespace())
     }
+}
+
+/// What became of a binding.
+struct Bound {
+    key: Key,
+    pod: Arc<PodInfo>,
+    node: String,
+    result: kube::Result<()>,
+}
+
+async fn bind(api: &Api<Pod>, pod: &PodInfo, node: &str) -> kube::Result<()> {
+    let binding = Binding {
+        metadata: ObjectMeta {
+            name: Some(pod.name().into()),
+            namespace: Some(pod.namespace().into()),
+            uid: Some(pod.uid().into()),
+            ..ObjectMeta::default()
+        },
+        target: ObjectReference { kind: Some("Node".into()), name: Some(node.into()), ..ObjectReference::default() },
+    };
+    let answer: kube::Result<Value> = api.create_subresource("binding", pod.name(), &PostParams::default(), &binding).await;
+    answer.map(drop)
 }
 
 /// Takes news of a kind in; answers which object is concerned, and how it was. While a list begins anew, what was there counts until the list is complete.
