@@ -310,6 +310,7 @@ test('a way back goes to its end although the page was loaded again meanwhile', 
   await page.reload();
   await page.waitForSelector('.boot [data-resetting]');
   await writeFile(`${server.state}/events`, 'fast resets\n');
+  await page.waitForFunction(() => document.querySelector('.banner span')?.textContent === 'The chapter begins anew.');
   await ready(page);
   await state(page, 'pod-runs', 'todo');
   await page.waitForSelector('.boot', { hidden: true });

@@ -310,6 +310,8 @@ impl Workbench for Pretend {
                     self.world.edit(|status| status.phase = Phase::Resetting);
                     self.world.slow.subscribe().wait_for(|slow| !slow).await.map_err(|error| error.to_string())?;
                     self.world.reset();
+                    let restored = Restored { action: "reset".into(), summary: "Reset: deleted pod/hello-kiamol.".into(), ..Restored::default() };
+                    self.world.restored.send(Arc::new(restored)).unwrap_or_default();
                     self.world.edit(|status| status.phase = Phase::Ready);
                 }
                 Reset::Exercise { chapter, section } => {

@@ -112,7 +112,8 @@ function show(restored: Restored): void {
   const undone = restored.action === 'undo' && restored.changes.length > 0;
   const place = restored.action === 'restore' && restored.changes.length > 0 ? /^Back to "(.+?)":/.exec(restored.summary)?.[1] : undefined;
   const did = place !== undefined ? `“${place}” is as when it began: ${counted(restored.changes)}.` : undone ? `Undid ${restored.line ? `\`${restored.line}\`` : 'the last change'}: ${counted(restored.changes)}.` : restored.summary || 'Done.';
-  const text = `${did}${filed(restored.files, did)} ${restored.notes.join(' ')}`.trim();
+  // Whoever begins anew knows that everything goes.
+  const text = restored.action === 'reset' ? `The chapter begins anew. ${restored.notes.join(' ')}`.trim() : `${did}${filed(restored.files, did)} ${restored.notes.join(' ')}`.trim();
   toast(text, sentence(text), 14_000);
   told(restored);
   void lookBack();
