@@ -78,7 +78,11 @@ impl Mapping {
 
 /// A name as a part of a path.
 pub fn segment(name: &str) -> String {
-    const ESCAPED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'%');
+    const ESCAPED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'%').add(b'/');
+    // No name leads elsewhere: these two would be taken for steps of the path.
+    if matches!(name, "." | "..") {
+        return name.replace('.', "%2E");
+    }
     percent_encoding::utf8_percent_encode(name, ESCAPED).to_string()
 }
 
@@ -410,5 +414,17 @@ impl Factory {
             return Ok(Some(found));
         }
         if mapper.cached { Ok(find(self.fresh_mapper().await?)) } else { Ok(None) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_part_of_its_path() {
+        for (name, wanted) in [("web", "web"), ("web/status", "web%2Fstatus"), ("..", "%2E%2E"), ("system:node", "system:node"), ("a.b", "a.b")] {
+            assert_eq!(segment(name), wanted);
+        }
     }
 }

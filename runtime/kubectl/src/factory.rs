@@ -178,9 +178,15 @@ fn impersonation(user: &Value, name: &str, settings: &mut kube::Config) -> Resul
     Ok(())
 }
 
+/// A word with its first letter large.
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// `user-agent` as `User-Agent`.
 pub(crate) fn titled(name: &str) -> String {
-    name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect::<Vec<_>>().join("-")
+    name.split('-').map(capital).collect::<Vec<_>>().join("-")
 }
 
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
@@ -189,4 +195,16 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         cause = next;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_have_large_letters() {
+        for (name, wanted) in [("user-agent", "User-Agent"), ("x--y", "X--Y"), ("", "")] {
+            assert_eq!(titled(name), wanted);
+        }
+    }
 }

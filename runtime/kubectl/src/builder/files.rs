@@ -191,16 +191,21 @@ fn glob(directory: &Path, pattern: &str) -> Vec<String> {
     if found.is_empty() { vec![pattern.to_owned()] } else { found }
 }
 
+/// What a document lacks to be an object, whatever else it says.
+pub fn no_object(document: &Value) -> Option<&'static str> {
+    let unset = |field: &str| document[field].as_str().unwrap_or_default().is_empty();
+    match (document.is_object(), document.is_object() && unset("apiVersion"), document.is_object() && unset("kind")) {
+        (false, ..) => Some("invalid object to validate"),
+        (true, true, true) => Some("[apiVersion not set, kind not set]"),
+        (true, true, false) => Some("apiVersion not set"),
+        (true, false, true) => Some("kind not set"),
+        (true, false, false) => None,
+    }
+}
+
 /// A document without version or kind is refused before anything is asked.
 fn valid(source: &str, document: &Value) -> Result<(), Failure> {
-    let unset = |field: &str| document[field].as_str().unwrap_or_default().is_empty();
-    let why = match (document.is_object(), document.is_object() && unset("apiVersion"), document.is_object() && unset("kind")) {
-        (false, ..) => "invalid object to validate",
-        (true, true, true) => "[apiVersion not set, kind not set]",
-        (true, true, false) => "apiVersion not set",
-        (true, false, true) => "kind not set",
-        (true, false, false) => return Ok(()),
-    };
+    let Some(why) = no_object(document) else { return Ok(()) };
     Err(Failure::new(format!("error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false")))
 }
 

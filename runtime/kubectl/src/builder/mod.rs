@@ -12,8 +12,8 @@ use clap::{Arg, ArgMatches};
 use drydock_primitives::selector::LabelSelector;
 use serde_json::Value;
 
-pub use files::{objects_of, read_source};
-pub use stream::read_yaml;
+pub use files::{no_object, objects_of, read_source};
+pub use stream::{go_json_error, read_yaml};
 
 use crate::discovery::Mapping;
 use crate::factory::Factory;

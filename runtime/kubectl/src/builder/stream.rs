@@ -64,7 +64,8 @@ pub fn read_yaml(text: &str) -> Result<Value, String> {
     drydock_primitives::yaml::parse(text).map_err(|error| {
         let said = error.to_string();
         if said.contains("anchor") {
-            let name: String = text.split_once('*').map(|(_, rest)| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_' || *letter == '-').collect()).unwrap_or_default();
+            let alias = regex::Regex::new(r"(?m)(?:^|[\s\[,{])\*([\w-]+)").ok().and_then(|alias| Some(alias.captures(text)?.get(1)?.as_str()));
+            let name = alias.unwrap_or_default();
             return format!("yaml: unknown anchor '{name}' referenced");
         }
         if said.contains("unexpected end of stream") && said.contains("quoted") {
@@ -97,16 +98,31 @@ fn yaml_error(error: &drydock_primitives::yaml::Error) -> String {
     if line == 0 { format!("yaml: {problem}") } else { format!("yaml: line {line}: {problem}") }
 }
 
+/// What Go says of broken JSON.
+pub fn go_json_error(text: &str) -> String {
+    Scanner::first_wrong(text, 0).map_or_else(|| "unexpected end of JSON input".to_owned(), |(_, why)| why)
+}
+
+/// Deeper is not read, by `serde_json` neither. Go's own limit is 10,000.
+const DEEPEST: usize = 128;
+
 /// Finds the first letter that cannot be in JSON, as Go's scanner finds it.
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    depth: usize,
 }
 
 impl Scanner<'_> {
     /// `json: offset 2: invalid character 'b' looking for ...`; nothing when the text only ends too early.
     fn complaint(text: &str, start: usize) -> Option<String> {
-        let mut scanner = Scanner { bytes: text.as_bytes(), at: start };
+        let (at, why) = Scanner::first_wrong(text, start)?;
+        Some(format!("json: offset {}: {why}", at + 1))
+    }
+
+    /// Where the first wrong letter is, and `invalid character 'b' looking for ...`.
+    fn first_wrong(text: &str, start: usize) -> Option<(usize, String)> {
+        let mut scanner = Scanner { bytes: text.as_bytes(), at: start, depth: 0 };
         let context = scanner.value().err().filter(|context| !context.is_empty())?;
         let letter = text[scanner.at..].chars().next()?;
         let quoted = match letter {
@@ -114,7 +130,7 @@ impl Scanner<'_> {
             '"' => "'\"'".to_owned(),
             other => format!("'{}'", crate::print::go::quote(&other.to_string()).trim_matches('"')),
         };
-        Some(format!("json: offset {}: invalid character {quoted} {context}", scanner.at + 1))
+        Some((scanner.at, format!("invalid character {quoted} {context}")))
     }
 
     /// The next letter; the end is no complaint.
@@ -140,8 +156,9 @@ impl Scanner<'_> {
     fn value(&mut self) -> Result<(), String> {
         self.spaces();
         match self.peek()? {
-            b'{' => self.object(),
-            b'[' => self.array(),
+            b'{' | b'[' if self.depth == DEEPEST => Err("exceeded max depth".to_owned()),
+            b'{' => self.nested(Self::object),
+            b'[' => self.nested(Self::array),
             b'"' => self.string(),
             b'-' | b'0'..=b'9' => self.number(),
             b't' => self.literal("true"),
@@ -149,6 +166,13 @@ impl Scanner<'_> {
             b'n' => self.literal("null"),
             _ => Err("looking for beginning of value".to_owned()),
         }
+    }
+
+    fn nested(&mut self, inside: impl FnOnce(&mut Self) -> Result<(), String>) -> Result<(), String> {
+        self.depth += 1;
+        let read = inside(self);
+        self.depth -= 1;
+        read
     }
 
     fn object(&mut self) -> Result<(), String> {
@@ -260,6 +284,7 @@ mod tests {
             ("{\"a\": ", "unexpected EOF"),
             ("a: \"x\n", "error converting YAML to JSON: yaml: line 2: found unexpected end of stream"),
             ("b: 1\na: *x\n", "error converting YAML to JSON: yaml: unknown anchor 'x' referenced"),
+            ("b: \"*/5 *\"\na: *x\n", "error converting YAML to JSON: yaml: unknown anchor 'x' referenced"),
             ("b: 1\n\ta: x\n", "error converting YAML to JSON: yaml: line 2: found a tab character that violates indentation"),
             ("\ta: x\n", "error converting YAML to JSON: yaml: found character that cannot start any token"),
             ("x: 1\ny\n", "error converting YAML to JSON: yaml: line 3: could not find expected ':'"),
@@ -268,6 +293,9 @@ mod tests {
         for (text, wanted) in cases {
             assert_eq!(documents(text).1.as_deref(), Some(wanted), "{text}");
         }
+        let deep = format!("{{\"a\":{}", "[".repeat(200_000));
+        assert_eq!(documents(&deep).1.as_deref(), Some("json: offset 133: invalid character '[' exceeded max depth"));
+        assert_eq!(go_json_error("[1 2]"), "invalid character '2' after array element");
         assert_eq!(documents("{\"a\": 1} {\"b\": 2}").0.len(), 2);
     }
 }

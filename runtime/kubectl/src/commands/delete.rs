@@ -127,21 +127,26 @@ fn confirmed(factory: &Factory, targets: &[Info]) -> Result<bool, Failure> {
     Ok(false)
 }
 
+/// The propagation policy of `--cascade`.
+pub(super) fn propagation(factory: &Factory, cascade: &str) -> Result<&'static str, Failure> {
+    Ok(match cascade {
+        "background" | "" => "Background",
+        "foreground" => "Foreground",
+        "orphan" => "Orphan",
+        other => match flags::boolean(other) {
+            Some(yes) => {
+                let instead = if yes { "background" } else { "orphan" };
+                factory.streams.warn(&format!("warning: --cascade={other} is deprecated (boolean value) and can be replaced with --cascade={instead}."));
+                if yes { "Background" } else { "Orphan" }
+            }
+            None => return Err(Failure::new(format!("invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""))),
+        },
+    })
+}
+
 impl<'a> Delete<'a> {
     fn read(factory: &'a Factory, matches: &ArgMatches, selection: &Selection) -> Result<Self, Failure> {
-        let policy = match matches.text("cascade").as_str() {
-            "background" | "" => "Background",
-            "foreground" => "Foreground",
-            "orphan" => "Orphan",
-            other => match flags::boolean(other) {
-                Some(yes) => {
-                    let instead = if yes { "background" } else { "orphan" };
-                    factory.streams.warn(&format!("warning: --cascade={other} is deprecated (boolean value) and can be replaced with --cascade={instead}."));
-                    if yes { "Background" } else { "Orphan" }
-                }
-                None => return Err(Failure::new(format!("invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""))),
-            },
-        };
+        let policy = propagation(factory, &matches.text("cascade"))?;
         let output = matches.text("output");
         if !output.is_empty() && output != "name" {
             return Err(factory.usage(&format!("unexpected -o output mode: {output}. We only support '-o name'")).into_plain());

@@ -82,6 +82,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if matches.on("rm") && !attaching {
         return Err(factory.usage("--rm should only be used for attached containers"));
     }
+    let policy = super::delete::propagation(factory, &matches.text("cascade"))?;
     let restart = matches.text("restart");
     if !["Always", "OnFailure", "Never"].contains(&restart.as_str()) {
         return Err(factory.usage(&format!("invalid restart policy: {restart}")));
@@ -117,7 +118,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let outcome = attached(factory, matches, created.clone()).await;
     if matches.on("rm") {
-        remove(factory, matches, &created).await?;
+        remove(factory, matches, policy, &created).await?;
     }
     outcome
 }
@@ -224,11 +225,11 @@ fn labels(text: &str) -> Result<Value, Failure> {
     Ok(Value::Object(labels))
 }
 
-async fn remove(factory: &Factory, matches: &ArgMatches, pod: &Value) -> Result<(), Failure> {
+async fn remove(factory: &Factory, matches: &ArgMatches, policy: &str, pod: &Value) -> Result<(), Failure> {
     let mapping = factory.find("pods").await?;
     let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default().to_owned();
     let info = Info { mapping, namespace: text("namespace"), name: text("name"), ..Info::default() };
-    let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": capital(&matches.text("cascade"))});
+    let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy});
     let grace = if matches.on("force") && matches.number("grace-period") < 0 { 0 } else { matches.number("grace-period") };
     if grace >= 0 {
         options["gracePeriodSeconds"] = json!(grace);
@@ -238,9 +239,4 @@ async fn remove(factory: &Factory, matches: &ArgMatches, pod: &Value) -> Result<
         Err(failure) if failure.is("NotFound") => Ok(()),
         Err(failure) => Err(failure),
     }
-}
-
-/// `background` as the API has it.
-fn capital(word: &str) -> String {
-    word[..1].to_uppercase() + &word[1..]
 }

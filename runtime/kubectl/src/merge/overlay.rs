@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{List, list_kind};
+use crate::builder::go_json_error;
 
 /// With what `--overrides` says, in the way `--override-type` says.
 // upstream: kubectl/pkg/cmd/util/{override_options,helpers}.go
@@ -12,7 +13,7 @@ pub fn overridden(object: &Value, kind: &str, text: &str) -> Result<Value, Strin
     let whole = match (kind, parsed) {
         ("json", Ok(patch)) if patch.is_array() => operations(object, &patch)?,
         ("json", Ok(_)) => return Err("json: cannot unmarshal object into Go value of type jsonpatch.Patch".to_owned()),
-        ("json", Err(_)) => return Err(go_syntax(text)),
+        ("json", Err(_)) => return Err(go_json_error(text)),
         ("merge", Ok(patch)) if patch.is_object() => merged(object, &patch),
         ("merge", Ok(other)) => {
             let kind = match other {
@@ -30,17 +31,6 @@ pub fn overridden(object: &Value, kind: &str, text: &str) -> Result<Value, Strin
         (other, _) => return Err(format!("invalid override type: {other}")),
     };
     Ok(whole)
-}
-
-/// What Go says of broken JSON, as far as it is about its first wrong letter.
-fn go_syntax(text: &str) -> String {
-    let mut letters = text.trim_start().chars();
-    match (letters.next(), letters.find(|letter| !letter.is_whitespace())) {
-        (None, _) | (Some('{' | '['), None) => "unexpected end of JSON input".to_owned(),
-        (Some('{'), Some(letter)) => format!("invalid character {letter:?} looking for beginning of object key string"),
-        (Some('['), Some(letter)) => format!("invalid character {letter:?} looking for beginning of value"),
-        (Some(letter), _) => format!("invalid character {letter:?} looking for beginning of value"),
-    }
 }
 
 /// With a JSON merge patch.
@@ -214,8 +204,10 @@ fn operate(object: &mut Value, operation: &Value) -> Result<(), String> {
 fn parent<'a>(object: &'a mut Value, path: &str, kind: &str) -> Result<(&'a mut Value, String), String> {
     let missing = || format!("{kind} operation does not apply: doc is missing path: {path:?}: missing value");
     let (before, key) = path.rsplit_once('/').ok_or_else(missing)?;
-    let container = object.pointer_mut(before).ok_or_else(missing)?;
-    Ok((container, key.replace("~1", "/").replace("~0", "~")))
+    match object.pointer_mut(before) {
+        Some(container @ (Value::Object(_) | Value::Array(_))) => Ok((container, key.replace("~1", "/").replace("~0", "~"))),
+        _ => Err(missing()),
+    }
 }
 
 fn put(object: &mut Value, path: &str, value: Value, kind: &str) -> Result<(), String> {
@@ -280,5 +272,7 @@ mod tests {
         ]);
         assert_eq!(operations(&object, &patch).unwrap(), json!({"c/d": [9, 3], "e": {"b": [9, 3]}}));
         assert!(operations(&object, &json!([{"op": "remove", "path": "/x"}])).unwrap_err().contains("nonexistent key: x"));
+        let inside_text = json!([{"op": "add", "path": "/a/name/x", "value": 1}]);
+        assert!(operations(&json!({"a": {"name": "web"}}), &inside_text).unwrap_err().contains("doc is missing path"));
     }
 }

@@ -93,7 +93,9 @@ fn list_path(kind: &str, namespace: &str) -> Result<String, Failure> {
 
 async fn one(factory: &Factory, writer: &Writer, list: &str, expected: Value, (binding, remove): (bool, bool)) -> Result<Plan, Failure> {
     let path = format!("{list}/{}", expected["metadata"]["name"].as_str().unwrap_or_default());
-    let plan = match factory.call(Call::get(&path)).await {
+    let found = factory.call(Call::get(&path)).await;
+    let uid = found.as_ref().map_or(Value::Null, |existing| existing["metadata"]["uid"].clone());
+    let plan = match found {
         Ok(existing) if binding => plan_binding(&existing, expected, remove),
         Ok(existing) => plan_role(&existing, &expected, remove),
         Err(failure) if failure.is("NotFound") => {
@@ -110,7 +112,9 @@ async fn one(factory: &Factory, writer: &Writer, list: &str, expected: Value, (b
         Operation::Update => factory.call(Call::new(Method::PUT, &path).json(&plan.object)).await?,
         Operation::Create | Operation::Recreate => {
             if plan.operation == Operation::Recreate {
-                factory.call(Call::new(Method::DELETE, &path)).await?;
+                // What somebody else put there meanwhile is not removed.
+                let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}});
+                factory.call(Call::new(Method::DELETE, &path).json(&options)).await?;
             } else {
                 ensure_namespace(factory, &plan.object).await?;
             }

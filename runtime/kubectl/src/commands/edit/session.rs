@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::program;
-use crate::builder::{Info, objects_of, read_yaml};
+use crate::builder::{Info, no_object, objects_of, read_yaml};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::Flags;
@@ -153,7 +153,8 @@ impl<'a> Session<'a> {
             }
         };
         let mut outcome = Outcome::Done;
-        let mut failures = Vec::new();
+        // Of several failures upstream tells the last object's only.
+        let mut last = Ok(());
         for mut object in objects {
             let place = self.place(&object).await?;
             // What is not shown is not edited away.
@@ -168,9 +169,9 @@ impl<'a> Session<'a> {
             let info = Info { object, ..place };
             match self.mode {
                 Mode::Patch => match self.patch(infos, &info, reasons).await {
-                    Ok(Outcome::Done) => {}
+                    Ok(Outcome::Done) => last = Ok(()),
                     Ok(other) => outcome = other,
-                    Err(failure) => failures.push(failure),
+                    Err(failure) => last = Err(failure),
                 },
                 Mode::LastApplied => self.last_applied(infos, &info).await?,
                 Mode::Create => {
@@ -179,7 +180,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        Failure::all(failures)?;
+        last?;
         Ok(outcome)
     }
 
@@ -281,20 +282,12 @@ impl Reasons {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect()
+    text.lines().filter(|line| !line.trim_start().starts_with('#') || line.trim_start().starts_with("#!")).map(|line| format!("{line}\n")).collect()
 }
 
 /// A text is an object with version and kind, whatever else it says.
 fn readable(text: &str) -> Result<(), String> {
-    let value = read_yaml(text)?;
-    let unset = |field: &str| value[field].as_str().unwrap_or_default().is_empty();
-    match (value.is_object(), value.is_object() && unset("apiVersion"), value.is_object() && unset("kind")) {
-        (false, ..) => Err("invalid object to validate".to_owned()),
-        (true, true, true) => Err("[apiVersion not set, kind not set]".to_owned()),
-        (true, true, false) => Err("apiVersion not set".to_owned()),
-        (true, false, true) => Err("kind not set".to_owned()),
-        (true, false, false) => Ok(()),
-    }
+    no_object(&read_yaml(text)?).map_or(Ok(()), |why| Err(why.to_owned()))
 }
 
 /// Whether two texts say the same, whatever their form.
@@ -309,4 +302,15 @@ fn same(one: &str, other: &str) -> bool {
 /// A file nobody needs any more; that it cannot be removed harms nobody.
 fn discard(path: &Path) {
     drop(std::fs::remove_file(path));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_keeps_its_first_line() {
+        let text = "# told\ndata:\n  run: |\n    #!/bin/sh\n    # said\n    echo\n";
+        assert_eq!(without_comments(text), "data:\n  run: |\n    #!/bin/sh\n    echo\n");
+    }
 }
