@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use drydock_container::cgroup::Cgroups;
 use drydock_container::{IdMap, Mount, machine};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
@@ -101,6 +102,10 @@ fn boot() -> Result<Server, BootError> {
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("watch for children")?;
     let children = Children::new(exe.into(), config.children.clone());
     let node = Node::new(config.name.clone(), private, cgroups, ids, degraded);
+    if let Some(limit) = &config.disk {
+        // No file is larger than the disk it is on: what takes room without writing is not seen before it has it.
+        setrlimit(Resource::RLIMIT_FSIZE, limit.most, limit.most).step("limit the size of files")?;
+    }
     let room = config.disk.map(|limit| Room::new(&config.name, limit));
     Ok(Server::new(node, children, listener, signals, inherited).with_room(room))
 }

@@ -4,6 +4,10 @@
 //! disk is full, whoever has written most since the last look is ended, as whoever takes most memory is when that is full, and hears why
 //! on its standard error. What was written stays: to make room is up to whoever wrote it.
 //!
+//! 1. What the files take is guessed from what the computer has left; where the guess says full, the files are counted, a slice a look.
+//! 2. Nobody is ended on a guess, except when the computer itself has no room left.
+//! 3. Nobody is ended for what it wrote before the last look, or for what its children wrote.
+//!
 //! What may be lost is one look's worth of writing, for which [`HOST_KEEPS`] has room.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +21,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
 
 use super::protocol::DiskLimit;
-use crate::disk;
+use crate::disk::Count;
 
 /// The computer's own programs need this much, whatever the machines of the lab may have; less where the whole disk is small.
 const HOST_KEEPS: u64 = 256 << 20;
@@ -25,8 +29,10 @@ const HOST_KEEPS: u64 = 256 << 20;
 const FASTEST: u64 = 4 << 30;
 const LATEST: Duration = Duration::from_secs(1);
 const SOONEST: Duration = Duration::from_millis(50);
-/// Files counted in one walk.
-const BUDGET: usize = 100_000;
+/// Files counted in one look: some ten milliseconds, in which the machine starts and ends nothing.
+const SLICE: usize = 5000;
+/// A count is not begun again before so many times what the last one took.
+const REST: u32 = 3;
 /// To end who wrote less since the last look would help nobody.
 const WRITER: u64 = 256 << 10;
 
@@ -35,15 +41,17 @@ const WRITER: u64 = 256 << 10;
 pub(super) struct Room {
     machine: String,
     limit: DiskLimit,
-    /// The last walk, if there was one.
-    walked: Option<Walk>,
+    /// The last count, if there was one.
+    counted: Option<Counted>,
+    /// The count that is being made, and when it began.
+    counting: Option<(Count, Instant)>,
     next: Instant,
-    /// What each process has written so far, when it was last of interest.
-    written: BTreeMap<i32, u64>,
+    /// What each process had written at the last look, if that was of interest.
+    written: Option<BTreeMap<i32, u64>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Walk {
+struct Counted {
     /// What the machine's files took.
     used: u64,
     /// The most the computer has had left since.
@@ -52,9 +60,33 @@ struct Walk {
     again: Instant,
 }
 
+impl Counted {
+    fn guess(&self, free: u64) -> u64 {
+        self.used + self.free.saturating_sub(free)
+    }
+}
+
+/// Bytes that may be written before a disk is full, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Machine(u64),
+    Computer(u64),
+}
+
+impl Left {
+    fn bytes(self) -> u64 {
+        let (Left::Machine(bytes) | Left::Computer(bytes)) = self;
+        bytes
+    }
+
+    fn min_by_bytes(self, other: Left) -> Left {
+        if other.bytes() < self.bytes() { other } else { self }
+    }
+}
+
 impl Room {
     pub(super) fn new(machine: &str, limit: DiskLimit) -> Room {
-        Room { machine: machine.to_owned(), limit, walked: None, next: Instant::now() + LATEST, written: BTreeMap::new() }
+        Room { machine: machine.to_owned(), limit, counted: None, counting: None, next: Instant::now() + LATEST, written: None }
     }
 
     /// Look, when it is time; says when it is time again. `spared` are the machine's own processes.
@@ -64,42 +96,48 @@ impl Room {
             return self.next;
         }
         let left = self.left(now);
-        let wait = until_next(left);
+        let wait = until_next(left.bytes());
         if wait < LATEST {
-            let before = std::mem::replace(&mut self.written, written(spared));
-            if left == 0 {
-                self.end_one(&before);
+            let written = written(spared);
+            if left.bytes() == 0
+                && let Some((pid, bytes)) = self.written.as_ref().and_then(|before| greediest(before, &written))
+            {
+                self.end(pid, bytes, left);
             }
+            self.written = Some(written);
         } else {
-            self.written.clear();
+            self.written = None;
         }
         self.next = now + wait;
         self.next
     }
 
-    /// Bytes the machine may write before it is stopped.
-    fn left(&mut self, now: Instant) -> u64 {
-        let Some(free) = self.free() else { return u64::MAX };
+    /// What may be written before somebody is ended.
+    fn left(&mut self, now: Instant) -> Left {
+        let Some(free) = self.free() else { return Left::Machine(u64::MAX) };
         // What others remove is not what this machine has removed: it may not write as much in its place.
-        if let Some(walk) = &mut self.walked {
-            walk.free = walk.free.max(free);
+        if let Some(counted) = &mut self.counted {
+            counted.free = counted.free.max(free);
         }
-        let guessed = self.walked.map(|walk| walk.used + walk.free.saturating_sub(free));
-        let doubtful = guessed.is_none_or(|guessed| guessed >= self.limit.most);
-        if doubtful && self.walked.is_some_and(|walk| walk.again > now) {
+        let doubtful = |counted: &Option<Counted>| counted.is_none_or(|counted| counted.guess(free) >= self.limit.most);
+        let rested = self.counted.is_none_or(|counted| counted.again <= now);
+        if self.counting.is_some() || doubtful(&self.counted) && rested {
+            self.count(now, free);
+        } else if doubtful(&self.counted) {
             // Others on this computer write, too: nobody is ended on a guess.
-            return 1;
+            return Left::Computer(free.min(1));
         }
-        if doubtful {
-            let mut budget = BUDGET;
-            let used = self.limit.places.iter().map(|place| disk::size(place, &self.limit.except, &mut budget)).sum();
-            // What a walk takes, it takes from everybody else on this machine.
-            let again = now + now.elapsed() * 10;
-            self.walked = Some(Walk { used, free: self.free().unwrap_or(free), again });
+        let Some(counted) = self.counted.filter(|_| self.counting.is_none()) else { return Left::Computer(free.min(1)) };
+        Left::Machine(self.limit.most.saturating_sub(counted.guess(free))).min_by_bytes(Left::Computer(free))
+    }
+
+    /// Count the next slice of the machine's files.
+    fn count(&mut self, now: Instant, free: u64) {
+        let (mut count, began) = self.counting.take().unwrap_or_else(|| (Count::of(self.limit.places.clone()), now));
+        match count.go_on(&self.limit.except, &mut { SLICE }) {
+            Some(used) => self.counted = Some(Counted { used, free, again: now + began.elapsed() * REST }),
+            None => self.counting = Some((count, began)),
         }
-        let used = self.walked.map_or(0, |walk| walk.used + walk.free.saturating_sub(free));
-        let own = self.limit.most.saturating_sub(used);
-        own.min(free)
     }
 
     /// What may still be written to the computer's disk: what it keeps for itself is taken off.
@@ -110,12 +148,15 @@ impl Room {
         Some(bytes(disk.blocks_available()).saturating_sub(keeps))
     }
 
-    fn end_one(&self, before: &BTreeMap<i32, u64>) {
-        let Some((pid, bytes)) = greediest(before, &self.written) else { return };
+    fn end(&self, pid: i32, bytes: u64, left: Left) {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let gigabytes = self.limit.most >> 30;
-        tell(pid, &format!("{}: No space left on device: the disk of {} ({gigabytes} GiB) is full\n", name.trim(), self.machine));
-        eprintln!("node-init: the disk is full; {} ({pid}) wrote {bytes} bytes to it and is ended", name.trim());
+        let name: String = name.chars().filter(|letter| !letter.is_control()).collect();
+        let full = match left {
+            Left::Machine(_) => format!("the disk of {} ({} GiB) is full", self.machine, self.limit.most >> 30),
+            Left::Computer(_) => "the disk of your computer is full".to_owned(),
+        };
+        tell(pid, &format!("{name}: No space left on device: {full}\n"));
+        eprintln!("node-init: {full}; {name} ({pid}) wrote {bytes} bytes to it and is ended");
         if let Err(errno) = kill(Pid::from_raw(pid), Signal::SIGKILL) {
             eprintln!("node-init: cannot end {pid}: {errno}");
         }
@@ -133,11 +174,17 @@ fn greediest(before: &BTreeMap<i32, u64>, now: &BTreeMap<i32, u64>) -> Option<(i
     since.filter(|(_, bytes)| *bytes >= WRITER).max_by_key(|(_, bytes)| *bytes)
 }
 
-/// Bytes that went to a disk, by process. Those of children that have ended count for their parents.
+/// Bytes that went to a disk, by process: what its threads wrote themselves. Its own `io` would hold what its ended children wrote, too.
 fn written(spared: &BTreeSet<i32>) -> BTreeMap<i32, u64> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let bytes = |pid: i32| bytes_written(&fs::read_to_string(format!("/proc/{pid}/io")).ok()?);
-    processes.filter(|pid| !spared.contains(pid)).filter_map(|pid| Some((pid, bytes(pid)?))).collect()
+    let numbers = |directory: &str| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).collect::<Vec<i32>>()
+    };
+    let own = |pid: i32| {
+        let threads = numbers(&format!("/proc/{pid}/task")).into_iter();
+        threads.filter_map(|thread| bytes_written(&fs::read_to_string(format!("/proc/{pid}/task/{thread}/io")).ok()?)).sum()
+    };
+    numbers("/proc").into_iter().filter(|pid| !spared.contains(pid)).map(|pid| (pid, own(pid))).collect()
 }
 
 /// `man 5 proc_pid_io`
@@ -147,19 +194,20 @@ fn bytes_written(io: &str) -> Option<u64> {
 
 /// Say something on a process's standard error, where somebody can read it: a terminal, or a pipe that is a log.
 fn tell(pid: i32, text: &str) {
-    let path = format!("/proc/{pid}/fd/2");
-    let readable = fs::metadata(&path).is_ok_and(|about| about.file_type().is_char_device() || about.file_type().is_fifo());
-    let opened = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path);
-    if let Ok(mut stream) = opened
-        && readable
-        && let Err(error) = stream.write_all(text.as_bytes())
-    {
+    let opened = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(format!("/proc/{pid}/fd/2"));
+    let Ok(mut stream) = opened else { return };
+    // What was opened is asked, not what is there: a process may turn its standard error elsewhere meanwhile.
+    let readable = stream.metadata().is_ok_and(|about| about.file_type().is_char_device() || about.file_type().is_fifo());
+    if readable && let Err(error) = stream.write_all(text.as_bytes()) {
         eprintln!("node-init: {pid} does not hear why it is ended: {error}");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     const GIB: u64 = 1 << 30;
@@ -186,13 +234,33 @@ mod tests {
     }
 
     #[test]
+    fn what_children_wrote_is_not_their_parents() {
+        let root = tempfile::tempdir().unwrap();
+        let script = format!("dd if=/dev/zero of={0}/file bs=1M count=8 conv=fsync 2>{0}/said; echo done; read line", root.path().display());
+        let mut shell = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut done = [0; 5];
+        shell.stdout.as_mut().unwrap().read_exact(&mut done).unwrap();
+        let pid = i32::try_from(shell.id()).unwrap();
+        let (own, whole) = (written(&BTreeSet::new())[&pid], bytes_written(&fs::read_to_string(format!("/proc/{pid}/io")).unwrap()).unwrap());
+        assert!(own < WRITER && whole >= 8 << 20 || whole < WRITER, "{own} of {whole}");
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+    }
+
+    #[test]
     fn a_machine_has_what_its_files_leave_of_its_disk() {
         let root = tempfile::tempdir().unwrap();
         let room = |most: u64| Room::new("m", DiskLimit { places: vec![root.path().to_owned()], except: Vec::new(), most });
         let free = room(0).free().unwrap();
         fs::write(root.path().join("file"), vec![1; 1 << 20]).unwrap();
-        assert_eq!(room(1 << 20).left(Instant::now()), 0, "it is full");
-        let left = room(64 << 20).left(Instant::now());
+        assert_eq!(room(1 << 20).left(Instant::now()), Left::Machine(0), "it is full");
+        let left = room(64 << 20).left(Instant::now()).bytes();
         assert!(free < 64 << 20 || (62 << 20..64 << 20).contains(&left), "{left}");
+        for number in 0..=SLICE {
+            fs::write(root.path().join(number.to_string()), "").unwrap();
+        }
+        let (mut many, now) = (room(1 << 20), Instant::now());
+        assert_eq!(many.left(now), Left::Computer(1), "nobody is ended before all is counted");
+        assert_eq!(many.left(now), Left::Machine(0), "now it is");
     }
 }
