@@ -57,7 +57,7 @@ fn of_source(source: &Source) -> Option<&'static str> {
     let inside = |inside: &Inside| inside.node.is_some().then_some(NODE);
     match source {
         Source::Container(_) => Some(RUNTIME),
-        Source::Saw(saw) if saw.tool.as_deref() == Some("docker") => Some(RUNTIME),
+        Source::Saw(saw) if saw.tool.as_deref() == Some("docker") || saw.matches.contains("docker") => Some(RUNTIME),
         // kubectl tells whom it talked to; how much was said only the server knows.
         Source::Stream(stream) => (stream.verb == "watch" || stream.filter.as_deref().is_some_and(|filter| COUNTED.iter().any(|field| filter.contains(field)))).then_some(AUDIT),
         Source::Read(_) => Some(AUDIT),
@@ -117,6 +117,7 @@ mod tests {
             ("any: [{saw: {tool: docker, matches: logs}}, {container: {gone: true}}]", Some(RUNTIME)),
             ("http: {url: 'http://localhost:8088/', times: 20, where: 'answers.exists(a, a.status == 200)'}", Some(SHARED)),
             ("http: {url: 'http://localhost:8088/', times: 20, where: 'answers.all(a, a.status == 200)'}", None),
+            ("all: [{saw: {matches: '\\bdocker\\b.*rm'}}, {object: {kind: Pod, name: a}}]", Some(RUNTIME)),
             ("container: {labels: {a: b}, gone: true}", Some(RUNTIME)),
             ("saw: {tool: docker, matches: ps}", Some(RUNTIME)),
             ("file: {node: node-1, path: /a}", Some(NODE)),
