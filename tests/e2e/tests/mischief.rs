@@ -280,7 +280,10 @@ fn a_full_disk_is_its_machines_own_problem() {
         assert!(!ran.status.success() && said.contains("dd: No space left on device: the disk of "), "{ran:?}");
     };
     let dd = "dd if=/dev/zero bs=1M count=4000";
-    full(&terminal(&drydock, &format!("fallocate -l 10100M ~/most && {dd} of=$HOME/rest")));
+    terminal(&drydock, "! fallocate -l 50G ~/more && rm -f ~/more").ok();
+    let ran = terminal(&drydock, &format!("fallocate -l 10100M ~/most && {dd} of=$HOME/rest; code=$?; echo the shell stands; exit $code"));
+    full(&ran);
+    assert!(ran.stdout.contains("the shell stands"), "{ran:?}");
     stands(&drydock, "bystander");
     terminal(&drydock, &format!("rm ~/most ~/rest && {dd} count=300 of=$HOME/rest && rm ~/rest")).ok();
 
