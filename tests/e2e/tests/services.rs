@@ -81,6 +81,8 @@ pub(super) fn reached(drydock: &Drydock) {
         assert!(inside(&format!("curl -s -m 5 http://{name}/")).ok().contains("I'm web-"), "{name}");
     }
     assert!(inside("nslookup far").stdout.contains("canonical name = web.default.svc.cluster.local"));
+    let counted = inside("curl -s -m 5 http://kube-dns.kube-system:9153/metrics").ok();
+    assert!(counted.contains("coredns_dns_requests_total{family=\"1\",proto=\"udp\",server=\"dns://:53\",type=\"A\""), "{counted}");
     // A virtual address is no machine; nobody behind it is said at once; one nobody has is silence.
     assert!(inside("ping -c 1 web").stdout.contains("100% packet loss"));
     for (name, code) in [("empty", 7), ("manual", 7), ("10.96.200.200", 28)] {

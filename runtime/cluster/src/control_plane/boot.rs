@@ -356,6 +356,8 @@ async fn plant_dns(plant: &Arc<Plant>) -> Result<(), BootError> {
     let udp = UdpSocket::bind((CONTROL_PLANE, 53)).await.map_err(listen)?;
     let tcp = TcpListener::bind((CONTROL_PLANE, 53)).await.map_err(listen)?;
     let server = DnsServer::new(Arc::new(zone), dns::Authority { domain: "cluster.local".into(), address: CONTROL_PLANE });
+    let metrics = TcpListener::bind((CONTROL_PLANE, 9153)).await.map_err(listen)?;
+    tokio::spawn(server.clone().serve_metrics(metrics));
     tokio::spawn(server.serve(udp, tcp, std::future::pending()));
     Ok(())
 }

@@ -29,7 +29,6 @@ pub(super) async fn apply(client: &Client, authority: &str) -> kube::Result<()> 
     let dns_ports = json!([
         {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
         {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
-        // Everybody's cluster shows this one; nothing is measured here, so it refuses.
         {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
     ]);
     let dns_labels = json!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"});

@@ -2,11 +2,12 @@
 //!
 //! 1. A [`Zone`] gives a snapshot of [`Records`]; nothing is cached here.
 //! 2. [`answer`] turns one query into one response: pure.
-//! 3. [`Server`] moves datagrams and TCP messages.
+//! 3. [`Server`] moves datagrams and TCP messages, and counts what it answered.
 //!
 //! Names and responses are those of the Kubernetes DNS specification, as CoreDNS gives them.
 
 mod answer;
+mod metrics;
 mod records;
 mod server;
 

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 use super::answer::{Authority, answer};
+use super::metrics::Metrics;
 use super::records::Zone;
 
 /// The largest response a client without EDNS takes in a datagram (RFC 1035).
@@ -26,6 +27,7 @@ const MAX_CLIENTS: usize = 256;
 pub struct Server {
     zone: Arc<dyn Zone>,
     authority: Arc<Authority>,
+    metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Server {
@@ -37,7 +39,7 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// A server that answers from a zone.
     pub fn new(zone: Arc<dyn Zone>, authority: Authority) -> Server {
-        Server { zone, authority: Arc::new(authority) }
+        Server { zone, authority: Arc::new(authority), metrics: Arc::default() }
     }
 
     /// Serve on sockets of the caller until `shutdown` is ready.
@@ -49,6 +51,35 @@ impl Server {
             result = self.serve_udp(&udp) => result,
             result = self.serve_tcp(&tcp) => result,
             () = shutdown => Ok(()),
+        }
+    }
+
+    /// Show what was counted by HTTP at `/metrics`, for ever.
+    ///
+    /// # Errors
+    /// When the socket fails for good.
+    pub async fn serve_metrics(self, listener: TcpListener) -> io::Result<()> {
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept(), if clients.len() < MAX_CLIENTS => {
+                    let (mut stream, _) = accepted?;
+                    let metrics = Arc::clone(&self.metrics);
+                    clients.spawn(async move {
+                        let mut request = [0; 1024];
+                        let Ok(Ok(length)) = tokio::time::timeout(IDLE, stream.read(&mut request)).await else { return };
+                        let response = metrics.answer(&String::from_utf8_lossy(&request[..length]));
+                        if let Err(error) = stream.write_all(response.as_bytes()).await {
+                            tracing::debug!(%error, "nobody reads the metrics of DNS");
+                        }
+                    });
+                }
+                Some(ended) = clients.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::warn!(%error, "a client of DNS metrics failed");
+                    }
+                }
+            }
         }
     }
 
@@ -126,6 +157,8 @@ impl Server {
             return None;
         }
         let response = answer(&query, &self.zone.snapshot(), &self.authority);
+        let kind = query.queries.first().map(hickory_proto::op::Query::query_type);
+        self.metrics.count(if datagram.is_some() { "udp" } else { "tcp" }, kind, response.metadata.response_code);
         let bytes = response.to_vec().ok()?;
         let limit = datagram.map(|plain| query.edns.as_ref().map_or(plain, |edns| usize::from(edns.max_payload()).clamp(plain, 4096)));
         match limit {
