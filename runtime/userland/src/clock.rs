@@ -131,7 +131,7 @@ pub(crate) fn watch(words: &[String]) -> i32 {
 /// A moment as `touch -d` takes it: `@SECONDS`, `2001-02-03`, `2001-02-03 04:05[:06]`; `touch -t`'s `200102030405`.
 pub(crate) fn parse_time(text: &str) -> Option<u64> {
     if let Some(seconds) = text.strip_prefix('@') {
-        return seconds.parse().ok();
+        return seconds.parse().ok().filter(|seconds| i64::try_from(*seconds).is_ok());
     }
     let mut digits: Vec<u64> = text.split(['-', ' ', 'T', ':', 'Z']).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect::<Option<_>>()?;
     if let [packed] = digits[..]
@@ -147,6 +147,9 @@ pub(crate) fn parse_time(text: &str) -> Option<u64> {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
     let part = |index: usize| digits.get(index).copied().unwrap_or(0);
+    if part(3) > 23 || part(4) > 59 || part(5) > 60 {
+        return None;
+    }
     Some(days * 86_400 + part(3) * 3600 + part(4) * 60 + part(5))
 }
 

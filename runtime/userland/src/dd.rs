@@ -21,6 +21,8 @@ struct Job {
     write_size: usize,
     /// Blocks to copy; all when there is no number.
     count: Option<u64>,
+    /// Bytes to read, where the count is one of bytes.
+    most: Option<u64>,
     /// Bytes to leave out at the start of the input and of the output.
     skip: u64,
     seek: u64,
@@ -49,7 +51,7 @@ struct Refused(String);
 impl Job {
     fn parse(words: &[String]) -> Result<Self, Refused> {
         let mut job = Self {
-            input: None, output: None, read_size: 512, write_size: 512, count: None, skip: 0, seek: 0, keep_rest: false, go_on: false,
+            input: None, output: None, read_size: 512, write_size: 512, count: None, most: None, skip: 0, seek: 0, keep_rest: false, go_on: false,
             pad: false, swap: false, sync: false, fill: false, append: false, account: Account::All,
         };
         let (mut skip, mut seek, mut skip_bytes, mut seek_bytes, mut count_bytes) = (0, 0, false, false, false);
@@ -119,7 +121,7 @@ impl Job {
         job.skip = bytes(skip, job.read_size, skip_bytes);
         job.seek = bytes(seek, job.write_size, seek_bytes);
         if count_bytes {
-            job.count = job.count.map(|bytes| bytes.div_ceil(job.read_size as u64));
+            job.most = job.count.take();
         }
         Ok(job)
     }
@@ -269,22 +271,29 @@ fn copy(job: &Job, mut input: File, output: &File, copied: &mut Copied, begun: I
     // What was read and does not fill a block of the output yet.
     let mut waiting = Vec::new();
     let direct = job.read_size == job.write_size;
+    let mut left = job.most.unwrap_or(u64::MAX);
     while job.count.is_none_or(|count| copied.read_whole + copied.read_part < count) {
         if sys::take_signal(Signal::SIGUSR1) {
             copied.tell(job.account, begun);
         }
-        let mut length = match read_block(&mut input, &mut buffer, job.fill) {
+        let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let mut length = match read_block(&mut input, &mut buffer[..wanted], job.fill) {
             Ok(0) => break,
             Ok(length) => length,
-            Err(error) if job.go_on => {
-                complain("dd", format!("{in_name}: {}", sys::reason(&error)));
-                if !job.pad || input.seek(SeekFrom::Current(job.read_size as i64)).is_err() {
+            Err(error) => {
+                let said = format!("{in_name}: {}", sys::reason(&error));
+                // What cannot be read is stepped over; where that is impossible, it would be met for ever.
+                if !job.go_on || input.seek(SeekFrom::Current(job.read_size as i64)).is_err() {
+                    return Err(said);
+                }
+                complain("dd", said);
+                if !job.pad {
                     continue;
                 }
                 0
             }
-            Err(error) => return Err(format!("{in_name}: {}", sys::reason(&error))),
         };
+        left -= length as u64;
         if length == buffer.len() {
             copied.read_whole += 1;
         } else {
@@ -399,6 +408,8 @@ mod tests {
         let job = parse("if=/dev/zero of=f bs=4k count=2 skip=1 seek=3 conv=notrunc,fsync iflag=fullblock status=none").unwrap();
         assert_eq!((job.read_size, job.write_size, job.count, job.skip, job.seek), (4096, 4096, Some(2), 4096, 3 * 4096));
         assert!(job.keep_rest && job.sync && job.fill && !job.pad && job.account == Account::None);
+        let job = parse("count=5 iflag=count_bytes").unwrap();
+        assert_eq!((job.count, job.most), (None, Some(5)));
         let job = parse("ibs=512 obs=1M skip=5 iflag=skip_bytes").unwrap();
         assert_eq!((job.read_size, job.write_size, job.skip), (512, 1 << 20, 5));
         for (line, wanted) in [

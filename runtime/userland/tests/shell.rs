@@ -175,7 +175,9 @@ fn tools_do_what_scripts_expect() {
         ("expr 2 + 3; echo abc | rev", "5\ncba\n", 0),
         ("printf 'a\nb\n' > l; printf 'a\nc\n' > r; diff -u l r | tail -n 3; cmp -s l r; echo $?", " a\n-b\n+c\n1\n", 0),
         ("echo hi | less; printf AB | hexdump -C | head -n 1", "hi\n00000000  41 42                                             |AB|\n", 0),
-        ("sleep 7 & sleep 0.3; pgrep -P $$ -l sleep | cut -d' ' -f2; pkill -P $$ sleep; wait; pgrep -P $$ sleep; echo $?", "sleep\n1\n", 0),
+        ("sleep 7 & until pgrep -P $$ sleep > /dev/null; do :; done; pgrep -P $$ -l sleep | cut -d' ' -f2; pkill -P $$ sleep; wait; pgrep -P $$ sleep; echo $?", "sleep\n1\n", 0),
+        ("touch -d @18446744073709551615 f 2>/dev/null; echo $?; touch -d '2024-01-01 99:00' f 2>/dev/null; echo $?", "1\n1\n", 0),
+        ("printf 0123456789 | dd bs=4 count=5 iflag=count_bytes status=none", "01234", 0),
         ("apk add --no-cache curl > /dev/null && echo installed", "installed\n", 0),
     ]);
 }
