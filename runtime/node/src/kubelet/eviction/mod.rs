@@ -44,6 +44,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(30);
 /// real node's: a reset has to end it.
 // upstream: evictionPressureTransitionPeriod
 const SHORT_FOR: Duration = Duration::from_secs(15);
+/// A walk is not repeated before so many times what it took.
+const REST: u32 = 5;
 /// How long a worker may take to say which Pod it is for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -73,8 +75,27 @@ pub(super) async fn watch(node: Arc<Node>) {
 /// Everything on the node's disk: also what nobody is evicted for, such as what Pods wrote to the node's own directories.
 #[derive(Default)]
 struct Whole {
-    /// Bytes, what the machine had left when they were counted, and when that was.
-    counted: Option<(u64, u64, Instant)>,
+    counted: Option<Counted>,
+}
+
+/// A walk over the whole disk.
+struct Counted {
+    /// Bytes found.
+    used: u64,
+    /// What the machine had left then.
+    free: u64,
+    /// When it was over.
+    at: Instant,
+    /// How long it took.
+    took: Duration,
+}
+
+impl Counted {
+    /// Whether it is still good enough. A walk takes from everybody on the machine, so a long one is not repeated soon.
+    fn holds(&self, free: u64, pressed: bool) -> bool {
+        let settled = self.free.abs_diff(free) < FAST && self.at.elapsed() < COUNTED_FOR && !pressed;
+        settled || self.at.elapsed() < self.took * REST
+    }
 }
 
 impl Whole {
@@ -82,19 +103,16 @@ impl Whole {
     async fn of(&mut self, node: &Node, free: u64) -> u64 {
         let Some(disk) = node.config.disk.clone() else { return 0 };
         let pressed = node.disk_pressure.load(Ordering::Relaxed);
-        if let Some((used, then, at)) = self.counted
-            && then.abs_diff(free) < FAST
-            && at.elapsed() < COUNTED_FOR
-            && !pressed
-        {
-            return used;
+        if let Some(counted) = self.counted.as_ref().filter(|counted| counted.holds(free, pressed)) {
+            return counted.used;
         }
+        let began = Instant::now();
         let walk = tokio::task::spawn_blocking(move || {
             let mut budget = usage::BUDGET;
             disk.places.iter().map(|place| crate::disk::size(place, &disk.except, &mut budget)).sum()
         });
         let used = walk.await.unwrap_or(0);
-        self.counted = Some((used, free, Instant::now()));
+        self.counted = Some(Counted { used, free, at: Instant::now(), took: began.elapsed() });
         used
     }
 }
