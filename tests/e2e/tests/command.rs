@@ -59,6 +59,22 @@ fn a_computer_without_kubectl_has_the_one_that_is_built_in() {
     assert!(log.contains("kubectl is not on PATH; the terminals use the kubectl that is built in"), "{log}");
 }
 
+/// What a lesson's checks know of a command: its name, and that its requests belong together.
+#[test]
+fn what_the_terminals_kubectl_reads_is_evidence() {
+    let drydock = Drydock::cluster(1);
+    let typed = |words: &[&str]| drydock.run(&[&["cluster", "shell", "workstation", "--", "kubectl"], words].concat()).ok();
+    assert!(typed(&["version", "--client"]).starts_with("Client Version: v1.32"));
+    assert!(typed(&["describe", "node", "node-1"]).contains("Name:               node-1"));
+    let reads = drydock.kubectl(&["get", "--raw", "/apis/lab.drydock.internal/v1alpha1/reads"]).ok();
+    let reads: Value = serde_json::from_str(&reads).unwrap();
+    let of = |field: &str, read: &Value| read["spec"][field].as_str().unwrap_or_default().to_owned();
+    let described: Vec<&Value> = reads["items"].as_array().unwrap().iter().filter(|read| of("kubectlCommand", read) == "kubectl describe").collect();
+    assert!(described.iter().any(|read| of("verb", read) == "get" && of("resource", read) == "nodes" && of("user", read) == "learner"), "{reads:#}");
+    let sessions: std::collections::BTreeSet<String> = described.iter().map(|read| of("kubectlSession", read)).collect();
+    assert_eq!(sessions.len(), 1, "{sessions:?}");
+}
+
 /// Root only: a disk of its own takes a mount.
 #[test]
 fn a_full_disk_is_said_and_loses_nothing() {
