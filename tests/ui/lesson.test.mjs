@@ -329,7 +329,10 @@ test('terminals begin in the directory of the chapter; after a restart they show
   await shows(page, 'kept-42');
   // It is written down a moment after the prompt.
   const written = () => readFile(`${server.state}/progress/terminals/main.screen`, 'utf8').catch(() => '');
-  while (!(await written()).includes('kept-42')) await new Promise((again) => setTimeout(again, 50));
+  for (const began = Date.now(); !(await written()).includes('kept-42'); ) {
+    assert.ok(Date.now() - began < 30_000, 'the screen was not written down');
+    await new Promise((again) => setTimeout(again, 50));
+  }
   await server.stop();
   server = await serve({ port: Number(new URL(server.url).port), state: server.state });
   await page.reload();

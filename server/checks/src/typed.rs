@@ -21,12 +21,17 @@ pub(crate) fn streams(command: &Value, world: &World) -> Vec<Value> {
     let (spec, status) = (&command["spec"], &command["status"]);
     let output = status["output"].as_str().unwrap_or_default();
     let running = status["endTime"].is_null();
-    if (running && output.trim().is_empty()) || output.lines().any(|line| FAILURES.iter().any(|failure| line.starts_with(failure))) {
+    if running && output.trim().is_empty() {
         return Vec::new();
     }
+    // What a program in the Pod prints may begin like this, too; kubectl's own failure is the first line, or what it ends with.
+    let failure = |line: &str| FAILURES.iter().any(|failure| line.starts_with(failure));
+    let failed = if running { output.lines().next().is_some_and(failure) } else { status["exitCode"] != 0 && output.lines().any(failure) };
     let line = spec["line"].as_str().unwrap_or_default();
     let calls = simple_commands(line).into_iter().filter_map(|words| Call::parse(&words));
-    calls.enumerate().filter_map(|(place, call)| call.record(place, command, world)).collect()
+    // A forward that breaks was one.
+    let came_about = |call: &Call| !failed || call.verb == "portforward" && output.contains("Forwarding from");
+    calls.enumerate().filter(|(_, call)| came_about(call)).filter_map(|(place, call)| call.record(place, command, world)).collect()
 }
 
 /// One of these commands of kubectl, taken apart.
@@ -234,6 +239,21 @@ mod tests {
         }
         let spec = &streams(&command("kubectl exec -it hello -- sh", "# ", false), &world())[0]["spec"];
         assert_eq!((&spec["tty"], &spec["stdin"]), (&json!(true), &json!(true)));
+    }
+
+    #[test]
+    fn what_a_program_prints_is_not_kubectls_failure() {
+        let cases = [
+            ("kubectl logs hello", "one\nError: two\n", 0, true),
+            ("kubectl exec nobody -- ls", "Error from server (NotFound): pods \"nobody\" not found\n", 1, false),
+            ("kubectl port-forward svc/web 8080:80", "Forwarding from 127.0.0.1:8080 -> 80\nerror: lost connection to pod\n", 1, true),
+        ];
+        for (line, output, exit, wanted) in cases {
+            let mut command = command(line, output, true);
+            command["status"]["exitCode"] = json!(exit);
+            let closed: Vec<bool> = streams(&command, &world()).iter().map(|stream| stream["status"]["closed"].is_string()).collect();
+            assert_eq!(closed, vec![true; usize::from(wanted)], "{line}");
+        }
     }
 
     #[test]

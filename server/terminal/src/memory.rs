@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +32,13 @@ pub(crate) struct Kept {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     directory: Option<PathBuf>,
+    /// Held by whoever writes: the last one to begin is the last one to end.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Memory {
     pub(crate) fn new(directory: &Path) -> Memory {
-        Memory { directory: Some(directory.to_owned()) }
+        Memory { directory: Some(directory.to_owned()), writing: Arc::default() }
     }
 
     /// Whether anything is kept at all.
@@ -61,6 +65,7 @@ impl Memory {
 
     pub(crate) fn keep(&self, session: &str, kept: &Kept) {
         let Some(path) = self.path(session) else { return };
+        let _held = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = write(&path, kept) {
             tracing::warn!(%error, session, "what this terminal shows is not kept");
         }
@@ -78,12 +83,15 @@ impl Memory {
 
 fn write(path: &Path, kept: &Kept) -> io::Result<()> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let mut bytes = serde_json::to_vec(kept)?;
     bytes.push(b'\n');
     bytes.extend_from_slice(&kept.screen);
     let fresh = path.with_extension("new");
-    fs::write(&fresh, bytes)?;
+    // What a terminal showed may be somebody's password.
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(&bytes)?;
+    drop(file);
     fs::rename(fresh, path)
 }

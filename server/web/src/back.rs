@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::blocks::is_done;
 use crate::course::{Block, Chapter, Section, SectionKind};
@@ -23,8 +24,13 @@ use crate::workbench::{Reset, Restored};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Cluster and book change together: it is done to its end although nobody waits for it any more, as after a reload of the page. What
-/// takes too long is given up.
-async fn whole<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+/// takes too long is given up. One waits for the other: `way` is held meanwhile.
+async fn whole<T: Send + 'static>(way: &Arc<Mutex<()>>, work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+    let way = Arc::clone(way);
+    let work = async move {
+        let _held = way.lock().await;
+        work.await
+    };
     let late = "This took longer than two minutes and was given up; what was changed by then stays changed. Try again; if that does not help, end drydock and start it again: progress is kept.";
     match tokio::spawn(tokio::time::timeout(PATIENCE, work)).await {
         Ok(done) => done.unwrap_or_else(|_| Err(Refused::new(StatusCode::GATEWAY_TIMEOUT, late))),
@@ -65,7 +71,7 @@ pub(crate) fn scene(shared: &Shared) -> Option<Arc<Chapter>> {
 /// The learner turns to a chapter, perhaps in a terminal. Whose scene the cluster shows then.
 pub(crate) async fn turn_to(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_in: Option<&str>) -> Answer<String> {
     let (shared, chapter, typed_in) = (shared.clone(), find(shared, &chapter.id)?, typed_in.map(str::to_owned));
-    whole(async move { turn(&shared, &chapter, wanted, typed_in.as_deref()).await }).await
+    whole(&shared.way.clone(), async move { turn(&shared, &chapter, wanted, typed_in.as_deref()).await }).await
 }
 
 async fn turn(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_in: Option<&str>) -> Answer<String> {
@@ -75,15 +81,27 @@ async fn turn(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_i
     match (now, wanted) {
         (Some(from), None) if from != chapter.id => return Ok(from),
         (Some(from), Some(Scene::Change)) if from != chapter.id => {
-            shared.config.workbench.change_scene(&from, &chapter.id, typed_in).await.map_err(failed)?;
-            shared.progress.change(|book| book.scenes.extend([from]))?;
+            leave(shared, &from).await?;
+            shared.config.workbench.show_scene(&chapter.id, typed_in).await.map_err(failed)?;
         }
         _ => {}
     }
-    shared.progress.change(|book| book.scene = Some(chapter.id.clone()))?;
+    shared.progress.change(|book| {
+        book.scenes.extend(book.leaving.take());
+        book.scene = Some(chapter.id.clone());
+    })?;
     shared.config.verdicts.open(&chapter.id);
     begin_next(shared, chapter).await;
     Ok(chapter.id.clone())
+}
+
+/// Keep the scene of a chapter that is left, once: where the next one could not be set up, half of it is no scene to keep.
+async fn leave(shared: &Shared, from: &str) -> Answer<()> {
+    if shared.progress.book().leaving.as_deref() == Some(from) {
+        return Ok(());
+    }
+    shared.config.workbench.keep_scene(from).await.map_err(failed)?;
+    Ok(shared.progress.change(|book| book.leaving = Some(from.to_owned()))?)
 }
 
 pub(crate) fn failed(why: String) -> Refused {
@@ -157,7 +175,7 @@ pub(crate) async fn reset(State(shared): State<Shared>, Json(scope): Json<Reset>
 /// Put a chapter or an exercise back, perhaps because somebody typed it in a terminal.
 pub(crate) async fn put_back(shared: &Shared, scope: &Reset, typed_in: Option<&str>) -> Answer<()> {
     let (shared, scope, typed_in) = (shared.clone(), scope.clone(), typed_in.map(str::to_owned));
-    whole(async move { go_back(&shared, &scope, typed_in.as_deref()).await }).await
+    whole(&shared.way.clone(), async move { go_back(&shared, &scope, typed_in.as_deref()).await }).await
 }
 
 async fn go_back(shared: &Shared, scope: &Reset, typed_in: Option<&str>) -> Answer<()> {
@@ -226,7 +244,7 @@ pub(crate) async fn undo(State(shared): State<Shared>) -> Answer<Json<Restored>>
 /// Take the last command back, and what was passed by it.
 pub(crate) async fn take_back(shared: &Shared) -> Answer<Restored> {
     let shared = shared.clone();
-    whole(async move { undo_last(&shared).await }).await
+    whole(&shared.way.clone(), async move { undo_last(&shared).await }).await
 }
 
 async fn undo_last(shared: &Shared) -> Answer<Restored> {
@@ -253,7 +271,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_never_ends_is_given_up_with_a_word() {
-        let Err(Refused(status, says)) = whole(std::future::pending::<Answer<()>>()).await else { panic!("it ended") };
+        let Err(Refused(status, says)) = whole(&Arc::default(), std::future::pending::<Answer<()>>()).await else { panic!("it ended") };
         assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
         assert!(says["error"].as_str().is_some_and(|says| says.contains("longer than two minutes") && says.contains("Try again")));
     }
@@ -262,7 +280,8 @@ mod tests {
     async fn what_was_begun_is_done_although_nobody_waits() {
         let (done, told) = tokio::sync::oneshot::channel();
         let (go, went) = tokio::sync::oneshot::channel::<()>();
-        let work = whole(async move {
+        let way = Arc::default();
+        let work = whole(&way, async move {
             went.await.map_err(|error| failed(error.to_string()))?;
             done.send(()).map_err(|()| failed(String::new()))
         });

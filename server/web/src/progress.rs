@@ -57,6 +57,8 @@ pub struct Book {
     pub scene: Option<String>,
     /// Chapters that were left and are kept: the way to them is a way back.
     pub scenes: BTreeSet<String>,
+    /// The chapter that is being left: its scene is kept, and what the cluster shows until the next one is set up is half of each.
+    pub leaving: Option<String>,
     /// Where the learner was last, as `/ch02#section`.
     pub place: Option<String>,
     /// The exercise a terminal shows, as `chapter/section`.

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     /// What panes load.
     pub(crate) visits: broadcast::Sender<Visit>,
+    /// Held by whoever goes back or to another chapter: one at a time.
+    pub(crate) way: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The page, ready to be served.
@@ -61,7 +63,7 @@ pub fn app(config: WebConfig, port: u16) -> Result<App, WebError> {
     let guard = Guard::new(port, &config.progress_dir)?;
     let closing = CancellationToken::new();
     let server = uuid::Uuid::new_v4().to_string().into();
-    let shared = Shared { config, progress: progress.clone(), guard: guard.clone(), server, closing: closing.clone(), visits: broadcast::Sender::new(64) };
+    let shared = Shared { config, progress: progress.clone(), guard: guard.clone(), server, closing: closing.clone(), visits: broadcast::Sender::new(64), way: Arc::default() };
     tokio::spawn(events::keep_passes(shared.clone()));
     let own = routes().with_state(shared.clone()).layer(middleware::from_fn_with_state(guard, guard::check));
     let router = own.layer(middleware::from_fn_with_state(shared.clone(), pane::divert));

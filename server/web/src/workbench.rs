@@ -34,9 +34,11 @@ pub trait Workbench: Send + Sync + 'static {
     /// Remember how things are now under a name, for [`Reset::Exercise`]; the label is for people.
     fn mark(&self, name: &str, label: &str) -> Pending<'_, Result<(), String>>;
 
-    /// Leave the scene of one chapter as it is, to come back to, and set up that of another: as it was left, or fresh. A terminal in
-    /// which that was typed stays.
-    fn change_scene(&self, from: &str, to: &str, typed_in: Option<&str>) -> Pending<'_, Result<(), String>>;
+    /// Keep the scene of a chapter as it is now, to come back to.
+    fn keep_scene(&self, chapter: &str) -> Pending<'_, Result<(), String>>;
+
+    /// Set up the scene of a chapter: as it was kept, or fresh. A terminal in which that was typed stays.
+    fn show_scene(&self, chapter: &str, typed_in: Option<&str>) -> Pending<'_, Result<(), String>>;
 
     /// Whatever was taken back or skipped, from the page or from a terminal.
     fn restored(&self) -> broadcast::Receiver<Arc<Restored>>;

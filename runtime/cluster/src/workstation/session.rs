@@ -337,8 +337,11 @@ impl Recorder {
 
     /// A stream tells by its first words whether it came about, long before it ends.
     fn tell_running(&mut self) {
+        if !self.streams || self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
         let (Some(name), Some(output)) = (&self.running, self.marks.running_output()) else { return };
-        if !self.streams || output.len() > TELLING || self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+        if output.len() > TELLING {
             return;
         }
         self.told = Some(Instant::now());

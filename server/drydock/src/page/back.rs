@@ -86,12 +86,16 @@ impl Back {
         self.post("snapshots", json!({"spec": {"name": name, "label": label, "replace": true}})).await.map(drop)
     }
 
-    /// Keep the scene of a chapter and set up another one: as it was left, else as after the first boot.
-    pub(crate) async fn change_scene(&self, from: &str, to: &str) -> Result<(), String> {
-        let name = |chapter: &str| format!("{SCENE}{chapter}");
-        self.mark(&name(from), &format!("Chapter {from} as it was left")).await?;
-        let known = self.maybe(http::Method::GET, &format!("snapshots/{}", name(to))).await?;
-        self.restore(&known.map_or_else(|| PRISTINE.to_owned(), |_| name(to))).await.map(drop)
+    /// Keep the scene of a chapter.
+    pub(crate) async fn keep_scene(&self, chapter: &str) -> Result<(), String> {
+        self.mark(&format!("{SCENE}{chapter}"), &format!("Chapter {chapter} as it was left")).await
+    }
+
+    /// Set up the scene of a chapter: as it was kept, else as after the first boot.
+    pub(crate) async fn show_scene(&self, chapter: &str) -> Result<(), String> {
+        let name = format!("{SCENE}{chapter}");
+        let known = self.maybe(http::Method::GET, &format!("snapshots/{name}")).await?;
+        self.restore(known.map_or(PRISTINE, |_| &name)).await.map(drop)
     }
 }
 

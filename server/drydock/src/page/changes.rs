@@ -12,6 +12,8 @@ use serde_json::Value;
 const KEPT: usize = 600;
 /// Fields told of one change.
 const FIELDS: usize = 24;
+/// Letters told of one value: a certificate or a page in a ConfigMap is not read in a timeline.
+const LETTERS: usize = 400;
 /// Bookkeeping of the API server, which tells nothing about the object.
 const BOOKKEEPING: [&str; 8] = [
     "metadata.managedFields", "metadata.resourceVersion", "metadata.generation", "metadata.generateName", "metadata.creationTimestamp", "metadata.uid", "apiVersion", "kind",
@@ -64,13 +66,21 @@ fn version(change: &Change, time: &str) -> Version {
     for path in old.keys().chain(new.keys().filter(|path| !old.contains_key(*path))) {
         let (was, is) = (old.get(path), new.get(path));
         if was != is {
-            fields.push(Field { path: path.clone(), was: was.cloned(), is: is.cloned() });
+            fields.push(Field { path: path.clone(), was: was.map(short), is: is.map(short) });
         }
     }
     fields.sort_by(|a, b| a.path.cmp(&b.path));
     let more = fields.len().saturating_sub(FIELDS);
     fields.truncate(FIELDS);
     Version { time: time.to_owned(), created: change.old.is_none(), gone: change.new.is_none(), fields, more }
+}
+
+/// A value as it is told.
+fn short(value: &Value) -> Value {
+    match value.as_str().and_then(|text| text.char_indices().nth(LETTERS).map(|(end, _)| &text[..end])) {
+        Some(beginning) => Value::String(format!("{beginning}…")),
+        None => value.clone(),
+    }
 }
 
 /// The values of an object by their paths, as kubectl's jsonpath would name them.

@@ -187,10 +187,15 @@ impl Workbench for LabWorkbench {
         Box::pin(async move { if self.subject.is_some() { Ok(()) } else { self.back.mark(&name, &label).await } })
     }
 
-    fn change_scene(&self, from: &str, to: &str, typed_in: Option<&str>) -> Pending<'_, Result<(), String>> {
-        let (from, to, typed_in) = (from.to_owned(), to.to_owned(), typed_in.map(str::to_owned));
+    fn keep_scene(&self, chapter: &str) -> Pending<'_, Result<(), String>> {
+        let chapter = chapter.to_owned();
+        Box::pin(self.busy(async move { self.back.keep_scene(&chapter).await }))
+    }
+
+    fn show_scene(&self, chapter: &str, typed_in: Option<&str>) -> Pending<'_, Result<(), String>> {
+        let (chapter, typed_in) = (chapter.to_owned(), typed_in.map(str::to_owned));
         Box::pin(self.busy(async move {
-            self.back.change_scene(&from, &to).await?;
+            self.back.show_scene(&chapter).await?;
             self.terminals.close_all_but(typed_in.as_deref()).await;
             Ok(())
         }))

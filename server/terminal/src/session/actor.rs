@@ -29,7 +29,7 @@ const STALLED: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What is shown is written down so long after a prompt, and in the middle of a command.
-const KEEP_SOON: Duration = Duration::from_millis(200);
+const KEEP_SOON: Duration = Duration::from_millis(500);
 const KEEP_LATER: Duration = Duration::from_secs(2);
 /// What stands between the screen of before and a new shell.
 const ANEW: &[u8] = b"\x1b[0m\r\n\x1b[2m[Drydock was started again; this is a new shell where the old one was]\x1b[0m\r\n";
@@ -80,6 +80,8 @@ pub(super) struct Actor {
     memory: Memory,
     /// When what is shown is written down.
     keep_at: Option<Instant>,
+    /// What it showed before is being written down.
+    writing: Option<tokio::task::JoinHandle<()>>,
     /// Where the shell stands, or starts.
     directory: Option<String>,
     /// The learner has typed something at the current prompt.
@@ -125,6 +127,7 @@ impl Actor {
             outcomes: kept.outcomes,
             memory: terminals.memory.clone(),
             keep_at: None,
+            writing: None,
             directory: kept.directory.or_else(|| directory.map(str::to_owned)),
             touched: false,
             entered: false,
@@ -155,7 +158,7 @@ impl Actor {
                 Happened::Written(Ok(written)) => self.input.advance(written),
                 Happened::Retry => self.open(),
                 Happened::Stalled => self.drop_stalled(),
-                Happened::Keep => self.keep(),
+                Happened::Keep => self.keep_beside(),
             }
         }
     }
@@ -480,8 +483,21 @@ impl Actor {
     /// Write down what it shows.
     fn keep(&mut self) {
         self.keep_at = None;
-        let kept = Kept { size: *self.size.borrow(), directory: self.directory.clone(), outcomes: self.outcomes.clone(), screen: self.screen.main_page() };
-        self.memory.keep(&self.name, &kept);
+        self.memory.keep(&self.name, &self.kept());
+    }
+
+    /// Write it down while everything else goes on.
+    fn keep_beside(&mut self) {
+        self.keep_at = None;
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return self.keep_after(KEEP_LATER);
+        }
+        let (memory, name, kept) = (self.memory.clone(), self.name.clone(), self.kept());
+        self.writing = Some(tokio::task::spawn_blocking(move || memory.keep(&name, &kept)));
+    }
+
+    fn kept(&self) -> Kept {
+        Kept { size: *self.size.borrow(), directory: self.directory.clone(), outcomes: self.outcomes.clone(), screen: self.screen.main_page() }
     }
 
     /// Where no marks come there is no prompt to wait for.

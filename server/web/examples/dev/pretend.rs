@@ -344,10 +344,13 @@ impl Workbench for Pretend {
         Box::pin(async { Ok(()) })
     }
 
-    fn change_scene(&self, from: &str, to: &str, _typed_in: Option<&str>) -> Pending<'_, Result<(), String>> {
-        let mut marks = self.world.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.insert(format!("scene-{from}"), self.world.objects());
-        let next = marks.get(&format!("scene-{to}")).cloned().unwrap_or_default();
+    fn keep_scene(&self, chapter: &str) -> Pending<'_, Result<(), String>> {
+        self.mark(&format!("scene-{chapter}"), chapter)
+    }
+
+    fn show_scene(&self, chapter: &str, _typed_in: Option<&str>) -> Pending<'_, Result<(), String>> {
+        let marks = self.world.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = marks.get(&format!("scene-{chapter}")).cloned().unwrap_or_default();
         drop(marks);
         self.world.put_back(next, "scene", None);
         Box::pin(async {
