@@ -80,12 +80,46 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
         }
     };
     let factory = Factory::new(env, streams, Globals::read(&matches, &(chosen.entry.command)()), chosen.path());
-    let outcome = chosen.entry.run(&factory, &matches).await;
+    let outcome = if waits(&chosen.path(), &matches) {
+        tokio::select! {
+            outcome = chosen.entry.run(&factory, &matches) => outcome,
+            () = interrupted() => Err(Failure::Exit(1)),
+        }
+    } else {
+        chosen.entry.run(&factory, &matches).await
+    };
     let outcome = outcome.and_then(|()| factory.warned());
     if let Err(failure) = &outcome {
         trace::refused(&factory.streams, factory.globals.verbosity, failure);
     }
     finish(&factory.streams, outcome)
+}
+
+/// Commands that wait for what may never come end on an interrupt as those that failed; others end as the system ends them.
+// upstream: kubectl/pkg/util/interrupt/interrupt.go
+fn waits(path: &str, matches: &clap::ArgMatches) -> bool {
+    use flags::Flags as _;
+    match path {
+        "kubectl get" => matches.on("watch") || matches.on("watch-only"),
+        "kubectl events" => matches.on("watch"),
+        "kubectl logs" => matches.on("follow"),
+        "kubectl attach" | "kubectl wait" | "kubectl rollout status" => true,
+        _ => false,
+    }
+}
+
+/// Until somebody interrupts.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
 }
 
 /// Hand the line to the longest `kubectl-a-b` on PATH; its exit code.
