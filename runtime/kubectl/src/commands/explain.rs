@@ -5,7 +5,7 @@ use clap::{ArgMatches, Command};
 use serde_json::Value;
 
 use crate::discovery::Mapping;
-use crate::explain::{Asked, explain};
+use crate::explain::{Asked, classic, explain};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{Flags, switch, text};
@@ -28,8 +28,8 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         [word] => word,
         _ => return Err(Failure::new("We accept only this format: explain RESOURCE\n")),
     };
-    let (mut mapping, path) = find(factory, word, &matches.text("api-version")).await?;
     let output = matches.text("output");
+    let (mut mapping, path) = find(factory, word, matches.text("api-version").is_empty()).await?;
     if !matches!(output.as_str(), "plaintext" | "plaintext-openapiv2") {
         return Err(Failure::new(format!("unrecognized format: {output}")));
     }
@@ -41,6 +41,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let document = document(factory, &mapping).await?;
     let asked = Asked { group: &mapping.group, version: &mapping.version, resource: &mapping.resource, path: &path, recursive: matches.on("recursive") };
+    if output == "plaintext-openapiv2" {
+        return factory.streams.print(classic::explain(&document, &asked).map_err(Failure::new)?);
+    }
     let (text, failure) = explain(&document, &asked);
     factory.streams.print(text)?;
     match failure {
@@ -49,14 +52,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
 }
 
-/// The kind and the path below it: `deployments.apps.spec` names the group too.
-async fn find(factory: &Factory, word: &str, version: &str) -> Result<(Mapping, Vec<String>), Failure> {
+/// The kind and the path below it; where that may be, `deployments.apps.spec` names the group, too.
+async fn find(factory: &Factory, word: &str, grouped: bool) -> Result<(Mapping, Vec<String>), Failure> {
     let word = word.strip_suffix('.').unwrap_or(word);
     let mut fields = word.split('.').map(str::to_owned);
     let resource = fields.next().unwrap_or_default();
     let unknown = |failure: Failure| Failure::Plain(failure.text(), 1);
     let plain = factory.find(&resource).await.map_err(unknown)?;
-    if version.is_empty() {
+    if grouped {
         let named = factory.mapper().await?.mappings.iter().filter(|own| own.resource == plain.resource && !own.group.is_empty());
         let found = named.filter_map(|own| Some((own, word.strip_prefix(&own.group_resource())?))).find(|(_, rest)| rest.is_empty() || rest.starts_with('.'));
         if let Some((mapping, rest)) = found {

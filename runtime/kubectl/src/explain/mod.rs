@@ -1,6 +1,7 @@
 //! Text from an OpenAPI document: what a kind or one of its fields is for, and which fields it has. Pure.
 // upstream: kubectl/pkg/explain/v2/templates/plaintext.tmpl
 
+pub mod classic;
 mod wrap;
 
 use std::collections::BTreeSet;
