@@ -37,8 +37,26 @@ pub(super) fn looked_into(drydock: &Drydock) {
     drydock.kubectl(&["cp", &copy, "web:/tmp/copy.html"]).ok();
     assert_eq!(drydock.kubectl(&["exec", "web", "--", "cat", "/tmp/copy.html"]).ok(), std::fs::read_to_string(&*copy).unwrap());
 
-    // A forwarded port reaches it, by its name and by its Deployment's.
-    let mut forward = drydock.kubectl_command(&["port-forward", "pod/web", ":80"]).stdout(Stdio::piped()).spawn().unwrap();
+    // A forwarded port reaches it, whoever forwards it, in a WebSocket or as servers before 1.30 want it.
+    let ours = |websockets: &str| {
+        let mut ours = drydock.command(&["kubectl"]);
+        ours.env("KUBECONFIG", drydock.state().join("kubeconfig")).env("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets);
+        ours
+    };
+    for forward in [drydock.kubectl_command(&[]), ours("true"), ours("false")] {
+        let page = through_a_forward(forward);
+        assert!(page.contains("Hello from Chapter 2!"), "{page}");
+    }
+    let log = eventually(PATIENCE, || {
+        let log = drydock.kubectl(&["logs", "web", "--tail=1"]).ok();
+        if log.contains("curl") { Ok(log) } else { Err(log) }
+    });
+    assert!(log.contains("\"GET / HTTP/1.1\" 200"), "{log}");
+}
+
+/// The page of Pod web through a port that this kubectl forwards.
+fn through_a_forward(mut kubectl: std::process::Command) -> String {
+    let mut forward = kubectl.args(["port-forward", "pod/web", ":80"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     // Kept open: kubectl goes on writing to it.
     let mut said = BufReader::new(forward.stdout.take().unwrap());
@@ -47,12 +65,7 @@ pub(super) fn looked_into(drydock: &Drydock) {
     let page = drydock_kit::Ran::of(std::process::Command::new("curl").args(["-s", &format!("http://127.0.0.1:{port}/")])).ok();
     forward.kill().unwrap();
     forward.wait().unwrap();
-    assert!(page.contains("Hello from Chapter 2!"), "{page}");
-    let log = eventually(PATIENCE, || {
-        let log = drydock.kubectl(&["logs", "web", "--tail=1"]).ok();
-        if log.contains("curl") { Ok(log) } else { Err(log) }
-    });
-    assert!(log.contains("\"GET / HTTP/1.1\" 200"), "{log}");
+    page
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Port-forward: SPDY streams inside the binary messages of one WebSocket.
+//! Port-forward: SPDY streams inside the binary messages of one WebSocket, or on a bare connection where a server knows no such messages.
 //!
 //! Every connection to a local port takes a pair of streams: one for errors, one for data, tied together by a request id. One task owns the
 //! socket; streams talk to it over channels.
@@ -14,13 +14,18 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Socket, upgrade};
+use super::{Connection, Socket, upgrade, upgrade_to_spdy};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::rest::Call;
 
 /// What it is called in the handshake.
 const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
+/// The same without WebSocket messages around it.
+const BARE_PROTOCOL: &str = "portforward.k8s.io";
+/// `false` asks for the latter at once.
+// upstream: kubectl/pkg/cmd/util/helpers.go PortForwardWebsockets
+const WEBSOCKETS: &str = "KUBECTL_PORT_FORWARD_WEBSOCKETS";
 /// How much is sent at a time.
 const CHUNK: usize = 32 * 1024;
 
@@ -55,15 +60,12 @@ impl Tunnel {
     /// Open one to a Pod.
     pub async fn open(factory: &Factory, namespace: &str, pod: &str) -> Result<(Self, Lost), Failure> {
         let call = Call::get(format!("/api/v1/namespaces/{namespace}/pods/{pod}/portforward"));
-        let (socket, protocol) = upgrade(factory, &call, &[PROTOCOL]).await?;
-        if protocol != PROTOCOL {
-            return Err(Failure::new(format!("unable to negotiate protocol: client supports [{PROTOCOL}], server returned {protocol:?}")));
-        }
+        let wire = Wire::open(factory, &call).await?;
         let (orders, received) = mpsc::channel(64);
         let (ended, lost) = oneshot::channel::<()>();
         tokio::spawn(async move {
             // Why it ended makes no difference to those who lost it: they learn it when `ended` goes.
-            drop(Owner::new(socket).serve(received).await);
+            drop(Owner::new(wire).serve(received).await);
             drop(ended);
         });
         Ok((Self { orders }, Lost(lost)))
@@ -133,8 +135,72 @@ impl Tunnel {
     }
 }
 
+/// What carries the frames.
+enum Wire {
+    Messages(Socket),
+    Bytes(Connection),
+}
+
+impl Wire {
+    /// A WebSocket, if the server knows what that is for.
+    // upstream: client-go/tools/portforward/fallback_dialer.go
+    async fn open(factory: &Factory, call: &Call) -> Result<Wire, Failure> {
+        let negotiated = |wanted: &str, got: &str| {
+            if wanted == got { Ok(()) } else { Err(Failure::new(format!("unable to negotiate protocol: client supports [{wanted}], server returned {got:?}"))) }
+        };
+        let asked = match factory.env.get(WEBSOCKETS) {
+            Some("false") => None,
+            _ => Some(upgrade(factory, call, &[PROTOCOL]).await),
+        };
+        let refused = match asked {
+            Some(Ok((socket, protocol))) => return negotiated(PROTOCOL, &protocol).map(|()| Wire::Messages(socket)),
+            Some(Err(refused @ Failure::Status(_))) => Some(refused),
+            Some(Err(failure)) => return Err(failure),
+            None => None,
+        };
+        let (connection, protocol) = upgrade_to_spdy(factory, call, BARE_PROTOCOL).await.map_err(|failure| refused.unwrap_or(failure))?;
+        negotiated(BARE_PROTOCOL, &protocol).map(|()| Wire::Bytes(connection))
+    }
+
+    /// What comes next; nothing at the end. Nothing is lost when it is not waited for.
+    async fn receive(&mut self) -> Result<Option<Bytes>, String> {
+        match self {
+            Wire::Messages(socket) => loop {
+                match socket.next().await {
+                    Some(Ok(Message::Binary(bytes))) => return Ok(Some(bytes)),
+                    Some(Ok(Message::Close(_))) | None => return Ok(None),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error.to_string()),
+                }
+            },
+            Wire::Bytes(connection) => {
+                let mut bytes = BytesMut::with_capacity(CHUNK);
+                let count = connection.read_buf(&mut bytes).await.map_err(|error| error.to_string())?;
+                Ok((count > 0).then(|| bytes.freeze()))
+            }
+        }
+    }
+
+    async fn send(&mut self, bytes: Bytes) -> Result<(), String> {
+        match self {
+            Wire::Messages(socket) => socket.send(Message::Binary(bytes)).await.map_err(|error| error.to_string()),
+            Wire::Bytes(connection) => {
+                connection.write_all(&bytes).await.map_err(|error| error.to_string())?;
+                connection.flush().await.map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), String> {
+        match self {
+            Wire::Messages(socket) => socket.close(None).await.map_err(|error| error.to_string()),
+            Wire::Bytes(connection) => connection.shutdown().await.map_err(|error| error.to_string()),
+        }
+    }
+}
+
 struct Owner {
-    socket: Socket,
+    wire: Wire,
     encoder: Option<Encoder>,
     decoder: Decoder,
     received: BytesMut,
@@ -143,8 +209,8 @@ struct Owner {
 }
 
 impl Owner {
-    fn new(socket: Socket) -> Self {
-        Self { socket, encoder: Encoder::new().ok(), decoder: Decoder::default(), received: BytesMut::new(), inboxes: HashMap::new(), next: 1 }
+    fn new(wire: Wire) -> Self {
+        Self { wire, encoder: Encoder::new().ok(), decoder: Decoder::default(), received: BytesMut::new(), inboxes: HashMap::new(), next: 1 }
     }
 
     async fn serve(&mut self, mut orders: mpsc::Receiver<Order>) -> Result<(), String> {
@@ -152,13 +218,11 @@ impl Owner {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order).await?,
-                    None => return self.socket.close(None).await.map_err(|error| error.to_string()),
+                    None => return self.wire.close().await,
                 },
-                message = self.socket.next() => match message {
-                    Some(Ok(Message::Binary(bytes))) => self.take(&bytes).await?,
-                    Some(Ok(Message::Close(_))) | None => return Ok(()),
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(error.to_string()),
+                received = self.wire.receive() => match received? {
+                    Some(bytes) => self.take(&bytes).await?,
+                    None => return Ok(()),
                 },
             }
         }
@@ -185,7 +249,7 @@ impl Owner {
         let Some(encoder) = &mut self.encoder else { return Err("compression failed".to_owned()) };
         let mut wire = BytesMut::new();
         encoder.encode(frame, &mut wire).map_err(|error| error.to_string())?;
-        self.socket.send(Message::Binary(wire.freeze())).await.map_err(|error| error.to_string())
+        self.wire.send(wire.freeze()).await
     }
 
     async fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
