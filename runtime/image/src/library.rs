@@ -11,7 +11,6 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -192,14 +191,13 @@ impl Library {
     /// Keeps what `reader` gives; `expected` is what its digest must be, where that is known.
     pub fn put(&self, mut reader: impl Read, expected: Option<&Digest>) -> Result<(Digest, u64), StoreError> {
         let mut writer = self.writer()?;
-        let temporary = writer.path.clone();
+        let temporary = writer.file.path().to_owned();
         io::copy(&mut reader, &mut writer).map_err(StoreError::io("write", &temporary))?;
         writer.finish(expected)
     }
 
     /// A blob that is written piece by piece.
     pub(crate) fn writer(&self) -> Result<BlobWriter, StoreError> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         let blobs = self.directory.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(StoreError::io("create directory", &blobs))?;
         let layout = self.directory.join("oci-layout");
@@ -209,9 +207,8 @@ impl Library {
             }
             fs::write(&layout, LAYOUT).map_err(StoreError::io("write", &layout))?;
         }
-        let path = blobs.join(format!(".incoming-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
-        let file = fs::File::create(&path).map_err(StoreError::io("create", &path))?;
-        Ok(BlobWriter { file, path, hasher: Sha256::new(), length: 0, kept: false })
+        let file = tempfile::Builder::new().prefix(".incoming-").tempfile_in(&blobs).map_err(StoreError::io("create a file in", &blobs))?;
+        Ok(BlobWriter { file, hasher: Sha256::new(), length: 0 })
     }
 
     /// Gives a manifest that is here a name; the name leaves the manifest it had before.
@@ -295,11 +292,10 @@ fn name_of(descriptor: &Descriptor) -> Option<Reference> {
 
 /// A blob on its way into the library; gone when it is not finished.
 pub(crate) struct BlobWriter {
-    file: fs::File,
-    path: PathBuf,
+    /// Removed unless it is finished.
+    file: tempfile::NamedTempFile,
     hasher: Sha256,
     length: u64,
-    kept: bool,
 }
 
 impl BlobWriter {
@@ -310,11 +306,10 @@ impl BlobWriter {
             return Err(StoreError::BadLayer { digest: expected.to_string(), reason: format!("its content has the digest {digest}") });
         }
         // Nodes read it as another user than the one who writes it.
-        let open_to_all = self.file.set_permissions(fs::Permissions::from_mode(0o644));
-        open_to_all.and_then(|()| self.file.sync_all()).map_err(StoreError::io("write", &self.path))?;
-        let target = self.path.with_file_name(digest.hex());
-        fs::rename(&self.path, &target).map_err(StoreError::io("move into place", &target))?;
-        self.kept = true;
+        let open_to_all = self.file.as_file().set_permissions(fs::Permissions::from_mode(0o644));
+        open_to_all.and_then(|()| self.file.as_file().sync_all()).map_err(StoreError::io("write", self.file.path()))?;
+        let target = self.file.path().with_file_name(digest.hex());
+        self.file.persist(&target).map_err(|error| StoreError::io("move into place", &target)(error.error))?;
         Ok((digest, self.length))
     }
 }
@@ -329,15 +324,6 @@ impl Write for BlobWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-impl Drop for BlobWriter {
-    fn drop(&mut self) {
-        if !self.kept {
-            // It was never seen by anybody.
-            drop(fs::remove_file(&self.path));
-        }
     }
 }
 

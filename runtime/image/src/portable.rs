@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufReader, Read, Write},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -201,14 +202,13 @@ fn blob_name(digest: &Digest) -> String {
 /// Writes an image of the library as an archive.
 pub fn export(stored: &Stored, library: &Library, path: &Path) -> Result<(), PortableError> {
     let io = |source| PortableError::Io { action: "write", path: path.to_owned(), source };
-    let temporary = path.with_extension(format!("partial-{}", std::process::id()));
-    let file = fs::File::create(&temporary).map_err(io)?;
-    let written = write_archive(stored, library, io::BufWriter::new(file)).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The error is what matters.
-        drop(fs::remove_file(&temporary));
-    }
-    written.map_err(io)
+    let write = || {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let temporary = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(directory)?;
+        write_archive(stored, library, io::BufWriter::new(&temporary))?;
+        temporary.persist(path).map_err(io::Error::from)
+    };
+    write().map(drop).map_err(io)
 }
 
 fn write_archive(stored: &Stored, library: &Library, writer: impl Write) -> io::Result<()> {

@@ -9,9 +9,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 use oci_spec::image::ImageConfiguration;
@@ -375,22 +376,17 @@ impl Store {
         if target.exists() {
             return Ok(target);
         }
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary =
-            self.dirs.layers.join(format!(".unpacking-{}-{unique}", std::process::id()));
-        fs::create_dir_all(&temporary).map_err(StoreError::io("create directory", &temporary))?;
-        let done = fill(&temporary)
-            .and_then(|()| match fs::rename(&temporary, &target) {
-                Ok(()) => Ok(true),
-                // Another process was first; its copy is the same.
-                Err(_) if target.exists() => Ok(false),
-                Err(error) => Err(StoreError::io("move into place", &target)(error)),
-            });
-        if !matches!(done, Ok(true)) {
-            fs::remove_dir_all(&temporary).map_err(StoreError::io("remove", &temporary))?;
+        // Nodes share layers but not process ids: two kubelets have the same one, each in its own PID namespace.
+        let made = tempfile::Builder::new().prefix(".unpacking-").permissions(fs::Permissions::from_mode(0o755)).tempdir_in(&self.dirs.layers);
+        let temporary = made.map_err(StoreError::io("create directory in", &self.dirs.layers))?;
+        fill(temporary.path())?;
+        match fs::rename(temporary.path(), &target) {
+            Ok(()) => drop(temporary.keep()),
+            // Another process was first; its copy is the same.
+            Err(_) if target.exists() => {}
+            Err(error) => return Err(StoreError::io("move into place", &target)(error)),
         }
-        done.map(|_| target)
+        Ok(target)
     }
 
     fn record_path(&self, reference: &Reference) -> PathBuf {
@@ -406,10 +402,12 @@ impl Store {
         if fs::read(&path).is_ok_and(|known| known == text) {
             return Ok(());
         }
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let temporary = path.with_extension(format!("tmp-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
-        fs::write(&temporary, text).map_err(StoreError::io("write", &temporary))?;
-        fs::rename(&temporary, &path).map_err(StoreError::io("write", &path))
+        let write = || {
+            let mut temporary = tempfile::NamedTempFile::new_in(&self.dirs.images)?;
+            temporary.write_all(&text)?;
+            temporary.persist(&path).map_err(io::Error::from)
+        };
+        write().map(drop).map_err(StoreError::io("write", &path))
     }
 
     fn read(&self, reference: &Reference) -> Result<Option<Image>, StoreError> {

@@ -97,3 +97,34 @@ fn many_pull_one_image_at_once() {
     let left: Vec<_> = fs::read_dir(directory.path().join("images")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }
+
+/// Each node's kubelet lives in a PID namespace of its own, where it has the number that its peers have in theirs.
+#[test]
+fn nodes_that_share_layers_and_process_ids_pull_one_image_at_once() {
+    const SHARED: &str = "DRYDOCK_TEST_SHARED_LAYERS";
+    if let Some(directory) = std::env::var_os(SHARED).map(PathBuf::from) {
+        let images = tempfile::tempdir_in(&directory).unwrap();
+        Store::open_in(StoreDirs { layers: directory.join("layers"), images: images.path().to_owned() }).unwrap().pull("kiamol/ch02-hello-kiamol").unwrap();
+        return;
+    }
+    let name = std::thread::current().name().unwrap().to_owned();
+    for round in 0..5 {
+        let directory = tempfile::tempdir().unwrap();
+        let spawn = |_| {
+            let mut command = std::process::Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--pid", "--fork"]).arg(std::env::current_exe().unwrap()).args(["--exact", &name]);
+            command.env(SHARED, directory.path()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        };
+        let nodes: Vec<_> = (0..8).map(spawn).collect();
+        for node in nodes {
+            let output = node.wait_with_output().unwrap();
+            assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stdout));
+        }
+        let layers = directory.path().join("layers");
+        let mut left: Vec<_> = fs::read_dir(&layers).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        assert_eq!(left.len(), 2, "{left:?}");
+        let pages: Vec<_> = left.iter().filter(|layer| layer.join("usr/share/nginx/html/index.html").exists()).collect();
+        assert_eq!(pages.len(), 1, "round {round}: a layer is not whole");
+    }
+}
