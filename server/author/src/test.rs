@@ -175,7 +175,14 @@ impl Tester<'_> {
         for check in &checks {
             self.is_not_green_yet(check, problems).await;
         }
+        // A reader who goes on has seen the check above turn green: what comes next may take away what it looks at.
+        let (mut has_acted, mut awaited) = (false, Vec::new());
         for block in &section.blocks {
+            let acts = matches!(block.kind, BlockKind::Command(_) | BlockKind::Press { .. });
+            if acts && !awaited.is_empty() {
+                self.green(&std::mem::take(&mut awaited)).await;
+            }
+            has_acted |= acts;
             let done = match &block.kind {
                 BlockKind::Command(command) => self.command(command, pass).await,
                 BlockKind::Press { session, keys, .. } => match pass.driver(self.stage, session).await {
@@ -184,6 +191,10 @@ impl Tester<'_> {
                 },
                 BlockKind::Output { of, rule, text } => self.output(of, *rule, text, pass).await,
                 BlockKind::Ask(ask) => self.ask(ask, pass).await,
+                BlockKind::Check { check } if has_acted => {
+                    awaited.push(check.as_ref());
+                    Ok(())
+                }
                 BlockKind::Prose { .. } | BlockKind::Code { .. } | BlockKind::Check { .. } => Ok(()),
             };
             if let Err(problem) = done {

@@ -1,5 +1,5 @@
 //! A course played on a stage of cardboard: a shell with our marks that knows a handful of commands, and a grader that takes a check for
-//! true once a command line has named it. What is tested is the test itself; the clock is tokio's paused one.
+//! true once a command line has named it, or only until the next one. What is tested is the test itself; the clock is tokio's paused one.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -116,6 +116,8 @@ struct Cardboard {
     lines: Lines,
     news: broadcast::Sender<Verdict>,
     checks: BTreeSet<String>,
+    /// Checks that somebody found true in time: what is true of them lasts until the next command only.
+    caught: Mutex<BTreeSet<String>>,
 }
 
 impl Cardboard {
@@ -123,13 +125,17 @@ impl Cardboard {
         let (lines, news) = (Lines::default(), broadcast::Sender::new(64));
         let shell = Lined { lines: Arc::clone(&lines), news: news.clone() };
         let checks = course.chapters().flat_map(|chapter| chapter.all_checks().map(|check| check.id.clone()).collect::<Vec<_>>()).collect();
-        Cardboard { terminals: Terminals::new(Arc::new(shell), 100), lines, news, checks }
+        Cardboard { terminals: Terminals::new(Arc::new(shell), 100), lines, news, checks, caught: Mutex::default() }
     }
 
     fn judge(&self, check: &str) -> Verdict {
         let lines = self.lines.lock().unwrap();
         let named = |what: &str| lines.iter().any(|line| line.contains(what));
-        match (named(&format!("make {check}")), named(&format!("typo {check}"))) {
+        let mut caught = self.caught.lock().unwrap();
+        if lines.last().is_some_and(|line| line.contains(&format!("flash {check}"))) {
+            caught.insert(check.to_owned());
+        }
+        match (named(&format!("make {check}")) || caught.contains(check), named(&format!("typo {check}"))) {
             (true, _) => verdict(check, Outcome::Pass, None),
             (_, true) => verdict(check, Outcome::Fail, Some(Reason::ImageTypo)),
             _ => verdict(check, Outcome::Fail, Some(Reason::Absent)),
@@ -223,6 +229,14 @@ async fn a_chapter_that_is_right_passes() {
     assert_eq!(summary.failed(), 0, "{out}");
     assert_eq!(summary.cases.len(), 2, "{out}");
     assert!(out.contains("ok") && summary.line().contains("2 passed, 0 failed"), "{out}");
+}
+
+/// A grader that is slow, since the machine is, has not looked when the next command takes away what it was to see.
+#[tokio::test(start_paused = true)]
+async fn a_check_is_waited_for_before_what_comes_after_it() {
+    let body = format!("## One {{#one .try}}\n\n```sh run\necho flash first\n```\n{}\n```sh run\necho clean up\n```\n", check("first"));
+    let (summary, out) = play(&lesson(&body), None).await;
+    assert_eq!(summary.failed(), 0, "{out}");
 }
 
 #[tokio::test(start_paused = true)]

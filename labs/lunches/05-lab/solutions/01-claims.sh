@@ -27,6 +27,6 @@ kubectl rollout status deployment/todo-web-lab
 kubectl rollout status deployment/todo-proxy-lab
 until curl -s -f http://localhost:8082/list > /dev/null; do sleep 1; done
 curl -s -d "ToDo.Item=keep me" http://localhost:8082/new
-kubectl delete pod -l "app in (todo-web-lab, todo-proxy-lab)"
+kubectl delete pod -l "app in (todo-web-lab, todo-proxy-lab)" --ignore-not-found
 kubectl rollout status deployment/todo-web-lab
 kubectl rollout status deployment/todo-proxy-lab
