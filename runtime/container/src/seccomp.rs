@@ -2,19 +2,21 @@
 //!
 //! 1. Calls in [`ALLOWED`] (and [`ALLOWED_X86`]) pass; some pass only with a capability, some only with certain arguments.
 //! 2. Others fail with EPERM; calls newer than this list fail with ENOSYS, so that programs fall back to what they did before.
-//! 3. A filter costs a fraction of a millisecond to compile, so each distinct one is compiled once per process.
+//! 3. A filter costs a fraction of a millisecond to compile, so each distinct one is compiled once per process. The kernel's share of that is
+//!    paid at every start: hence the search [`tree`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-    sock_filter,
-};
+use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
 
 use crate::error::{Error, Step};
 use crate::spec::Capabilities;
+
+mod tree;
+
+use tree::Fate;
 
 /// A compiled filter.
 pub(crate) type Filter = Rc<BpfProgram>;
@@ -27,6 +29,11 @@ const NEWEST: u32 = 462;
 const ARCH: TargetArch = TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
 const ARCH: TargetArch = TargetArch::aarch64;
+/// `AUDIT_ARCH_X86_64` and `AUDIT_ARCH_AARCH64`: the machine, 64 bits, little-endian.
+#[cfg(target_arch = "x86_64")]
+const AUDIT_ARCH: u32 = libc::EM_X86_64 as u32 | 0xC000_0000;
+#[cfg(target_arch = "aarch64")]
+const AUDIT_ARCH: u32 = libc::EM_AARCH64 as u32 | 0xC000_0000;
 
 macro_rules! calls {
     ($($name:ident)*) => { [$(libc::$name),*] };
@@ -121,8 +128,9 @@ pub(crate) fn default_filter(capabilities: &Capabilities) -> Result<Filter, Erro
     cached(relevant, |relevant| {
         let administrator = relevant.contains(&"CAP_SYS_ADMIN");
         let rules = default_rules(relevant, administrator)?;
-        let filter = compile(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)?;
-        Ok(newer_calls_do_not_exist(filter, administrator))
+        let fates = fates(&rules, administrator);
+        let with_arguments = rules.into_iter().filter(|(_, rules)| !rules.is_empty()).collect();
+        Ok(tree::search(AUDIT_ARCH, &fates, compile(with_arguments, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)?))
     })
 }
 
@@ -176,22 +184,19 @@ fn compile(rules: Rules, otherwise: SeccompAction, action: SeccompAction) -> Res
     SeccompFilter::new(rules, otherwise, action, ARCH)?.try_into()
 }
 
-/// Put three checks in front: ENOSYS for calls newer than the list, and for `clone3`, whose flags a filter cannot see (the C library then uses `clone`).
-fn newer_calls_do_not_exist(filter: BpfProgram, administrator: bool) -> BpfProgram {
-    const LOAD_WORD: u16 = 0x20;
-    const IF_GREATER: u16 = 0x25;
-    const IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let instruction = |code, jt, jf, k| sock_filter { code, jt, jf, k };
-    let clone3 = if administrator { u32::MAX } else { libc::SYS_clone3 as u32 };
-    let mut program = vec![
-        instruction(LOAD_WORD, 0, 0, 0),
-        instruction(IF_GREATER, 1, 0, NEWEST),
-        instruction(IF_EQUAL, 0, 1, clone3),
-        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
-    ];
-    program.extend(filter);
-    program
+/// What becomes of each call, in ranges. Calls newer than the list do not exist, nor does `clone3`, whose flags a filter cannot see (the C
+/// library then uses `clone`).
+fn fates(rules: &Rules, administrator: bool) -> Vec<(u32, Fate)> {
+    let missing = Fate::Return(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+    let of = |call: i64| match rules.get(&call) {
+        _ if call == libc::SYS_clone3 && !administrator => missing,
+        Some(rules) if rules.is_empty() => Fate::Return(libc::SECCOMP_RET_ALLOW),
+        Some(_) => Fate::Ask,
+        None => Fate::Return(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+    };
+    let mut fates: Vec<(u32, Fate)> = (0..=NEWEST).map(|call| (call, of(call.into()))).chain([(NEWEST + 1, missing)]).collect();
+    fates.dedup_by_key(|(_, fate)| *fate);
+    fates
 }
 
 #[cfg(test)]
@@ -202,9 +207,72 @@ mod tests {
     fn filters_fit_the_kernel_and_are_compiled_once() {
         let (default, all) = (Capabilities::default(), Capabilities::all());
         let filter = default_filter(&default).unwrap();
-        assert!(filter.len() < 4096, "{} instructions", filter.len());
+        assert!(filter.len() < 512, "{} instructions", filter.len());
         assert!(Rc::ptr_eq(&filter, &default_filter(&default).unwrap()));
         assert!(!Rc::ptr_eq(&filter, &default_filter(&all).unwrap()));
         assert!(!pretend_ids().unwrap().is_empty());
+    }
+
+    /// What a filter answers: the few instructions that filters are made of.
+    fn answer(filter: &[seccompiler::sock_filter], architecture: u32, call: u32, argument: u64) -> u32 {
+        let (mut at, mut loaded) = (0, 0);
+        for _ in 0..filter.len() {
+            let step = &filter[at];
+            at += 1;
+            let choose = |is_so: bool| usize::from(if is_so { step.jt } else { step.jf });
+            match step.code {
+                0x20 => {
+                    loaded = match step.k {
+                        0 => call,
+                        4 => architecture,
+                        16 => argument as u32,
+                        20 => (argument >> 32) as u32,
+                        other => panic!("loads from {other}"),
+                    };
+                }
+                0x54 => loaded &= step.k,
+                0x05 => at += step.k as usize,
+                0x15 => at += choose(loaded == step.k),
+                0x25 => at += choose(loaded > step.k),
+                0x35 => at += choose(loaded >= step.k),
+                0x06 => return step.k,
+                other => panic!("instruction {other:#x}"),
+            }
+        }
+        panic!("a filter without end")
+    }
+
+    #[test]
+    fn the_tree_says_what_the_list_says() {
+        const ARGUMENTS: [u64; 10] = [0, 1, 8, libc::AF_VSOCK as u64, libc::AF_VSOCK as u64 | 1 << 32, 0x2_0000, 0x2_0008, 0x0200_0000, 0x1000_0011, 0xffff_ffff];
+        let (allow, deny, missing) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_ERRNO | 1, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+        let some: Capabilities = Capabilities::none().adjusted(&["CAP_SYS_CHROOT", "CAP_SYS_TIME"], &[]);
+        for capabilities in [Capabilities::default(), Capabilities::all(), some] {
+            let relevant: Vec<&'static str> = BY_CAPABILITY.iter().map(|(name, _)| *name).filter(|name| capabilities.contains(name)).collect();
+            let administrator = relevant.contains(&"CAP_SYS_ADMIN");
+            let list = compile(default_rules(&relevant, administrator).unwrap(), SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow).unwrap();
+            let filter = default_filter(&capabilities).unwrap();
+            for (call, argument) in (0..1024).chain([u32::MAX, 0x4000_0000]).flat_map(|call| ARGUMENTS.map(|argument| (call, argument))) {
+                let hidden = call > NEWEST || (i64::from(call) == libc::SYS_clone3 && !administrator);
+                let expected = if hidden { missing } else { answer(&list, AUDIT_ARCH, call, argument) };
+                assert_eq!(answer(&filter, AUDIT_ARCH, call, argument), expected, "call {call} of {argument:#x}");
+            }
+            assert_eq!(answer(&filter, AUDIT_ARCH, libc::SYS_read as u32, 0), allow);
+            assert_eq!(answer(&filter, AUDIT_ARCH, libc::SYS_kexec_load as u32, 0), deny);
+            assert_eq!(answer(&filter, 0x4000_0003, libc::SYS_read as u32, 0), libc::SECCOMP_RET_KILL_PROCESS);
+        }
+    }
+
+    #[test]
+    fn a_tree_of_any_size_finds_its_way() {
+        for count in [1_u32, 2, 3, 255, 700, 1500] {
+            let fates: Vec<(u32, Fate)> = (0..count).map(|number| (number * 2, if number % 7 == 3 { Fate::Ask } else { Fate::Return(number) })).collect();
+            let asked = vec![seccompiler::sock_filter { code: 0x06, jt: 0, jf: 0, k: 77_777 }];
+            let filter = tree::search(AUDIT_ARCH, &fates, asked);
+            for call in 0..count * 2 {
+                let number = call / 2;
+                assert_eq!(answer(&filter, AUDIT_ARCH, call, 0), if number % 7 == 3 { 77_777 } else { number }, "{call} of {count}");
+            }
+        }
     }
 }
