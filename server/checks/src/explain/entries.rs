@@ -82,16 +82,17 @@ pub(super) fn had(text: &str, kind: &str) -> Option<String> {
 }
 
 /// The list, what is wanted in it and what was seen, for a table.
-pub(super) fn looked_at(text: &str, holds: bool) -> Option<(String, String, &'static str)> {
+pub(super) fn looked_at(text: &str, holds: bool, kind: &str) -> Option<(String, String, &'static str)> {
     let entries = Entries::of(text)?;
-    let thing = thing(entries.path, "");
+    let thing = thing(entries.path, kind);
+    let path = if entries.path == "items" { things(kind, 2) } else { entries.path.trim_start_matches("object.").to_owned() };
     let one = format!("{} {}", article(&thing), entries.described());
     let (want, got) = match (entries.negated, entries.all) {
         (true, _) => (format!("no {thing} {}", entries.described()), if holds { "none" } else { "there is one" }),
         (false, true) => (format!("every one {}", entries.described()), if holds { "every one" } else { "not every one" }),
         (false, false) => (one, if holds { "there is one" } else { "none" }),
     };
-    Some((entries.path.to_owned(), want.replace('`', ""), got))
+    Some((path, want.replace('`', ""), got))
 }
 
 /// How many entries a list has, or those of `path.filter(name, body)`.
@@ -103,6 +104,18 @@ pub(super) fn sized(list: &str, number: i64, kind: &str) -> String {
         return format!("there {there} {number_or_no} {} {are}", things(&thing(path, kind), number));
     }
     format!("`{}` has {number_or_no} entr{}", list.trim_start_matches("object."), if number > 1 { "ies" } else { "y" })
+}
+
+/// The objects or entries that are counted, for a table: all, or those of `path.filter(name, body)`.
+pub(super) fn counted(list: &str, kind: &str) -> String {
+    match filtered(list) {
+        Some((path, described)) => {
+            let are = described.replacen("that is ", "that are ", 1).replace('`', "");
+            format!("{} {are}", things(&thing(path, kind), 2))
+        }
+        None if list == "items" => things(kind, 2),
+        None => format!("number of entries in {}", list.trim_start_matches("object.")),
+    }
 }
 
 /// That a filtered list is not as long as it should be, where nobody knows how long it is.

@@ -1,19 +1,20 @@
 //! Why a check is not green: from the trace, one reason, three sentences that spoil more and more, and objects worth a look.
 //!
 //! The first leaf that is not as it should be decides. From there the search goes outward: the nearest object by name and kind, its
-//! owner ([`near`]), its containers' states, the scheduler's words ([`cluster`]). [`words`] puts conditions into sentences. What is older than
+//! owner ([`near`]), its containers' states, the scheduler's words ([`cluster`]). [`words`] puts conditions into sentences, [`rows`] into tables. What is older than
 //! the exercise is no near miss: it is named only where there is nothing newer, and as what it is.
 
 mod cluster;
 mod entries;
 mod near;
 mod pattern;
+mod rows;
 mod words;
 
 use std::sync::Arc;
 
 use drydock_course::check::{Check, From, ObjectRef, Source};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::entries::article;
 use self::pattern::readable;
@@ -39,7 +40,7 @@ pub struct Why {
 
 /// Explain a judgement that is not a pass; evidence counts since `baseline`.
 pub fn explain(check: &Check, judgement: &Judgement, world: &World, baseline: Point) -> Why {
-    let evidence = judgement.leaves.iter().flat_map(evidence).collect();
+    let evidence = judgement.leaves.iter().flat_map(rows::of).collect();
     let leaf = judgement.leaves.iter().find(|leaf| is_wrong(leaf)).or_else(|| judgement.leaves.first());
     let Some(leaf) = leaf else {
         return Why { reason: Reason::Other, sentences: vec![format!("Not yet: {}.", check.say)], evidence, look_at: Vec::new() };
@@ -625,17 +626,6 @@ fn often(count: &str) -> String {
         ">" => format!("more than {number} times"),
         _ => format!("{number} times"),
     }
-}
-
-fn evidence(leaf: &Leaf) -> Vec<Evidence> {
-    let tag = leaf.source.name();
-    let object = leaf.candidates.first().and_then(|object| Some(shown(object["kind"].as_str()?, object)).filter(|_| object["metadata"]["name"].is_string()));
-    let object = object.unwrap_or_default();
-    if leaf.clauses.is_empty() {
-        let got = leaf.note.clone().filter(|_| !matches!(leaf.source, Source::History(_))).map_or_else(|| json!(leaf.outcome == Outcome::Pass), Value::String);
-        return vec![Evidence { source: tag.to_owned(), object, path: String::new(), want: json!(leaf.wanted), got }];
-    }
-    leaf.clauses.iter().map(|clause| words::evidence(clause, tag, &object)).collect()
 }
 
 fn plural(kind: &str) -> String {

@@ -353,7 +353,10 @@ fn an_image_that_is_not_made_yet_says_how() {
     assert!(why.sentences[0].ends_with("not on this computer yet. Run `drydock image prefetch lunches` on your own machine, once; the Pod goes on by itself."), "{}", why.sentences[0]);
 }
 
-/// A condition of which nothing is there says every one of its clauses.
+/// What only an author writes.
+const RAW: [&str; 13] = ["&&", "||", "` is not true", "that fits", ".exists(", ".size(", ".filter(", ".matches(", "has(", "[.]", ".map(", "size(", " ? "];
+
+/// A condition of which nothing is there says every one of its clauses, in the sentence and in the table.
 #[test]
 fn no_condition_of_the_books_is_shown_as_it_is_written() {
     let files = drydock_course::source::embedded();
@@ -367,9 +370,13 @@ fn no_condition_of_the_books_is_shown_as_it_is_written() {
                 for filter in [source.filter(), filter].into_iter().flatten() {
                     let clauses = drydock_cel::Expression::parse(filter).unwrap().evaluate(&Bindings::new()).clauses;
                     for clause in crate::clauses::telling(filter, clauses, &Bindings::new()) {
-                        let text = super::words::unmet(&[clause], super::words::About { kind: "Pod", object: None });
-                        if ["&&", "||", "` is not true", "that fits", ".exists(", ".size(", ".filter(", ".matches(", "has(", "[.]"].iter().any(|code| text.contains(code)) {
-                            raw.push(format!("{}: {filter}\n  {text}", check.id));
+                        let text = super::words::unmet(std::slice::from_ref(&clause), super::words::About { kind: "Pod", object: None });
+                        let row = super::rows::row(&clause, "Pod", &[]);
+                        let row = format!("{} | {} | {}", row.path, row.want, row.got);
+                        for said in [text, row] {
+                            if RAW.iter().any(|code| said.contains(code)) {
+                                raw.push(format!("{}: {filter}\n  {said}", check.id));
+                            }
                         }
                     }
                 }
@@ -381,11 +388,12 @@ fn no_condition_of_the_books_is_shown_as_it_is_written() {
 
 #[test]
 fn what_was_seen_stands_beside_what_is_wanted() {
+    let pods = [json!({"metadata": {"name": "a"}, "status": {"phase": "Running"}}), json!({"metadata": {"name": "b"}, "status": {"phase": "Pending"}}), json!({"metadata": {"name": "c"}})];
     let clause = |text: &str| {
         let expression = drydock_cel::Expression::parse(text).unwrap();
-        let names: Bindings = [("status".to_owned(), json!({"ready": 1}))].into();
+        let names: Bindings = [("status".to_owned(), json!({"ready": 1})), ("items".to_owned(), json!(pods)), ("body".to_owned(), json!("hello"))].into();
         let clause = expression.evaluate(&names).clauses.remove(0);
-        let evidence = super::words::evidence(&clause, "object", "pod/a");
+        let evidence = super::rows::row(&clause, "Pod", &pods.clone().map(std::sync::Arc::new));
         json!([evidence.path, evidence.want, evidence.got])
     };
     let cases = [
@@ -395,6 +403,12 @@ fn what_was_seen_stands_beside_what_is_wanted() {
         ("has(status.closed)", json!(["status.closed", "set", "not set"])),
         ("status.lines.exists(l, l.name == 'x' && has(l.from))", json!(["status.lines", "a line called x with a from", "none"])),
         ("!has(status.ready)", json!(["status.ready", "not set", "set"])),
+        ("items.size() >= 4", json!(["Pods", "at least 4", "3: a, b, c"])),
+        ("items.filter(p, p.status.phase == 'Running').size() == 2", json!(["Pods whose status.phase is Running", 2, "1: a"])),
+        ("items.filter(p, p.status.phase == 'Failed').size() > 0", json!(["Pods whose status.phase is Failed", "more than 0", 0])),
+        ("items.exists(p, p.metadata.name == 'z')", json!(["Pods", "a Pod called z", "none"])),
+        ("body.contains('numbers')", json!(["the page", "contains numbers", "does not contain numbers"])),
+        ("!body.matches('h.llo')", json!(["the page", "has nothing like h…llo", "has something like h…llo"])),
     ];
     for (text, expected) in cases {
         assert_eq!(clause(text), expected, "{text}");

@@ -1,12 +1,11 @@
 //! A condition that does not hold, in the words of a first Kubernetes book: what was seen, what is wanted.
 
 use drydock_cel::ClauseTrace;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::entries;
 use super::pattern::readable;
 use crate::clauses::method;
-use crate::verdict::Evidence;
 
 /// What a condition is about.
 #[derive(Debug, Clone, Copy, Default)]
@@ -277,7 +276,7 @@ pub(super) fn literal(text: &str) -> Option<&str> {
     text.strip_prefix(quote)?.strip_suffix(quote)
 }
 
-fn subject(path: &str) -> String {
+pub(super) fn subject(path: &str) -> String {
     match path {
         "body" => "the page".to_owned(),
         "text" | "stdout" => "what it printed".to_owned(),
@@ -297,7 +296,7 @@ fn owner(object: &Value) -> Option<String> {
 }
 
 /// What should have been, in words.
-fn wanted(operator: &str, want: &Value) -> String {
+pub(super) fn wanted(operator: &str, want: &Value) -> String {
     match operator {
         "==" => format!("it should be {}", shown(want)),
         "!=" => format!("it should be something other than {}", shown(want)),
@@ -337,27 +336,4 @@ pub(crate) fn short(text: &str) -> String {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }
-}
-
-/// What was seen and wanted by one clause, as two values for a table.
-pub(crate) fn evidence(clause: &ClauseTrace, source: &str, object: &str) -> Evidence {
-    let yes_no = |yes: bool, path: &str, set: &str, unset: &str| (path.to_owned(), json!(if yes { set } else { unset }), json!(if yes == clause.holds { set } else { unset }));
-    let text = clause.text.trim();
-    let (path, want, got) = match clause.operator.as_str() {
-        "==" => (clause.left.clone(), clause.want.clone(), clause.got.clone()),
-        "!=" if clause.want.is_null() => (clause.left.clone(), json!("set"), if clause.got.is_null() { json!("not set") } else { clause.got.clone() }),
-        "" => {
-            if let Some(path) = inside(text, "!has(") {
-                yes_no(false, path, "set", "not set")
-            } else if let Some(path) = inside(text, "has(") {
-                yes_no(true, path, "set", "not set")
-            } else if let Some((path, want, got)) = entries::looked_at(text, clause.holds) {
-                (path, json!(want), json!(got))
-            } else {
-                (clause.text.clone(), json!(true), json!(clause.holds))
-            }
-        }
-        operator => (clause.left.clone(), json!(wanted(operator, &clause.want).trim_start_matches("it should be ").replace('`', "")), clause.got.clone()),
-    };
-    Evidence { source: source.to_owned(), object: object.to_owned(), path, want, got }
 }
