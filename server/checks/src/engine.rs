@@ -327,7 +327,8 @@ impl Engine {
         if news {
             seen.explained = view.world.serial();
             let holds = self.holds(check, &seen.judgement, view.now, round);
-            let verdict = self.stand(check, mode, holds, &seen, view);
+            let course = self.is_course(plan, unit, check, view);
+            let verdict = self.stand(check, mode, holds, (&seen, course), view);
             if verdict.verdict == Outcome::Pass && !verdict.lost {
                 self.bind(check, &seen.judgement);
             }
@@ -414,8 +415,18 @@ impl Engine {
         Outcome::Waiting
     }
 
+    /// Whether what has become of a check that passed is the lesson's doing: its exercise is done, and all that was typed since and can
+    /// have changed something belongs to the lesson, as the command of a later exercise that replaces its Pod.
+    fn is_course(&self, plan: &Plan, unit: &Unit, check: &Check, view: &View<'_>) -> bool {
+        let passed = self.progress.standings.get(&check.id).and_then(|standing| standing.passed);
+        let Some(passed) = passed.filter(|_| self.progress.done.contains_key(&unit.id)) else { return false };
+        let typed = view.world.records_since("commands", passed);
+        let mut changing = typed.iter().filter_map(|command| command["spec"]["line"].as_str()).filter(|line| changes(line));
+        changing.all(|line| plan.units.iter().any(|unit| unit.has_line(line)))
+    }
+
     /// What an outcome means for a check of this mode and past.
-    fn stand(&mut self, check: &Check, mode: Mode, holds: Outcome, seen: &Seen, view: &View<'_>) -> Verdict {
+    fn stand(&mut self, check: &Check, mode: Mode, holds: Outcome, (seen, course): (&Seen, bool), view: &View<'_>) -> Verdict {
         let judgement = &seen.judgement;
         let here = Point { revision: view.world.revision(), time: view.now };
         let standing = self.progress.standings.entry(check.id.clone()).or_default();
@@ -440,7 +451,7 @@ impl Engine {
         let latches = mode != Mode::Level;
         match holds {
             _ if latches && standing.passed.is_some() => {
-                let lost = holds == Outcome::Fail;
+                let lost = holds == Outcome::Fail && !course;
                 // What has become of it is told in one sentence; nothing has to be done about it.
                 let mut why: Vec<String> = Vec::new();
                 if lost {
@@ -492,9 +503,8 @@ fn is_over(check: &Check) -> bool {
 
 /// The command that was typed last after a moment and can have changed something, in a sentence.
 fn last_change(world: &World, since: Point) -> Option<String> {
-    let changes = |line: &&str| line.split_whitespace().any(|word| CHANGES.contains(&word));
     let commands = world.records_since("commands", since);
-    let line = commands.iter().rev().filter_map(|command| command["spec"]["line"].as_str()).find(changes)?;
+    let line = commands.iter().rev().filter_map(|command| command["spec"]["line"].as_str()).find(|line| changes(line))?;
     Some(format!("Since `{}`.", line.lines().next().unwrap_or_default().replace('`', "'")))
 }
 
@@ -517,6 +527,11 @@ const CHANGES: [&str; 20] = [
     "annotate", "apply", "cordon", "create", "delete", "drain", "edit", "exec", "expose", "kill", "label", "patch", "replace", "rm", "rollout", "run", "scale", "set", "stop",
     "taint",
 ];
+
+/// Whether a typed line can have changed the cluster.
+fn changes(line: &str) -> bool {
+    line.split_whitespace().any(|word| CHANGES.contains(&word))
+}
 
 /// What a round looks at.
 struct View<'a> {

@@ -192,6 +192,31 @@ fn a_latched_check_stays_green_and_says_what_was_lost() {
 }
 
 #[test]
+fn what_the_lesson_itself_undoes_is_no_loss() {
+    for (typed, lost) in [
+        (&[][..], false),
+        (&["kubectl  delete pods --all"], false),
+        (&["kubectl delete pods --all", "kubectl get pods"], false),
+        (&["kubectl delete pods --all", "kubectl delete pod a"], true),
+        (&["kubectl scale deployment a --replicas=0"], true),
+    ] {
+        let mut play = Play::new(vec![
+            unit("one", UnitKind::Exercise, "kubectl run a", &[MAKE]),
+            unit("two", UnitKind::Exercise, "kubectl delete pods --all", &[LIST]),
+        ]);
+        play.pod("a", json!({}));
+        assert_eq!(play.of("made"), Pass);
+        typed.iter().for_each(|line| play.command(line));
+        play.delete("a");
+        play.judge();
+        play.pass_time(5000);
+        assert_eq!(play.of("made"), Pass);
+        let verdict = play.engine.verdict("made").unwrap();
+        assert_eq!((verdict.lost, verdict.why.is_empty()), (lost, !lost), "{typed:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_mended_is_told_before_its_turn() {
     let never = "{id: never, say: s, needs: [made], expect: {history: {kind: Pod, where: 'new == null', count: '== 0'}}}";
     let mut play = Play::new(vec![unit("lab", UnitKind::Lab, "", &[MAKE, never])]);
@@ -214,7 +239,7 @@ fn progress_survives_a_restart() {
     let mut again = Engine::new(play.engine.plan().clone(), kept).unwrap();
     again.judge(&World::default(), &Probes::new(), play.now);
     let verdict = again.verdict("made").unwrap();
-    assert_eq!((verdict.verdict, verdict.lost), (Pass, true));
+    assert_eq!((verdict.verdict, verdict.lost), (Pass, false), "nobody knows of a command that took it away");
     assert_eq!(again.verdict("listed").unwrap().verdict, Fail, "the second exercise had begun");
 }
 
