@@ -18,6 +18,7 @@ mod persistent_volumes;
 mod pod_spec;
 mod pods;
 mod pods_print;
+mod rbac;
 mod replication_controllers;
 mod reviews;
 mod services;
@@ -43,6 +44,7 @@ pub fn rows() -> Vec<Resource> {
         nodes::rows,
         persistent_volumes::rows,
         pods::rows,
+        rbac::rows,
         replication_controllers::rows,
         reviews::rows,
         services::rows,

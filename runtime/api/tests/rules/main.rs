@@ -7,6 +7,7 @@
     reason = "tables of cases"
 )]
 
+mod rbac;
 mod volumes;
 mod workloads;
 
