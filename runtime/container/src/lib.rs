@@ -34,6 +34,7 @@ mod syscalls;
 mod users;
 
 pub use error::{Error, Step};
+pub use mounts::{MASKED, READONLY};
 pub use run::{Ended, Process, Surroundings, Target, exec, mount_namespace, signal, signal_mount_namespace, start, wait};
 pub use sandbox::Sandbox;
 pub use spec::{

@@ -28,7 +28,7 @@ const LINKS: [(&str, &str); 6] =
     [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"), ("core", "/proc/kcore")];
 /// Hidden behind `/dev/null` or an empty directory.
 // upstream: containerd pkg/oci/spec.go, populateDefaultUnixSpec
-const MASKED: [&str; 11] = [
+pub const MASKED: [&str; 11] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -42,7 +42,7 @@ const MASKED: [&str; 11] = [
     "/sys/devices/virtual/powercap",
 ];
 /// Visible, not writable.
-const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// The `tty` group of every distribution.
 const TTY_GROUP: u32 = 5;
 

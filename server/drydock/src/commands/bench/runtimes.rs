@@ -185,7 +185,8 @@ fn theirs(program: &Path, name: &str, runs: usize, layer: &Path, directory: &Pat
     Ok(Times { runtime: name.to_owned(), starts, execs })
 }
 
-/// The namespaces and mounts every container engine asks for.
+/// The namespaces, mounts and hidden paths every container engine asks for.
+// upstream: containerd pkg/oci/spec.go, populateDefaultUnixSpec
 fn write_config(bundle: &Path, args: &[&str]) -> anyhow::Result<()> {
     let mount = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
     let namespaces: Vec<_> = ["pid", "network", "ipc", "uts", "mount"].iter().map(|kind| json!({"type": kind})).collect();
@@ -198,10 +199,11 @@ fn write_config(bundle: &Path, args: &[&str]) -> anyhow::Result<()> {
             mount("/proc", "proc", &[]),
             mount("/dev", "tmpfs", &["nosuid", "mode=755", "size=65536k"]),
             mount("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+            mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
             mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
             mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
         ],
-        "linux": {"namespaces": namespaces},
+        "linux": {"namespaces": namespaces, "maskedPaths": drydock_container::MASKED, "readonlyPaths": drydock_container::READONLY},
     });
     fs::write(bundle.join("config.json"), config.to_string())?;
     Ok(())
