@@ -6,6 +6,7 @@
 mod cli;
 mod commands;
 mod exec;
+mod out;
 mod page;
 mod processes;
 mod state;

@@ -45,6 +45,17 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let idle = Drydock::idle();
+    for arguments in [["image", "ls"], ["doctor", "--output=json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = idle.command(&arguments).stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_computer_without_kubectl_has_the_one_that_is_built_in() {
     let drydock = Drydock::idle();
     let mut up = drydock.command(&["cluster", "up", "--api-port", "0", "--nodes", "1", "--detach", "--host-tools"]);

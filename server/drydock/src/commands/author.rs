@@ -23,6 +23,7 @@ use drydock_terminal::Terminals;
 use super::cluster::Tools;
 use super::{cluster, serve};
 use crate::cli::Author;
+use crate::out::{self, outln};
 use crate::page::course::Content;
 use crate::page::shell::WorkstationShell;
 use crate::state::State;
@@ -95,7 +96,7 @@ fn check(place: &Place) -> anyhow::Result<ExitCode> {
     let meant = |file: &str| place.inside.as_ref().is_none_or(|inside| file.starts_with(&format!("{inside}/")) || file.ends_with("course.yaml"));
     let found: Vec<_> = found.iter().filter(|diagnostic| meant(&diagnostic.file)).collect();
     for diagnostic in &found {
-        println!("{diagnostic}");
+        outln!("{diagnostic}");
     }
     let errors = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     Ok(if errors { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -130,9 +131,9 @@ fn play(directory: &Path, options: &Options, fetched: &State, (runs, jobs, tools
         all.cases.extend(summary?.cases);
     }
     if runs > 1 || chapters.len() > 1 {
-        print!("{}", all.proof());
+        out::write(format_args!("{}", all.proof()));
     }
-    println!("{}", all.line());
+    outln!("{}", all.line());
     if let Some(path) = junit {
         std::fs::write(&path, all.junit()).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -152,12 +153,12 @@ fn job((number, tools): (u32, Tools), content: &Content, options: &Options, fetc
     settings.internet = content.internet();
     settings.balancers = content.balancers();
     let (running, millis) = cluster::start(&state, Some(0), tools, settings)?;
-    println!("cluster ready in {millis} ms");
+    outln!("cluster ready in {millis} ms");
     let summary = cluster::wait_for(perform(&state, &running.directory, content, options, queue, aside));
     drop(running);
     let summary = summary?;
     if summary.failed() > 0 {
-        println!("the cluster's log is {}", crate::state::cluster_log(&state.directory).display());
+        outln!("the cluster's log is {}", crate::state::cluster_log(&state.directory).display());
     } else {
         state.delete(lock)?;
     }

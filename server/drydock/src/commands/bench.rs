@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::cluster;
 use super::serve::page_client;
 use crate::cli::{Bench, Output};
+use crate::out::outln;
 use crate::state::State;
 
 /// Nodes of the cluster that is measured.
@@ -105,12 +106,12 @@ pub(super) fn say(text: &str) {
 
 fn print(figures: &[Figure], output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(figures)?);
+        outln!("{}", serde_json::to_string_pretty(figures)?);
         return Ok(());
     }
-    println!("| what | median | p95 | unit | budget |\n|---|---:|---:|---|---|");
+    outln!("| what | median | p95 | unit | budget |\n|---|---:|---:|---|---|");
     for figure in figures {
-        println!("| {} | {:.2} | {:.2} | {} | {} |", figure.what, figure.median, figure.p95, figure.unit, figure.budget);
+        outln!("| {} | {:.2} | {:.2} | {} | {} |", figure.what, figure.median, figure.p95, figure.unit, figure.budget);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `drydock cluster up|down|status|kubeconfig|shell|reset|snapshot|restore`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::shell;
 use crate::cli::{Cluster, Output, Up};
 use crate::exec::{LAB, sentence};
+use crate::out::{self, outln};
 use crate::state::{RunningNow, State};
 
 /// Run a `cluster` command.
@@ -30,13 +31,13 @@ pub(crate) fn run(state: &State, command: Cluster) -> anyhow::Result<ExitCode> {
             down(state)?;
             let Ok(lock) = state.lock()? else { bail!("another drydock was started on {}", state.directory.display()) };
             state.delete(lock)?;
-            println!("nothing is kept in {} any more", state.directory.display());
+            outln!("nothing is kept in {} any more", state.directory.display());
             Ok(ExitCode::SUCCESS)
         }
         Cluster::Status { output } => wait_for(status(state, output)),
         Cluster::Kubeconfig => {
             state.running()?;
-            print!("{}", fs::read_to_string(state.kubeconfig())?);
+            out::write(format_args!("{}", fs::read_to_string(state.kubeconfig())?));
             Ok(ExitCode::SUCCESS)
         }
         Cluster::Shell { node, command } => wait_for(shell::run(state, &node, &command)),
@@ -111,8 +112,7 @@ fn up(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
     let (running, millis) = start(state, args.api_port, Tools::asked(args.host_tools), settings(args.nodes))?;
     state.announce(&RunningNow { pid: std::process::id() as i32, url: None, api_port: running.api_port, nodes: args.nodes })?;
     copy_kubeconfig(state, args)?;
-    println!("{} ready in {millis} ms: export KUBECONFIG={}", nodes(args.nodes), state.kubeconfig().display());
-    std::io::stdout().flush()?;
+    out::announce(format_args!("{} ready in {millis} ms: export KUBECONFIG={}", nodes(args.nodes), state.kubeconfig().display()));
     wait_for(until_told(running, std::future::ready(())))
 }
 
@@ -122,7 +122,7 @@ fn nodes(count: u32) -> String {
 
 fn already(state: &State, running: &RunningNow, args: &Up) -> anyhow::Result<ExitCode> {
     copy_kubeconfig(state, args)?;
-    println!("a cluster of {} runs already (process {}): export KUBECONFIG={}", nodes(running.nodes), running.pid, state.kubeconfig().display());
+    outln!("a cluster of {} runs already (process {}): export KUBECONFIG={}", nodes(running.nodes), running.pid, state.kubeconfig().display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -180,21 +180,21 @@ fn detach(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
         let said = log.get(before..).unwrap_or_default().lines().last().map(|line| line.trim_start_matches("drydock: ").to_owned());
         bail!("{}", said.unwrap_or_else(|| format!("the cluster did not start{}", if full { drydock_cluster::FULL_DISK } else { "" })));
     }
-    print!("{line}");
+    out::write(format_args!("{line}"));
     Ok(ExitCode::SUCCESS)
 }
 
 fn down(state: &State) -> anyhow::Result<ExitCode> {
     let running = match state.lock()? {
         Ok(_) => {
-            println!("no cluster runs on {}", state.directory.display());
+            outln!("no cluster runs on {}", state.directory.display());
             return Ok(ExitCode::SUCCESS);
         }
         Err(running) => running,
     };
     kill(Pid::from_raw(running.pid), Signal::SIGTERM).with_context(|| format!("cannot end process {}", running.pid))?;
     fs::File::options().write(true).open(state.directory.join("lock"))?.lock()?;
-    println!("ended");
+    outln!("ended");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -217,19 +217,19 @@ async fn status(state: &State, output: Output) -> anyhow::Result<ExitCode> {
     if output == Output::Json {
         let nodes: Vec<_> = nodes.iter().map(|n| serde_json::json!({"name": n.metadata.name, "ready": ready(n)})).collect();
         let status = serde_json::json!({"pid": running.pid, "url": running.url, "apiPort": running.api_port, "nodes": nodes, "pods": pods.items.len()});
-        println!("{status:#}");
+        outln!("{status:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("API     https://127.0.0.1:{}", running.api_port);
+    outln!("API     https://127.0.0.1:{}", running.api_port);
     if let Some(url) = running.url {
-        println!("page    {url}");
+        outln!("page    {url}");
     }
     for node in &nodes {
-        println!("node    {} {}", node.metadata.name.as_deref().unwrap_or("?"), if ready(node) { "Ready" } else { "NotReady" });
+        outln!("node    {} {}", node.metadata.name.as_deref().unwrap_or("?"), if ready(node) { "Ready" } else { "NotReady" });
     }
-    println!("pods    {}", pods.items.len());
-    println!("config  {}", state.kubeconfig().display());
-    println!("log     {}", crate::state::cluster_log(&state.directory).display());
+    outln!("pods    {}", pods.items.len());
+    outln!("config  {}", state.kubeconfig().display());
+    outln!("log     {}", crate::state::cluster_log(&state.directory).display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -244,20 +244,20 @@ async fn lab(state: &State, method: http::Method, path: &str, body: Option<serde
 /// Say what a restoration did.
 fn told(restoration: &serde_json::Value) {
     let status = &restoration["status"];
-    println!("{} ({} ms)", status["summary"].as_str().unwrap_or_default(), status["millis"]);
+    outln!("{} ({} ms)", status["summary"].as_str().unwrap_or_default(), status["millis"]);
     noted(status);
 }
 
 /// Say what a restoration could not do.
 fn noted(status: &serde_json::Value) {
     for note in status["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str()) {
-        println!("{note}");
+        outln!("{note}");
     }
 }
 
 async fn reset(state: &State) -> anyhow::Result<ExitCode> {
     let done = lab(state, http::Method::POST, "reset", None).await.context("the cluster could not be reset")?;
-    println!("reset in {} ms", done["status"]["millis"]);
+    outln!("reset in {} ms", done["status"]["millis"]);
     noted(&done["status"]);
     Ok(ExitCode::SUCCESS)
 }
@@ -266,7 +266,7 @@ async fn snapshot(state: &State, name: Option<String>, label: String, replace: b
     let spec = serde_json::json!({"spec": {"name": name, "label": label, "replace": replace}});
     let made = lab(state, http::Method::POST, "snapshots", Some(spec)).await?;
     let name = made["metadata"]["name"].as_str().unwrap_or_default();
-    println!("{name}: `drydock cluster restore {name}` comes back to it");
+    outln!("{name}: `drydock cluster restore {name}` comes back to it");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -278,12 +278,12 @@ async fn restore(state: &State, name: &str) -> anyhow::Result<ExitCode> {
 async fn snapshots(state: &State, output: Output) -> anyhow::Result<ExitCode> {
     let list = lab(state, http::Method::GET, "snapshots", None).await?;
     if output == Output::Json {
-        println!("{:#}", list["items"]);
+        outln!("{:#}", list["items"]);
         return Ok(ExitCode::SUCCESS);
     }
     for snapshot in list["items"].as_array().into_iter().flatten() {
         let text = |pointer: &str| snapshot.pointer(pointer).and_then(|value| value.as_str()).unwrap_or_default();
-        println!("{:<24} {:<30} {}", text("/metadata/name"), text("/metadata/creationTimestamp"), text("/spec/label"));
+        outln!("{:<24} {:<30} {}", text("/metadata/name"), text("/metadata/creationTimestamp"), text("/spec/label"));
     }
     Ok(ExitCode::SUCCESS)
 }

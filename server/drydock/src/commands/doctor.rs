@@ -10,6 +10,7 @@ use drydock_cluster::spawn::{self, Identity};
 use serde::Serialize;
 
 use crate::cli::Output;
+use crate::out::outln;
 use crate::state::State;
 
 /// How well something works.
@@ -65,7 +66,7 @@ pub(crate) fn run(state: &State, output: Output) -> anyhow::Result<ExitCode> {
         leftovers(state),
     ];
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
+        Output::Json => outln!("{}", serde_json::to_string_pretty(&findings)?),
         Output::Text => findings.iter().for_each(print),
     }
     let broken = findings.iter().any(|finding| finding.grade == Grade::Missing);
@@ -78,9 +79,9 @@ fn print(finding: &Finding) {
         Grade::Degraded => "degraded",
         Grade::Missing => "MISSING ",
     };
-    println!("{mark}  {:<16} {}", finding.what, finding.found);
+    outln!("{mark}  {:<16} {}", finding.what, finding.found);
     if !finding.fix.is_empty() {
-        println!("{:>28}{}", "fix: ", finding.fix);
+        outln!("{:>28}{}", "fix: ", finding.fix);
     }
 }
 

@@ -12,6 +12,7 @@ use drydock_image::registry::{self, Credentials};
 use drydock_image::{Library, Reference, Source, Store, portable};
 
 use crate::cli::{Image, Output};
+use crate::out::outln;
 use crate::state::State;
 
 /// Run an `image` command.
@@ -86,14 +87,14 @@ fn lines(library: &Library) -> anyhow::Result<Vec<Line>> {
 fn ls(library: &Library, output: Output) -> anyhow::Result<()> {
     let lines = lines(library)?;
     if output == Output::Json {
-        println!("{:#}", serde_json::to_value(&lines)?);
+        outln!("{:#}", serde_json::to_value(&lines)?);
         return Ok(());
     }
     let width = lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
-    println!("{:width$}  {:12}  {:>8}  {:8}  WHAT IT IS", "NAME", "ID", "SIZE", "SOURCE");
+    outln!("{:width$}  {:12}  {:>8}  {:8}  WHAT IT IS", "NAME", "ID", "SIZE", "SOURCE");
     for line in lines {
         let (id, size) = (line.id.get(..12).unwrap_or("-"), if line.size == 0 { "-".to_owned() } else { human(line.size) });
-        println!("{:width$}  {id:12}  {size:>8}  {:8}  {}", line.name, line.source, line.what);
+        outln!("{:width$}  {id:12}  {size:>8}  {:8}  {}", line.name, line.source, line.what);
     }
     Ok(())
 }
@@ -123,14 +124,14 @@ fn pull(library: &Library, name: &str, user: Option<String>) -> anyhow::Result<(
         anyhow::Error::msg(format!("cannot pull {name}: {}", error.message.rsplit_once("\": ").map_or(error.message.as_str(), |(_, why)| why)))
     })?;
     bar.end();
-    println!("{} {digest}", familiar(&reference));
+    outln!("{} {digest}", familiar(&reference));
     Ok(())
 }
 
 fn import(library: &Library, path: &Path, name: Option<&str>) -> anyhow::Result<()> {
     let name = name.map(reference).transpose()?;
     for reference in portable::import(path, name.as_ref(), library)? {
-        println!("{}", familiar(&reference));
+        outln!("{}", familiar(&reference));
     }
     Ok(())
 }
@@ -148,14 +149,14 @@ fn export(library: &Library, name: &str, path: &Path) -> anyhow::Result<()> {
         }
     };
     portable::export(&stored, library, path)?;
-    println!("{}", path.display());
+    outln!("{}", path.display());
     Ok(())
 }
 
 fn rm(library: &Library, name: &str) -> anyhow::Result<()> {
     let reference = reference(name)?;
     if library.remove(&reference)? {
-        println!("{}", familiar(&reference));
+        outln!("{}", familiar(&reference));
         return Ok(());
     }
     let (_directory, store) = bundled()?;
@@ -200,10 +201,10 @@ fn prefetch(library: &Library, state: &State, book: &str, again: bool) -> anyhow
         for reference in references {
             library.name(reference, &digest)?;
         }
-        println!("{name} {what} ({digest})");
+        outln!("{name} {what} ({digest})");
     }
     tidy(&work)?;
-    println!("{book}: everything is local ({} s)", begun.elapsed().as_secs());
+    outln!("{book}: everything is local ({} s)", begun.elapsed().as_secs());
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! `drydock serve`: the book in the browser and a cluster behind it.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster;
 use crate::cli::Serve;
+use crate::out::{self, outln};
 use crate::page::course::{Content, Lessons};
 use crate::page::verdicts::Judge;
 use crate::page::workbench::LabWorkbench;
@@ -102,7 +102,7 @@ fn already(state: &State, running: &RunningNow, args: &Serve) -> anyhow::Result<
     match &running.url {
         Some(url) => {
             let link = way_in(state, url)?;
-            println!("{link} is served already (process {})", running.pid);
+            outln!("{link} is served already (process {})", running.pid);
             open_browser(&link, args.no_open);
             Ok(ExitCode::SUCCESS)
         }
@@ -163,8 +163,7 @@ async fn serve(state: &State, content: Content, listener: TcpListener, lab: Lab,
     };
     let page = tokio::spawn(drydock_web::serve(listener, lab, config, shutdown.clone().cancelled_owned()));
     let link = way_in(state, url)?;
-    println!("{link} ready in {millis} ms");
-    std::io::stdout().flush()?;
+    out::announce(format_args!("{link} ready in {millis} ms"));
     open_browser(&link, quiet);
     let ended = tokio::select! {
         ended = cluster::until_told(running, terminals.keep()) => ended,
