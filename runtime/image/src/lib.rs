@@ -29,6 +29,7 @@ pub mod recipe;
 mod reference;
 pub mod registry;
 mod store;
+mod trust;
 mod unpack;
 
 pub use catalogue::{Bundled, Catalogue, CatalogueError, Entry, FromPackages, Source};

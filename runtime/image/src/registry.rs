@@ -1,8 +1,8 @@
 //! Pulling from a registry by the OCI distribution protocol: <https://github.com/opencontainers/distribution-spec>.
 //!
 //! Anonymous or with a name and a password; bearer tokens are fetched where the registry says. Registries on this
-//! machine are spoken to without TLS, as container engines do. Others must have a certificate this machine trusts:
-//! `SSL_CERT_FILE` names other authorities, a company's own for example.
+//! machine are spoken to without TLS, as container engines do. Others must have a certificate that is trusted ([`Trust`]):
+//! for `drydock image pull`, `SSL_CERT_FILE` names other authorities, a company's own for example.
 //!
 //! Whose act it is decides how far it may go. `drydock image pull NAME` is the learner's, so any registry will do. A
 //! Pod's image comes from the library, the catalogue, or a registry near the cluster ([`is_near`]): its nodes have no
@@ -21,7 +21,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ureq::{
     Agent, Body,
     http::{Response, StatusCode},
-    tls::{RootCerts, TlsConfig, TlsProvider},
+    tls::{TlsConfig, TlsProvider},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     library::{Descriptor, Library, Manifest, own_platform},
     recipe::{Progress, Watcher},
     reference::Reference,
+    trust::Trust,
 };
 
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -72,7 +73,18 @@ fn is_loopback(domain: &str) -> bool {
 
 /// Pulls an image into the library and names it there; gives its manifest's digest.
 pub fn pull(reference: &Reference, library: &Library, credentials: &Credentials, watcher: &mut Watcher<'_>) -> Result<Digest, PullError> {
-    let mut registry = Registry::new(reference, credentials);
+    pull_trusting(reference, library, credentials, &Trust::System, watcher)
+}
+
+/// The same, by somebody who trusts others.
+pub(crate) fn pull_trusting(
+    reference: &Reference,
+    library: &Library,
+    credentials: &Credentials,
+    trust: &Trust,
+    watcher: &mut Watcher<'_>,
+) -> Result<Digest, PullError> {
+    let mut registry = Registry::new(reference, credentials, trust);
     let wished = match (&reference.digest, &reference.tag) {
         (Some(digest), _) => digest.to_string(),
         (None, Some(tag)) => tag.clone(),
@@ -101,17 +113,18 @@ pub fn pull(reference: &Reference, library: &Library, credentials: &Credentials,
 struct Registry<'a> {
     reference: &'a Reference,
     credentials: &'a Credentials,
+    trust: &'a Trust,
     agent: Agent,
     base: String,
     authorization: Option<String>,
 }
 
 impl<'a> Registry<'a> {
-    fn new(reference: &'a Reference, credentials: &'a Credentials) -> Self {
+    fn new(reference: &'a Reference, credentials: &'a Credentials, trust: &'a Trust) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::PlatformVerifier)
+            .root_certs(trust.authorities(&reference.domain))
             .unversioned_rustls_crypto_provider(provider)
             .build();
         let config = Agent::config_builder()
@@ -125,7 +138,7 @@ impl<'a> Registry<'a> {
         let host = if reference.domain == "docker.io" { "index.docker.io" } else { &reference.domain };
         let scheme = if is_loopback(host) { "http" } else { "https" };
         let base = format!("{scheme}://{host}/v2/{}", reference.path);
-        Self { reference, credentials, agent: config.into(), base, authorization: None }
+        Self { reference, credentials, trust, agent: config.into(), base, authorization: None }
     }
 
     /// The manifest for this machine, kept in the library; a list of manifests is followed.
@@ -160,7 +173,7 @@ impl<'a> Registry<'a> {
         };
         let reference = self.reference;
         let failed = |why: &str| PullError::failed(reference, format_args!("{step}: {why}"));
-        let unreachable = |error: ureq::Error| failed(&format!("failed to do request: {verb} \"{url}\": {}", in_gos_words(&error, &reference.domain)));
+        let unreachable = |error: ureq::Error| failed(&format!("failed to do request: {verb} \"{url}\": {}", in_gos_words(&error, &reference.domain, self.trust)));
         let mut response = self.send(&url).map_err(unreachable)?;
         if response.status() == StatusCode::UNAUTHORIZED
             && let Some(authorization) = self.log_in(&challenge_of(&response))?
@@ -215,7 +228,7 @@ impl<'a> Registry<'a> {
         if let Some(basic) = basic {
             request = request.header("authorization", basic);
         }
-        let response = request.call().map_err(|error| failed(&format_args!("Get \"{realm}\": {}", in_gos_words(&error, realm_host(realm)))))?;
+        let response = request.call().map_err(|error| failed(&format_args!("Get \"{realm}\": {}", in_gos_words(&error, realm_host(realm), self.trust))))?;
         if response.status() != StatusCode::OK {
             return Err(failed(&format_args!("unexpected status from GET request to {realm}: {}", response.status())));
         }
@@ -228,16 +241,16 @@ impl<'a> Registry<'a> {
 }
 
 /// Why there was no answer, as the programs say it whose words people look for on the Internet.
-fn in_gos_words(error: &ureq::Error, domain: &str) -> String {
+fn in_gos_words(error: &ureq::Error, domain: &str, trust: &Trust) -> String {
     let (host, port) = host_and_port(domain);
     let address = || (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()).map_or_else(|| format!("{host}:{port}"), |first| first.to_string());
     match error {
         ureq::Error::HostNotFound => format!("dial tcp: lookup {host}: no such host"),
         ureq::Error::Timeout(ureq::Timeout::Connect) => format!("dial tcp {}: i/o timeout", address()),
         ureq::Error::Timeout(_) => "net/http: timeout awaiting response headers".to_owned(),
-        ureq::Error::Rustls(error) => in_gos_tls_words(error, host),
+        ureq::Error::Rustls(error) => trust.in_gos_words(error, domain, host),
         ureq::Error::Io(error) => match (error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()), error.kind()) {
-            (Some(error), _) => in_gos_tls_words(error, host),
+            (Some(error), _) => trust.in_gos_words(error, domain, host),
             (None, ErrorKind::ConnectionRefused) => format!("dial tcp {}: connect: connection refused", address()),
             (None, ErrorKind::NetworkUnreachable) => format!("dial tcp {}: connect: network is unreachable", address()),
             (None, ErrorKind::HostUnreachable) => format!("dial tcp {}: connect: no route to host", address()),
@@ -246,22 +259,6 @@ fn in_gos_words(error: &ureq::Error, domain: &str) -> String {
         },
         other => other.to_string(),
     }
-}
-
-fn in_gos_tls_words(error: &rustls::Error, host: &str) -> String {
-    use rustls::{CertificateError as Bad, Error, InvalidMessage};
-    let why = match error {
-        Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => "x509: certificate signed by unknown authority".to_owned(),
-        Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
-            "x509: certificate has expired or is not yet valid".to_owned()
-        }
-        Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
-            format!("x509: certificate is not valid for any names, but wanted to match {host}")
-        }
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => return "http: server gave HTTP response to HTTPS client".to_owned(),
-        other => other.to_string(),
-    };
-    format!("tls: failed to verify certificate: {why}")
 }
 
 /// The host of a URL, with its port.

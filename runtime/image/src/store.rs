@@ -28,6 +28,7 @@ use crate::{
     portable,
     reference::Reference,
     registry,
+    trust::Trust,
     unpack::unpack,
 };
 
@@ -59,6 +60,7 @@ pub struct Store {
     dirs: StoreDirs,
     catalogue: Catalogue,
     library: Library,
+    trust: Trust,
 }
 
 /// When to pull, as in a container's `imagePullPolicy`.
@@ -137,7 +139,12 @@ impl Store {
             fs::create_dir_all(dir).map_err(StoreError::io("create directory", dir))?;
         }
         let library = Library::new(&dirs.library());
-        Ok(Self { dirs, catalogue: Catalogue::built_in(), library })
+        Ok(Self { dirs, catalogue: Catalogue::built_in(), library, trust: Trust::default() })
+    }
+
+    /// The same, which trusts the registries whose authorities' certificates lie in this directory: `REGISTRY/ca.crt`.
+    pub fn trusting(self, directory: PathBuf) -> Self {
+        Self { trust: Trust::Directory(directory), ..self }
     }
 
     /// Images from elsewhere that this store can pull.
@@ -312,7 +319,7 @@ impl Store {
         let mut known = keyring.find(reference).peekable();
         let anonymous = known.peek().is_none().then_some(&nobody);
         for credentials in known.chain(anonymous) {
-            result = registry::pull(reference, &pulled, credentials, &mut |_| {});
+            result = registry::pull_trusting(reference, &pulled, credentials, &self.trust, &mut |_| {});
             if result.is_ok() {
                 break;
             }

@@ -2,7 +2,10 @@
 
 mod server;
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+};
 
 use server::{Server, free_port};
 
@@ -94,6 +97,7 @@ fn configurations_are_refused_in_nginxs_words() {
         (http("server { listen 80 }"), "unexpected \"}\" in PATH:3".to_owned()),
         (http("server { gzip maybe; }"), "invalid value \"maybe\" in \"gzip\" directive, it must be \"on\" or \"off\" in PATH:3".to_owned()),
         (http("server { location / { proxy_cache X; } }"), "\"proxy_cache\" zone \"X\" is unknown".to_owned()),
+        (http("server { listen 443 ssl; }"), "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive in PATH:3".to_owned()),
         ("user nobody-of-this-name;".to_owned(), "getpwnam(\"nobody-of-this-name\") failed in PATH:1".to_owned()),
     ];
     for (text, wanted) in cases {
@@ -105,6 +109,50 @@ fn configurations_are_refused_in_nginxs_words() {
     }
     fs::write(&path, http("server { listen 8080; }")).unwrap();
     assert!(server::run(&["nginx", "-t", "-c", path.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn a_port_is_spoken_to_by_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    for (name, text) in [("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem()), ("index.html", "front".to_owned())] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let (plain, secure) = (free_port(), free_port());
+    let text = format!(
+        r#"pid {0}/pid; events {{}}
+http {{
+  access_log off;
+  ssl_certificate {0}/cert.pem;
+  ssl_certificate_key {0}/key.pem;
+  server {{
+    listen {secure} ssl;
+    root {0};
+    location /how {{ return 200 "$scheme at $server_port\n"; }}
+  }}
+  server {{ listen {plain}; root {0}; location /how {{ return 200 "$scheme\n"; }} }}
+}}
+"#,
+        directory.path().display()
+    );
+    let nginx = nginx("tls.conf", &text, directory.path(), plain);
+    assert!(nginx.get("/how").1.ends_with("\r\n\r\nhttp\n"));
+    let authority = directory.path().join("cert.pem");
+    for (words, code, wanted) in [
+        (vec!["--cacert", authority.to_str().unwrap(), &format!("https://localhost:{secure}/how")], 0, format!("https at {secure}\n")),
+        (vec!["-k", &format!("https://localhost:{secure}/"), &format!("https://localhost:{secure}/")], 0, "frontfront".to_owned()),
+        (vec!["--cacert", authority.to_str().unwrap(), &format!("https://127.0.0.1:{secure}/how")], 60, String::new()),
+    ] {
+        let output = server::run(&[&["curl", "-s"], words.as_slice()].concat());
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()), (Some(code), wanted), "{words:?}");
+    }
+    // Who speaks TLS at a plain port is told at once.
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", plain)).unwrap();
+    stream.write_all(&[22, 3, 1, 0, 200, 1]).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
 }
 
 #[test]

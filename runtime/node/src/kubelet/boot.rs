@@ -86,7 +86,7 @@ async fn serve(node: &Arc<Node>) -> Result<(), KubeletError> {
 
 fn shared(config: KubeletConfig, init: Client, client: kube::Client) -> Result<Node, KubeletError> {
     let dirs = StoreDirs { layers: config.layers.clone(), images: config.images.clone() };
-    let images = Store::open_in(dirs).map_err(|error| start("open the image store")(&error))?;
+    let images = Store::open_in(dirs).map_err(|error| start("open the image store")(&error))?.trusting(config.certificates.clone());
     for directory in [&config.pods, &config.containers, &config.logs] {
         std::fs::create_dir_all(directory).map_err(|error| start(format!("make {}", directory.display()))(&error))?;
     }

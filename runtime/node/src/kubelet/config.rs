@@ -51,6 +51,8 @@ pub struct KubeletConfig {
     pub layers: PathBuf,
     /// Records of the images this node has.
     pub images: PathBuf,
+    /// Certificates of authorities for registries, as `REGISTRY/ca.crt`.
+    pub certificates: PathBuf,
     /// Volumes and termination messages of Pods.
     pub pods: PathBuf,
     /// Writable layers of containers.
@@ -86,6 +88,7 @@ impl Default for KubeletConfig {
             init_socket: "/run/drydock/init.sock".into(),
             layers: "/var/lib/drydock/layers".into(),
             images: "/var/lib/drydock/images".into(),
+            certificates: "/etc/containerd/certs.d".into(),
             pods: "/var/lib/kubelet/pods".into(),
             containers: "/var/lib/drydock/containers".into(),
             logs: "/var/log".into(),

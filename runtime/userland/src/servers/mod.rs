@@ -19,7 +19,7 @@ pub(crate) mod whoami;
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::{AsFd as _, BorrowedFd},
     sync::Arc,
@@ -159,6 +159,9 @@ impl Reply {
 /// Answers requests.
 pub(crate) type Handler = dyn Fn(&Request) -> Reply + Send + Sync;
 
+/// How a port is spoken to by TLS; `None` when plainly.
+pub(crate) type Identities = dyn Fn(u16) -> Option<Arc<rustls::ServerConfig>>;
+
 /// What [`serve`] is to do.
 pub(crate) struct Service {
     /// The command, for complaints.
@@ -167,6 +170,8 @@ pub(crate) struct Service {
     pub(crate) server: &'static str,
     pub(crate) ports: Vec<u16>,
     pub(crate) handler: Arc<Handler>,
+    /// The ports that are spoken to by TLS.
+    pub(crate) tls: Option<Box<Identities>>,
     /// What to do on SIGHUP.
     pub(crate) reload: Option<Box<dyn Fn()>>,
 }
@@ -174,7 +179,7 @@ pub(crate) struct Service {
 impl Service {
     /// A server on one port.
     pub(crate) fn new(applet: &'static str, server: &'static str, port: u16, handler: Arc<Handler>) -> Self {
-        Self { applet, server, ports: vec![port], handler, reload: None }
+        Self { applet, server, ports: vec![port], handler, tls: None, reload: None }
     }
 
     /// Opens the ports, before anything is said or written.
@@ -248,28 +253,45 @@ fn accept(service: &Service, listener: &TcpListener, port: u16) {
     let Ok((stream, peer)) = listener.accept() else { return };
     let handler = Arc::clone(&service.handler);
     let server = service.server;
-    let spawned = std::thread::Builder::new().stack_size(256 * 1024).spawn(move || {
-        // A client that goes away is no event.
-        drop(converse(&stream, peer, port, server, &handler));
+    let tls = service.tls.as_ref().and_then(|tls| tls(port));
+    let stack = if tls.is_some() { 1024 * 1024 } else { 256 * 1024 };
+    let spawned = std::thread::Builder::new().stack_size(stack).spawn(move || {
+        // A client that goes away, or does not trust us, is no event.
+        drop(welcome(&stream, tls, peer, port, server, &handler));
     });
     if let Err(error) = spawned {
         complain(service.applet, format!("cannot start a thread: {}", sys::reason(&error)));
     }
 }
 
-/// Answers the requests of one connection.
-fn converse(stream: &TcpStream, peer: SocketAddr, port: u16, server: &str, handler: &Arc<Handler>) -> io::Result<()> {
+/// Speaks to a client as is done at this port.
+fn welcome(stream: &TcpStream, tls: Option<Arc<rustls::ServerConfig>>, peer: SocketAddr, port: u16, server: &str, handler: &Arc<Handler>) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(65)))?;
     stream.set_nodelay(true)?;
+    let Some(tls) = tls else { return converse(stream, peer, port, server, handler) };
+    let connection = rustls::ServerConnection::new(tls).map_err(io::Error::other)?;
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    let done = converse(&mut stream, peer, port, server, handler);
+    // It has ended here, and was not cut off.
+    stream.conn.send_close_notify();
+    stream.flush()?;
+    done
+}
+
+/// Answers the requests of one connection.
+fn converse(stream: impl Read + Write, peer: SocketAddr, port: u16, server: &str, handler: &Arc<Handler>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
-        let Some(line) = http::read_line(&mut reader)? else { return Ok(()) };
-        let headers = http::read_headers(&mut reader)?;
+        // Who begins to speak TLS at a plain port waits for an answer, and sends no line.
+        let garbled = reader.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_graphic() && !byte.is_ascii_whitespace());
+        let line = if garbled { Some(String::new()) } else { http::read_line(&mut reader)? };
+        let Some(line) = line else { return Ok(()) };
+        let headers = if garbled { Vec::new() } else { http::read_headers(&mut reader)? };
         let mut words = line.split(' ').map(str::to_owned);
         let (method, target, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let mut request = Request { line, method, target, headers, body: Vec::new(), peer, port };
         if request.header("expect").is_some_and(|wish| wish.eq_ignore_ascii_case("100-continue")) {
-            (&mut &*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let length: u64 = request.header("content-length").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         let reply = if length > MAX_BODY {
@@ -294,13 +316,14 @@ fn converse(stream: &TcpStream, peer: SocketAddr, port: u16, server: &str, handl
         if let Some(Body::Bytes(body)) = &body {
             bytes.extend_from_slice(body);
         }
-        (&mut &*stream).write_all(&bytes)?;
+        reader.get_mut().write_all(&bytes)?;
         if let Some(Body::File(file, length)) = body
-            && io::copy(&mut (&*file).take(length), &mut &*stream)? < length
+            && io::copy(&mut (&*file).take(length), reader.get_mut())? < length
         {
             // It has become shorter: only the end of the connection can say so.
             return Ok(());
         }
+        reader.get_mut().flush()?;
         if close {
             return Ok(());
         }

@@ -12,7 +12,10 @@ use std::{
 
 use regex::Regex;
 
-use super::syntax::{self, Directive};
+use super::{
+    secure::{self, Identity},
+    syntax::{self, Directive},
+};
 use crate::{dns, sys};
 
 /// Directives that are understood and change nothing here: they tune what a stand-in does not have.
@@ -33,6 +36,7 @@ const TUNING: &[&str] = &[
     "proxy_pass_request_headers", "proxy_pass_request_body", "proxy_socket_keepalive", "proxy_headers_hash_max_size",
     "proxy_headers_hash_bucket_size", "absolute_redirect", "server_name_in_redirect", "port_in_redirect", "merge_slashes", "underscores_in_headers",
     "least_conn", "ip_hash", "random", "zone", "internal", "autoindex", "disable_symlinks", "recursive_error_pages", "chunked_transfer_encoding",
+    "ssl_protocols", "ssl_ciphers", "ssl_prefer_server_ciphers", "ssl_session_cache", "ssl_session_timeout", "ssl_session_tickets",
 ];
 /// Directives that open a block.
 const BLOCKS: &[&str] = &["events", "http", "server", "location", "upstream", "map", "types"];
@@ -54,6 +58,8 @@ pub(super) struct Config {
 pub(super) struct Server {
     /// Ports, and whether this server is their default.
     pub(super) listens: Vec<(u16, bool)>,
+    /// Set when they are `ssl`.
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) names: Vec<String>,
     pub(super) locations: Vec<Location>,
     pub(super) scope: Scope,
@@ -110,6 +116,7 @@ pub(super) struct Scope {
     pub(super) index: Vec<String>,
     pub(super) try_files: Vec<String>,
     pub(super) answer: Option<(u16, String)>,
+    pub(super) identity: Identity,
     pub(super) proxy: Option<Proxy>,
     pub(super) proxy_headers: Vec<(String, String)>,
     /// Name, value, and whether also in responses that are errors.
@@ -144,6 +151,7 @@ impl Default for Scope {
             index: vec!["index.html".to_owned()],
             try_files: Vec::new(),
             answer: None,
+            identity: Identity::default(),
             proxy: None,
             proxy_headers: Vec::new(),
             headers: Vec::new(),
@@ -319,7 +327,7 @@ impl Builder {
         let mut scope = outer.clone();
         let directives = block(directive)?;
         scope.begin(directives);
-        let mut server = Server { listens: Vec::new(), names: Vec::new(), locations: Vec::new(), scope: Scope::default() };
+        let mut server = Server { listens: Vec::new(), tls: None, names: Vec::new(), locations: Vec::new(), scope: Scope::default() };
         for inner in directives {
             match inner.name.as_str() {
                 "listen" => server.listens.push(listen(inner)?),
@@ -337,6 +345,9 @@ impl Builder {
         }
         if server.listens.is_empty() {
             server.listens.push((80, false));
+        }
+        if directives.iter().any(|inner| inner.name == "listen" && inner.words.iter().any(|word| word == "ssl")) {
+            server.tls = Some(secure::prepare(directive, &scope.identity)?);
         }
         server.scope = scope;
         self.config.servers.push(server);
@@ -445,6 +456,8 @@ impl Scope {
                     self.types.extend(inner.words.iter().map(|extension| (extension.clone(), inner.name.clone())));
                 }
             }
+            "ssl_certificate" => self.identity.certificate = Some(Path::new("/etc/nginx").join(directive.word()?)),
+            "ssl_certificate_key" => self.identity.key = Some(Path::new("/etc/nginx").join(directive.word()?)),
             "auth_basic" => self.auth_realm = Some(directive.word()?.to_owned()).filter(|realm| realm != "off"),
             "auth_basic_user_file" => self.auth_file = Some(Path::new("/etc/nginx").join(directive.word()?)),
             "default_type" => self.default_type = directive.word()?.to_owned(),
@@ -468,7 +481,7 @@ fn listen(directive: &Directive) -> Result<(u16, bool), String> {
     let text = directive.word()?;
     let port = text.rsplit_once(':').map_or(text, |(address, port)| if address.contains('[') && !address.ends_with(']') { "80" } else { port });
     let is_default = directive.words[1..].iter().any(|word| word == "default_server" || word == "default");
-    if let Some(other) = directive.words[1..].iter().find(|word| matches!(word.as_str(), "ssl" | "quic" | "udp")) {
+    if let Some(other) = directive.words[1..].iter().find(|word| matches!(word.as_str(), "quic" | "udp")) {
         return Err(directive.error(format!("the \"{other}\" parameter is not in this stand-in for nginx")));
     }
     match port.parse() {

@@ -8,6 +8,7 @@ mod auth;
 mod cache;
 mod config;
 mod proxy;
+mod secure;
 mod syntax;
 mod variables;
 
@@ -127,7 +128,8 @@ fn run(path: PathBuf, extra: Vec<syntax::Directive>, config: Config) -> i32 {
     let pid = config.pid.clone();
     let in_background = config.in_background;
     let shared = Arc::new(Mutex::new(Arc::new(config)));
-    let current = Arc::clone(&shared);
+    let (current, known) = (Arc::clone(&shared), Arc::clone(&shared));
+    let tls = Box::new(move |port| secure::of_port(&known.lock().unwrap_or_else(PoisonError::into_inner).servers, port));
     let handler: Arc<Handler> = Arc::new(move |request| {
         let config = Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner));
         answer(&config, request)
@@ -136,7 +138,7 @@ fn run(path: PathBuf, extra: Vec<syntax::Directive>, config: Config) -> i32 {
         Ok(config) => *shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config),
         Err(message) => emergency(&message),
     });
-    let service = Service { applet: "nginx", server: "nginx", ports: ports.into_iter().collect(), handler, reload: Some(reload) };
+    let service = Service { applet: "nginx", server: "nginx", ports: ports.into_iter().collect(), handler, tls: Some(tls), reload: Some(reload) };
     let Ok(open) = service.open() else { return 1 };
     if in_background {
         match sys::fork() {

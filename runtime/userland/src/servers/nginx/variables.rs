@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::config::Config;
+use super::{config::Config, secure};
 use crate::{
     clock, environment,
     servers::{Reply, Request, now},
@@ -72,7 +72,7 @@ impl<'a> Exchange<'a> {
             "uri" | "document_uri" => request.path(),
             "args" | "query_string" => request.query().to_owned(),
             "is_args" => if request.query().is_empty() { "" } else { "?" }.to_owned(),
-            "scheme" => "http".to_owned(),
+            "scheme" => if secure::of_port(&self.config.servers, request.port).is_some() { "https" } else { "http" }.to_owned(),
             "server_protocol" => request.line.rsplit(' ').next().unwrap_or_default().to_owned(),
             "server_port" => request.port.to_string(),
             "server_name" => self.server_name.clone(),
