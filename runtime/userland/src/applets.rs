@@ -61,6 +61,7 @@ pub(crate) const APPLETS: &[(&str, &str, Applet)] = &[
     ("/usr/bin", "md5sum", digests::md5sum),
     ("/bin", "mkdir", files::mkdir),
     ("/bin", "mktemp", files::mktemp),
+    ("/usr/bin", "mkfifo", files::mkfifo),
     ("/bin", "more", pager::less),
     ("/bin", "mount", files::mount),
     ("/bin", "mv", files::mv),

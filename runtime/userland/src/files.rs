@@ -681,6 +681,20 @@ pub(crate) fn mktemp(words: &[String]) -> i32 {
     1
 }
 
+/// `mkfifo [-m MODE] NAME...`
+pub(crate) fn mkfifo(words: &[String]) -> i32 {
+    let Some(arguments) = Arguments::parse(words, "m:", &[]) else { return 1 };
+    let mode = arguments.value('m').and_then(|text| u32::from_str_radix(text, 8).ok()).unwrap_or(0o666);
+    let mut status = 0;
+    for path in &arguments.operands {
+        if let Err(error) = nix::unistd::mkfifo(path.as_str(), nix::sys::stat::Mode::from_bits_truncate(mode)) {
+            complain("mkfifo", format!("{path}: {}", error.desc()));
+            status = 1;
+        }
+    }
+    status
+}
+
 /// `df [-h] [PATH]...`
 pub(crate) fn df(words: &[String]) -> i32 {
     let Some(arguments) = Arguments::parse(words, "hkmPTa", &[]) else { return 1 };

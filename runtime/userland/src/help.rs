@@ -33,6 +33,7 @@ const GROUPS: &[Group] = &[
         ("gunzip [FILE]...", "decompress"),
         ("zcat FILE...", "show compressed files"),
         ("mktemp [-d]", "make a temporary file"),
+        ("mkfifo", "make a named pipe"),
         ("mount", "show what is mounted"),
         ("cmp ONE TWO", "are two files the same"),
         ("diff [-uq] ONE TWO", "what differs"),

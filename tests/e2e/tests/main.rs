@@ -8,6 +8,7 @@ mod lab;
 mod mischief;
 mod nodes;
 mod ordinary_user;
+mod probes;
 mod registry;
 mod services;
 mod terminal;
