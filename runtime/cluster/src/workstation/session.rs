@@ -5,7 +5,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use drydock_container::TerminalSize;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -235,7 +236,18 @@ async fn write_pipe(stdin: Option<Stream>, mut incoming: mpsc::Receiver<Input>) 
 async fn copy(stream: &Stream, channel: u8, frames: &mpsc::Sender<Bytes>, mut recorder: Option<Recorder>) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        let length = match stream.read(&mut buffer).await {
+        let reading = stream.read(&mut buffer);
+        let read = match recorder.as_ref().and_then(Recorder::due) {
+            None => reading.await,
+            Some(wait) => match timeout(wait, reading).await {
+                Ok(read) => read,
+                Err(_) => {
+                    recorder.as_mut().into_iter().for_each(Recorder::tell_running);
+                    continue;
+                }
+            },
+        };
+        let length = match read {
             Ok(0) | Err(_) => return,
             Ok(length) => length,
         };
@@ -306,18 +318,19 @@ struct Recorder {
     streams: bool,
     /// When its output was told last.
     told: Option<Instant>,
+    /// It has printed more since.
+    untold: bool,
 }
 
 impl Recorder {
     fn new(diary: Diary, session: String) -> Recorder {
         // What the first command finds.
         diary.files.take();
-        Recorder { diary, session, marks: Marks::default(), running: None, streams: false, told: None }
+        Recorder { diary, session, marks: Marks::default(), running: None, streams: false, told: None, untold: false }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
         let marks = self.marks.feed(bytes);
-        self.tell_running();
         for mark in marks {
             match mark {
                 Mark::Prompt => {}
@@ -333,13 +346,21 @@ impl Recorder {
                 Mark::Ended { exit, output } => self.end(Some(exit), &output),
             }
         }
+        self.untold = self.streams && self.running.is_some();
+        self.tell_running();
+    }
+
+    /// How long to wait until what a stream has printed since may be told; `None` when all is told.
+    fn due(&self) -> Option<Duration> {
+        self.untold.then(|| self.told.map_or(Duration::ZERO, |told| TELL_EVERY.saturating_sub(told.elapsed())))
     }
 
     /// A stream tells by its first words whether it came about, long before it ends.
     fn tell_running(&mut self) {
-        if !self.streams || self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+        if self.due().is_none_or(|wait| !wait.is_zero()) {
             return;
         }
+        self.untold = false;
         let (Some(name), Some(output)) = (&self.running, self.marks.running_output()) else { return };
         if output.len() > TELLING {
             return;
@@ -366,5 +387,41 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         let output = self.marks.running_output().unwrap_or_default();
         self.end(None, &output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::evidence::Evidence;
+    use crate::undo::Files;
+
+    /// The end of what it says at once is told although nothing follows.
+    #[tokio::test]
+    async fn a_stream_that_goes_on_tells_all_it_has_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let diary = Diary { evidence: Evidence::open(directory.path(), || 1).unwrap(), files: Files::open(&directory.path().join("undo"), Vec::new()).unwrap() };
+        let mut news = diary.evidence.watch(Kind::Command);
+        let (reader, mut terminal) = std::io::pipe().unwrap();
+        let stream = Stream::new(reader.into()).unwrap();
+        let (frames, mut shown) = mpsc::channel(64);
+        let recorder = Recorder::new(diary.clone(), "main".to_owned());
+        let copying = tokio::spawn(async move { copy(&stream, 1, &frames, Some(recorder)).await });
+        let showing = tokio::spawn(async move { while shown.recv().await.is_some() {} });
+        terminal.write_all(b"\x1b]133;C;cmdline=kubectl%20port-forward%20web%208080:80;cwd=/\x07").unwrap();
+        for line in ["Forwarding from 127.0.0.1:8080 -> 80", "Forwarding from [::1]:8080 -> 80", "Handling connection for 8080"] {
+            terminal.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+            let told = async {
+                while !diary.evidence.list(Kind::Command).iter().any(|command| command["status"]["output"].as_str().is_some_and(|output| output.contains(line))) {
+                    news.next().await;
+                }
+            };
+            timeout(Duration::from_secs(30), told).await.unwrap_or_else(|_| panic!("{line:?} is not told: {:?}", diary.evidence.list(Kind::Command)));
+        }
+        drop(terminal);
+        copying.await.unwrap();
+        showing.await.unwrap();
     }
 }
