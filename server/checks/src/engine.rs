@@ -323,12 +323,19 @@ impl Engine {
             Some(seen) if !self.is_stale(check, &seen, baseline, view) => seen,
             _ => self.look(check, baseline, view),
         };
-        let news = view.world.touched(&self.explained).max(seen.serial) > seen.explained || self.true_since.contains_key(&check.id) || !self.verdicts.contains_key(&check.id);
+        let begun = self.is_begun(plan, unit);
+        let news = (begun && self.verdicts.get(&check.id).is_some_and(|verdict| verdict.verdict == Outcome::Waiting)) || view.world.touched(&self.explained).max(seen.serial) > seen.explained || self.true_since.contains_key(&check.id) || !self.verdicts.contains_key(&check.id);
         if news {
             seen.explained = view.world.serial();
             let holds = self.holds(check, &seen.judgement, view.now, round);
             let course = self.is_course(plan, unit, check, view);
             let verdict = self.stand(check, mode, holds, (&seen, course), view);
+            // What the lesson left behind is no wrong answer to a lab that nobody has begun.
+            let verdict = if verdict.verdict == Outcome::Fail && verdict.reason != Some(Reason::NotYet) && !begun {
+                waiting(check, "This begins when the lesson is done, or with your first command in the lab's directory.".to_owned())
+            } else {
+                verdict
+            };
             if verdict.verdict == Outcome::Pass && !verdict.lost {
                 self.bind(check, &seen.judgement);
             }

@@ -321,6 +321,26 @@ fn a_lab_is_asked_about_once_it_was_begun() {
 }
 
 #[test]
+fn a_lab_that_was_not_begun_is_not_wrong() {
+    let lab = "{id: other, say: s, expect: {object: {kind: Pod, name: lab-b}}}";
+    let play = || Play::new(vec![unit("one", UnitKind::Exercise, "kubectl run a", &[MAKE]), unit("ch02-lab", UnitKind::Lab, "", &[lab])]);
+    let mut here = play();
+    here.pod("lab-a", json!({}));
+    assert_eq!(here.of("other"), Waiting, "what is there is the lesson's");
+    here.command_in("cat lab.txt", "/home/learner/lunches/ch02-lab");
+    assert_eq!(here.of("other"), Fail, "it was begun in its directory");
+    let mut after = play();
+    after.pod("lab-a", json!({}));
+    assert_eq!(after.of("other"), Waiting);
+    after.pod("a", json!({}));
+    after.judge();
+    assert_eq!(after.of("other"), Fail, "the lesson is done");
+    let mut early = play();
+    early.pod("lab-b", json!({}));
+    assert_eq!(early.of("other"), Pass, "whoever has solved it has begun it");
+}
+
+#[test]
 fn only_what_has_news_is_judged_again() {
     let other = "{id: other, say: s, expect: {all: [{object: {kind: Node, name: n}}, {saw: {matches: x}}]}}";
     let seen = "{id: seen, say: s, expect: {saw: {matches: get nodes}}}";

@@ -151,8 +151,15 @@ impl Evaluator<'_> {
                 strongest(&outcomes, &[Outcome::Error, Outcome::Fail, Outcome::Waiting], Outcome::Pass)
             }
             Expect::Any(branches) => {
+                let before = self.leaves.len();
                 let outcomes: Vec<Outcome> = branches.iter().map(|branch| self.expect(branch, wanted)).collect();
-                strongest(&outcomes, &[Outcome::Pass, Outcome::Error, Outcome::Waiting], Outcome::Fail)
+                let outcome = strongest(&outcomes, &[Outcome::Pass, Outcome::Error, Outcome::Waiting], Outcome::Fail);
+                // One way is enough: what is missing for the others is nobody's mistake.
+                if wanted && outcome == Outcome::Pass {
+                    let ways = self.leaves.split_off(before);
+                    self.leaves.extend(ways.into_iter().filter(|leaf| (leaf.outcome == Outcome::Pass) == leaf.wanted));
+                }
+                outcome
             }
             Expect::Not(branch) => match self.expect(branch, !wanted) {
                 Outcome::Pass => Outcome::Fail,

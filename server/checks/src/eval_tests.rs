@@ -182,6 +182,15 @@ fn sources() {
 }
 
 #[test]
+fn what_is_missing_for_another_way_is_not_wrong() {
+    let ways = "any: [{object: {kind: Pod, name: hello}}, {object: {kind: Pod, name: nobody}}]";
+    let judgement = judge(&format!("expect: {{all: [{{{ways}}}, {{object: {{kind: Pod, name: somebody}}}}]}}"));
+    assert_eq!(judgement.leaves.iter().map(|leaf| leaf.outcome).collect::<Vec<_>>(), [Pass, Fail]);
+    let neither = judge("expect: {any: [{object: {kind: Pod, name: somebody}}, {object: {kind: Pod, name: nobody}}]}");
+    assert_eq!(neither.leaves.len(), 2);
+}
+
+#[test]
 fn a_broken_check_is_an_error_and_not_a_fail() {
     let judgement = judge("expect: {history: {kind: Pod, where: 'true', count: '>= 1'}}");
     assert_eq!(judgement.outcome, Pass);
