@@ -56,6 +56,15 @@ where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
+    claim_those(client, owner, selector, cache, |_| true).await
+}
+
+/// The same of those objects only that may belong to `owner` at all.
+pub(crate) async fn claim_those<O, K>(client: &Client, owner: &O, selector: &Selector, cache: &Cache<K>, may: impl Fn(&K) -> bool) -> Result<Vec<Arc<K>>>
+where
+    O: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
     let meta = owner.meta();
     let (namespace, uid) = (meta.namespace.as_deref().unwrap_or_default(), meta.uid.as_deref().unwrap_or_default());
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
@@ -63,7 +72,7 @@ where
     let mut claimed = Vec::new();
     let mut may_adopt = None;
     for object in cache.in_namespace(namespace) {
-        let fits = matches(selector, object.meta());
+        let fits = matches(selector, object.meta()) && may(&object);
         match controller_of(object.meta()) {
             Some(controller) if controller.uid != uid => {}
             Some(_) if fits => claimed.push(object),

@@ -52,13 +52,13 @@ pub(crate) async fn create_all<O: PodOwner>(controller: &Controller, owner: &O, 
     Ok(())
 }
 
-async fn create<O: PodOwner>(controller: &Controller, owner: &O, template: &PodTemplateSpec) -> Result<Pod> {
-    let namespace = owner.namespace().unwrap_or_default();
+/// A Pod as the template says, which belongs to `owner` and has no name yet.
+pub(crate) fn from_template<O: PodOwner>(owner: &O, template: &PodTemplateSpec) -> Pod {
     let meta = template.metadata.clone().unwrap_or_default();
-    let pod = Pod {
+    Pod {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", owner.name_any())),
-            namespace: Some(namespace.clone()),
+            namespace: owner.namespace(),
             labels: meta.labels,
             annotations: meta.annotations,
             finalizers: meta.finalizers,
@@ -67,7 +67,12 @@ async fn create<O: PodOwner>(controller: &Controller, owner: &O, template: &PodT
         },
         spec: template.spec.clone(),
         status: None,
-    };
+    }
+}
+
+async fn create<O: PodOwner>(controller: &Controller, owner: &O, template: &PodTemplateSpec) -> Result<Pod> {
+    let namespace = owner.namespace().unwrap_or_default();
+    let pod = from_template(owner, template);
     let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
     let api: Api<Pod> = Api::namespaced(controller.client.clone(), &namespace);
     match api.create(&params, &pod).await.map_err(Error::from) {

@@ -1,7 +1,7 @@
 //! What all controllers share: one cache per kind.
 
 use drydock_primitives::clock::SharedClock;
-use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
@@ -28,6 +28,7 @@ pub(crate) struct Caches {
     pub(crate) replication_controllers: Cache<ReplicationController>,
     pub(crate) deployments: Cache<Deployment>,
     pub(crate) daemon_sets: Cache<DaemonSet>,
+    pub(crate) stateful_sets: Cache<StatefulSet>,
     pub(crate) revisions: Cache<ControllerRevision>,
     pub(crate) services: Cache<Service>,
     pub(crate) endpoints: Cache<Endpoints>,
@@ -69,6 +70,7 @@ impl Shared {
             replication_controllers: Cache::new(),
             deployments: Cache::new(),
             daemon_sets: Cache::new(),
+            stateful_sets: Cache::new(),
             revisions: Cache::new(),
             services: Cache::new(),
             endpoints: Cache::new(),
@@ -107,6 +109,7 @@ impl Shared {
             replication_controllers: all(),
             deployments: all(),
             daemon_sets: all(),
+            stateful_sets: all(),
             revisions: all(),
             services: all(),
             endpoints: all(),

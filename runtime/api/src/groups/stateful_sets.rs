@@ -112,7 +112,7 @@ impl Rules for StatefulSetRules {
         } else if workloads::usable_selector(&spec["selector"], "statefulset", &mut errors) {
             workloads::selector_fits(&spec["selector"], spec, &mut errors);
         }
-        errors.extend(workloads::template(&spec["template"], "StatefulSet"));
+        errors.extend(workloads::template(&with_claims(spec), "StatefulSet"));
         errors
     }
 
@@ -145,4 +145,20 @@ impl Rules for StatefulSetRules {
             images,
         ])
     }
+}
+
+/// The template with the volumes that each Pod gets from its own claims.
+// upstream: pkg/apis/apps/validation/validation.go ValidatePodTemplateSpecForStatefulSet
+fn with_claims(spec: &Value) -> Value {
+    let mut template = spec["template"].clone();
+    let claims = spec["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let names: Vec<&Value> = claims.map(|claim| &claim["metadata"]["name"]).filter(|name| name.is_string()).collect();
+    if names.is_empty() || !template["spec"].is_object() {
+        return template;
+    }
+    let mut volumes = template["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+    volumes.retain(|volume| !names.contains(&&volume["name"]));
+    volumes.extend(names.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})));
+    template["spec"]["volumes"] = Value::Array(volumes);
+    template
 }

@@ -69,7 +69,21 @@ fn refusals_have_upstreams_words() {
             )),
             "StatefulSet.apps \"web\" is invalid: spec.podManagementPolicy: Unsupported value: \"Any\": supported values: \"OrderedReady\", \"Parallel\"",
         ),
+        (
+            mounting("other"),
+            "StatefulSet.apps \"web\" is invalid: spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\"",
+        ),
     ]);
+    assert!(create(&mounting("data")).is_ok(), "its own claim is a volume");
+}
+
+/// A StatefulSet with claims called `data` and a mount of this volume.
+fn mounting(volume: &str) -> String {
+    let container = format!("{{name: web, image: nginx, volumeMounts: [{{name: {volume}, mountPath: /data}}]}}");
+    stateful_set(&format!(
+        "{{serviceName: web, volumeClaimTemplates: [{{metadata: {{name: data}}, spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Mi}}}}}}}}], \
+         selector: {{matchLabels: {{app: web}}}}, template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{container}]}}}}}}"
+    ))
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! The DaemonSet controller: one Pod on each node that fits.
 //!
-//! 1. Claim the Pods, and the revisions that remember earlier templates (`history`).
+//! 1. Claim the Pods, and the revisions that remember earlier templates ([`history`](crate::history)).
 //! 2. Ask of each node whether it fits (`nodes`), and make the difference up: a Pod where one is missing, none where there are too many (`plan`).
 //! 3. Replace Pods of earlier templates as the update strategy allows, and report.
 // upstream: pkg/controller/daemon/daemon_controller.go, update.go
 
-mod history;
 mod nodes;
 mod plan;
 mod status;
@@ -17,12 +16,13 @@ use std::time::Duration;
 
 use drydock_primitives::selector::LabelSelector as Selector;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
 use crate::cache::{Change, Key};
 use crate::error::{Error, Result};
+use crate::history::{self, Subject};
 use crate::owner::{self, controller_of};
 use crate::pod;
 use crate::pod_control;
@@ -147,20 +147,26 @@ async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Durat
     if set.metadata.deletion_timestamp.is_some() {
         return Ok(None);
     }
-    let history = history::construct(&controller, &set, &selector).await?;
+    let collisions = set.status.as_ref().and_then(|status| status.collision_count);
+    let subject = Subject { object: &*set, template: &spec.template, collisions, label: HASH_LABEL, cache: &controller.caches.daemon_sets };
+    let history = history::construct(&controller, &subject, &selector).await?;
     owner::claim(&controller.client, &*set, &selector, &controller.caches.pods).await?;
     let fleet = |controller: &Controller| Fleet {
         set: (*set).clone(),
         spec: spec.clone(),
         nodes: controller.caches.nodes.list(),
         pods: by_node(&owned(controller, &set)),
-        hash: history.hash(),
+        hash: history.current.labels().get(HASH_LABEL).cloned().unwrap_or_default(),
         now: controller.clock.now(),
     };
     let result = sync(&controller, &fleet(&controller)).await;
     let fleet = fleet(&controller);
     if result.is_ok() {
-        history.clean_up(&controller, &fleet).await?;
+        let lives = |revision: &ControllerRevision| {
+            let hash = revision.labels().get(HASH_LABEL);
+            fleet.pods.values().flatten().any(|pod| pod.labels().get(HASH_LABEL) == hash)
+        };
+        history.clean_up(&controller, &*set, fleet.spec.revision_history_limit, lives).await?;
     }
     status::update(&controller, &fleet).await?;
     let again = result?;

@@ -2,6 +2,7 @@
 
 mod rollouts;
 mod stage;
+mod stateful;
 mod volumes;
 mod workloads;
 
