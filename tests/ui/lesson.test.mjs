@@ -221,6 +221,21 @@ test('a block that is typed by hand counts, and its prediction is told', only, a
   await page.waitForSelector('#run-remove[data-run="before"]');
 });
 
+test('the lines of a block, typed one after the other, are that block; another line between them is not', only, async () => {
+  await type(page, 'kubectl get pods');
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  await type(page, 'pwd');
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  await type(page, 'kubectl get nodes');
+  await shows(page, 'kubectl get nodes');
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  assert.equal(await page.$eval('#run-look', (block) => block.dataset.run), '');
+  await type(page, 'kubectl get pods');
+  await page.waitForSelector('.tab[data-mode="prompt"]');
+  await type(page, 'kubectl get nodes');
+  await page.waitForSelector('#run-look[data-run="before"]');
+});
+
 test('the last command is undone, and the page says what came back', only, async () => {
   await page.click('#run-run-hello .run');
   await state(page, 'pod-runs', 'pass');
@@ -234,6 +249,18 @@ test('the last command is undone, and the page says what came back', only, async
   assert.match(await page.$eval('.strip', (strip) => strip.textContent), /undo kubectl run hello-kiamol/);
   await state(page, 'pod-runs', 'todo');
   await clean(page);
+});
+
+test('on a phone a note has a row of its own, and covers nothing', only, async () => {
+  await page.setViewport({ width: 390, height: 844 });
+  await page.click('#run-run-hello .run');
+  await state(page, 'pod-runs', 'pass');
+  await page.waitForSelector('.strip-open[title^="Take back"]:not([hidden])');
+  await page.$$eval('.strip-open', (all) => all.find((button) => button.textContent === 'Undo').click());
+  await page.waitForSelector('.banner');
+  const [lesson, note, strip] = await page.evaluate(() => ['#lesson', '.banner', '.strip'].map((part) => document.querySelector(part).getBoundingClientRect()).map(({ top, bottom, left, right }) => ({ top, bottom, left, right })));
+  assert.ok(lesson.bottom <= note.top && note.bottom <= strip.top && strip.bottom <= 844, JSON.stringify([lesson, note, strip]));
+  assert.deepEqual([note.left, note.right], [0, 390]);
 });
 
 test('an exercise is put back to where it began, time is skipped', only, async () => {

@@ -110,8 +110,8 @@ function show(restored: Restored): void {
   // Whoever turns to a chapter says so; what that changes is no news.
   if (restored.action === 'scene') return void lookBack();
   const undone = restored.action === 'undo' && restored.changes.length > 0;
-  const place = restored.action === 'restore' && restored.changes.length > 0 ? /^Back to "(.+?)":/.exec(restored.summary)?.[1] : undefined;
-  const did = place !== undefined ? `“${place}” is as when it began: ${counted(restored.changes)}.` : undone ? `Undid ${restored.line ? `\`${restored.line}\`` : 'the last change'}: ${counted(restored.changes)}.` : restored.summary || 'Done.';
+  const place = restored.action === 'restore' ? /^Back to "(.+?)":/.exec(restored.summary)?.[1] : undefined;
+  const did = place !== undefined ? `“${place}” is as when it began${restored.changes.length > 0 ? `: ${counted(restored.changes)}` : ''}.` : undone ? `Undid ${restored.line ? `\`${restored.line}\`` : 'the last change'}: ${counted(restored.changes)}.` : restored.summary || 'Done.';
   // Whoever begins anew knows that everything goes.
   const text = restored.action === 'reset' ? `The chapter begins anew. ${restored.notes.join(' ')}`.trim() : `${did}${filed(restored.files, did)} ${restored.notes.join(' ')}`.trim();
   toast(text, sentence(text), 14_000);

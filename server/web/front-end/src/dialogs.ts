@@ -55,7 +55,7 @@ export function refusedRun(refusal: Refused, session: string, again: (session?: 
       .then(() => released(session))
       .then((free) => {
         if (free) return again(session);
-        toast(`${program} goes on all the same. Nothing was typed.`);
+        toast(`${program} goes on all the same; a shell in it ends with exit. Nothing was typed.`);
         return reveal(session, true);
       })
       .catch((error: unknown) => toast(error instanceof Refused ? error.message : String(error)));

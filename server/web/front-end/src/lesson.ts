@@ -263,14 +263,24 @@ function tellOutcomes(): void {
   }
 }
 
-/** A line of a terminal that is a block of this lesson counts as that block. */
+/** What was typed of late, for blocks of several lines. */
+const typed: string[] = [];
+const squeezed = (text: string): string => text.replace(/\s+/g, ' ').trim();
+
+/** A line of a terminal that is a block of this lesson, or the last line of one, counts as that block. */
 export function typedByHand(line: string): void {
-  const squeezed = (text: string): string => text.replace(/\\\n/g, ' ').replace(/\s+/g, ' ').trim();
-  const wanted = squeezed(line);
-  const figure = all('.command').find((block) => squeezed(block.querySelector<HTMLElement>('code[data-text]')?.dataset['text'] ?? '') === wanted);
+  typed.push(squeezed(line.replace(/\\\n/g, ' ')));
+  if (typed.length > 20) typed.shift();
+  const isIt = (block: HTMLElement): boolean => {
+    const lines = (block.querySelector<HTMLElement>('code[data-text]')?.dataset['text'] ?? '').replace(/\\\n/g, ' ').split('\n').map(squeezed).filter((line) => line !== '' && !line.startsWith('#'));
+    return lines.length > 0 && (lines.join('\n') === typed.slice(-lines.length).join('\n') || lines.join(' ') === typed.at(-1));
+  };
+  const same = all('.command').filter(isIt);
+  const open = same.filter((block) => !world.book.runs.includes(`${chapter}/${block.dataset['command']}`));
+  // The same line stands in several places: what was run once is meant where the reader is.
+  const figure = open.find((block) => world.book.begun.includes(`${chapter}/${block.closest('section')?.id}`)) ?? (open.length === same.length ? open[0] : undefined);
   const block = figure?.dataset['command'];
-  if (!block || world.book.runs.includes(`${chapter}/${block}`)) return;
-  call('POST', '/api/typed', { chapter, block }).catch(() => undefined);
+  if (block) call('POST', '/api/typed', { chapter, block }).catch(() => undefined);
 }
 
 export function startLesson(): void {
