@@ -38,6 +38,9 @@ pub(crate) const STAND_IN_TEXT_LABEL: &str = "io.drydock.stand-in.description";
 /// Bundled images are as old as their first release; a fixed time keeps their digests stable.
 const CREATED: &str = "2026-01-01T00:00:00Z";
 
+/// How the name of a layer begins that is not whole yet.
+const UNPACKING: &str = ".unpacking-";
+
 /// Where a store keeps its two parts.
 #[derive(Debug, Clone)]
 pub struct StoreDirs {
@@ -257,6 +260,18 @@ impl Store {
         portable::keep_bundled(library, reference, &record.config, &layers).map(Some)
     }
 
+    /// Removes what a process that was killed left half unpacked. Only while nobody unpacks: before the first node starts.
+    pub fn remove_unfinished(&self) -> Result<(), StoreError> {
+        let dir = &self.dirs.layers;
+        for entry in fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
+            let path = entry.map_err(StoreError::io("list", dir))?.path();
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(UNPACKING.as_bytes())) {
+                fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Id and size of a bundled image, without making it local.
     pub fn bundled_summary(&self, entry: &Entry) -> Option<(Digest, u64)> {
         let (record, _) = bundled_record(&entry.reference, entry, entry.bundled()?);
@@ -384,7 +399,7 @@ impl Store {
             return Ok(target);
         }
         // Nodes share layers but not process ids: two kubelets have the same one, each in its own PID namespace.
-        let made = tempfile::Builder::new().prefix(".unpacking-").permissions(fs::Permissions::from_mode(0o755)).tempdir_in(&self.dirs.layers);
+        let made = tempfile::Builder::new().prefix(UNPACKING).permissions(fs::Permissions::from_mode(0o755)).tempdir_in(&self.dirs.layers);
         let temporary = made.map_err(StoreError::io("create directory in", &self.dirs.layers))?;
         fill(temporary.path())?;
         match fs::rename(temporary.path(), &target) {

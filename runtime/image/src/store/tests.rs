@@ -86,6 +86,23 @@ fn stores_of_two_nodes_share_layers_but_not_images() {
 }
 
 #[test]
+fn what_was_left_half_unpacked_is_removed_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.pull("kiamol/ch02-hello-kiamol").unwrap();
+    let layers = directory.path().join("layers");
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&layers).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let whole = names();
+    fs::create_dir_all(layers.join(".unpacking-x1/usr/bin")).unwrap();
+    store.remove_unfinished().unwrap();
+    assert_eq!(names(), whole);
+}
+
+#[test]
 fn many_pull_one_image_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
