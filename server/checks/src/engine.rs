@@ -323,7 +323,7 @@ impl Engine {
             Some(seen) if !self.is_stale(check, &seen, baseline, view) => seen,
             _ => self.look(check, baseline, view),
         };
-        let begun = self.is_begun(plan, unit);
+        let begun = self.is_tried(plan, unit);
         let news = (begun && self.verdicts.get(&check.id).is_some_and(|verdict| verdict.verdict == Outcome::Waiting)) || view.world.touched(&self.explained).max(seen.serial) > seen.explained || self.true_since.contains_key(&check.id) || !self.verdicts.contains_key(&check.id);
         if news {
             seen.explained = view.world.serial();
@@ -332,7 +332,7 @@ impl Engine {
             let verdict = self.stand(check, mode, holds, (&seen, course), view);
             // What the lesson left behind is no wrong answer to a lab that nobody has begun.
             let verdict = if verdict.verdict == Outcome::Fail && verdict.reason != Some(Reason::NotYet) && !begun {
-                waiting(check, "This begins when the lesson is done, or with your first command in the lab's directory.".to_owned())
+                waiting(check, format!("This begins with your first command in `~/lunches/{}`.", unit.id))
             } else {
                 verdict
             };
@@ -355,6 +355,18 @@ impl Engine {
         let done = |unit: &Unit| self.progress.done.contains_key(&unit.id);
         let mut lesson = plan.units.iter().filter(|unit| unit.kind == UnitKind::Exercise && !unit.checks.is_empty());
         unit.kind != UnitKind::Lab || self.progress.runs.contains_key(&unit.id) || lesson.all(done)
+    }
+
+    /// Whether what is not so may be called wrong. Of a lab: it was begun, or the lesson is done and nothing was run since, as a drill, of
+    /// which it would be; and what putting it back set in motion is no answer to it.
+    fn is_tried(&self, plan: &Plan, unit: &Unit) -> bool {
+        if unit.kind != UnitKind::Lab || self.progress.runs.contains_key(&unit.id) {
+            return true;
+        }
+        let lesson = plan.units.iter().filter(|unit| unit.kind == UnitKind::Exercise && !unit.checks.is_empty());
+        let Some(done) = lesson.map(|unit| self.progress.done.get(&unit.id).copied()).collect::<Option<Vec<Point>>>() else { return false };
+        let since = done.into_iter().max();
+        !self.progress.floors.contains_key(&unit.id) && !self.progress.runs.values().any(|run| Some(*run) > since)
     }
 
     /// Whether anything a check reads has changed since it was judged.

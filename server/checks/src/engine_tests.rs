@@ -335,6 +335,13 @@ fn a_lab_that_was_not_begun_is_not_wrong() {
     after.pod("a", json!({}));
     after.judge();
     assert_eq!(after.of("other"), Fail, "the lesson is done");
+    let here = Point { revision: after.revision, time: after.now };
+    after.engine.rewind(here, here, Some("ch02-lab"));
+    after.pod("lab-c", json!({}));
+    assert_eq!(after.of("other"), Waiting, "what putting it back set in motion is no answer");
+    after.command("cd ~/lunches/ch02-lab; kubectl get pods");
+    after.pod("lab-d", json!({}));
+    assert_eq!(after.of("other"), Fail, "it was begun on the way to its directory");
     let mut early = play();
     early.pod("lab-b", json!({}));
     assert_eq!(early.of("other"), Pass, "whoever has solved it has begun it");

@@ -19,7 +19,10 @@ impl Engine {
                 continue;
             }
             let directory = command["spec"]["cwd"].as_str().unwrap_or_default();
-            let lab = |unit: &&Unit| unit.kind == UnitKind::Lab && directory.split('/').any(|name| name == unit.id);
+            // In its directory, or on the way there.
+            let mut names: Vec<&str> = directory.split('/').collect();
+            names.extend(line(command).split(|char: char| !(char.is_alphanumeric() || char == '-')));
+            let lab = |unit: &&Unit| unit.kind == UnitKind::Lab && names.contains(&unit.id.as_str());
             if let Some(unit) = self.plan.units.iter().find(lab).map(|lab| lab.id.clone()).or_else(|| self.begins(line(command))) {
                 let anew = self.began_in_vain(&unit, point, world);
                 let first = self.progress.runs.entry(unit).or_insert(point);
