@@ -50,7 +50,7 @@ pub(crate) fn run(state: &State, command: Author) -> anyhow::Result<ExitCode> {
 }
 
 /// Images of the catalogue that a cluster of this test cannot have, and why.
-fn missing(state: &State) -> anyhow::Result<Vec<Missing>> {
+pub(super) fn missing(state: &State) -> anyhow::Result<Vec<Missing>> {
     let library = Library::new(&state.directory.join(LIBRARY));
     let one_id = matches!(spawn::identity(), Identity::Single { .. });
     let mut missing = Vec::new();
@@ -147,12 +147,7 @@ fn job((number, tools): (u32, Tools), content: &Content, options: &Options, fetc
     std::fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
     let state = State::find(Some(path))?;
     let Ok(lock) = state.lock()? else { bail!("{} is in use", state.directory.display()) };
-    link(&fetched.directory.join(LIBRARY), &state.directory.join(LIBRARY)).context("the images that were fetched")?;
-    let mut settings = cluster::settings(content.nodes());
-    settings.home_files = content.home_files();
-    settings.internet = content.internet();
-    settings.balancers = content.balancers();
-    let (running, millis) = cluster::start(&state, Some(0), tools, settings)?;
+    let (running, millis) = start(&state, content, fetched, tools)?;
     outln!("cluster ready in {millis} ms");
     let summary = cluster::wait_for(perform(&state, &running.directory, content, options, queue, aside));
     drop(running);
@@ -163,6 +158,24 @@ fn job((number, tools): (u32, Tools), content: &Content, options: &Options, fetc
         state.delete(lock)?;
     }
     Ok(summary)
+}
+
+/// A cluster as the content wants it, with the images fetched for another state. Also, the milliseconds it took.
+pub(super) fn start(state: &State, content: &Content, fetched: &State, tools: Tools) -> anyhow::Result<(spawn::Running, i64)> {
+    link(&fetched.directory.join(LIBRARY), &state.directory.join(LIBRARY)).context("the images that were fetched")?;
+    let mut settings = cluster::settings(content.nodes());
+    settings.home_files = content.home_files();
+    settings.internet = content.internet();
+    settings.balancers = content.balancers();
+    cluster::start(state, Some(0), tools, settings)
+}
+
+/// Terminals and a grader on a cluster that runs.
+pub(super) async fn stage(state: &State, directory: &Path, content: &Content) -> anyhow::Result<Live> {
+    let client = serve::page_client(directory).await?;
+    let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK);
+    let grader = Grader::start(client.clone(), content.plans(), &state.directory.join("grading"))?;
+    Ok(Live::new(client, terminals, grader))
 }
 
 /// The same files at a second place; a directory that is not there has none.
@@ -184,10 +197,7 @@ fn link(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 async fn perform(state: &State, directory: &Path, content: &Content, options: &Options, queue: &Mutex<VecDeque<String>>, aside: bool) -> anyhow::Result<Summary> {
-    let client = serve::page_client(directory).await?;
-    let terminals = Terminals::new(Arc::new(WorkstationShell::new(client.clone())), SCROLLBACK);
-    let grader = Grader::start(client.clone(), content.plans(), &state.directory.join("grading"))?;
-    let stage = Live::new(client, terminals, grader);
+    let stage = stage(state, directory, content).await?;
     let mut all = Summary::default();
     loop {
         let Some(chapter) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return Ok(all) };

@@ -1,5 +1,6 @@
 //! `drydock bench`: this machine against the budgets of the design, on a cluster of its own.
 
+mod course;
 mod kubectl;
 mod measure;
 pub(super) mod runtimes;
@@ -55,8 +56,8 @@ fn at(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get(place).copied().unwrap_or_default()
 }
 
-/// Measure and print.
-pub(crate) fn run(args: &Bench) -> anyhow::Result<ExitCode> {
+/// Measure and print. Images fetched for the state `fetched` are there when the course is played.
+pub(crate) fn run(fetched: &State, args: &Bench) -> anyhow::Result<ExitCode> {
     let directory = tempfile::Builder::new().prefix("drydock-bench-").tempdir().context("cannot make a directory for the measurement")?;
     let runs = args.runs as usize;
     let mut figures = vec![boots(directory.path(), runs.min(5))?];
@@ -80,6 +81,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<ExitCode> {
     drop(running);
     figures.push(workloads::unpack(directory.path(), runs.min(5))?);
     figures.extend(runtimes::compare(directory.path(), runs)?);
+    figures.push(course::memory(directory.path(), fetched)?);
     drydock_cluster::spawn::remove::directory(directory.path())?;
     print(&figures, args.output)?;
     Ok(ExitCode::SUCCESS)

@@ -24,7 +24,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cluster(args) => cluster::run(&State::find(cli.state)?, args),
         Command::Kubectl { args } => Ok(drydock_kubectl::main(args)),
         Command::Doctor { output } => doctor::run(&State::find(cli.state)?, output),
-        Command::Bench(args) => bench::run(&args),
+        Command::Bench(args) => bench::run(&State::find(cli.state)?, &args),
         Command::Image(args) => image::run(&State::find(cli.state)?, args),
         Command::Author(args) => author::run(&State::find(cli.state)?, args),
         Command::Lab { args } => Ok(lab(args, &serve::lab_socket(&State::find(cli.state)?))),
