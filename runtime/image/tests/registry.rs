@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufRead as _, BufReader, Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener},
     process::Command,
     sync::{Arc, Mutex},
 };
@@ -204,12 +204,8 @@ fn nobody_listens_there() {
     assert_eq!(refused.kind.reason(), "ErrImagePull");
 }
 
-/// An address of this machine that is not its loopback, which would be spoken to without TLS. Nothing is sent to find it.
-fn own_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_loopback() && !address.is_unspecified())
-}
+/// An address of every machine that is not a loopback one, which would be spoken to without TLS.
+const ANYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 /// The variables by which the test below asks for one pull in a process of its own.
 const NAME: &str = "DRYDOCK_TEST_PULL";
@@ -227,10 +223,7 @@ fn one_pull_by_tls() {
 
 #[test]
 fn a_registry_by_tls_has_to_be_trusted() {
-    let Some(host) = own_address() else {
-        eprintln!("skipped: this machine has no address but its loopback");
-        return;
-    };
+    let host = ANYWHERE;
     let directory = tempfile::tempdir().unwrap();
     let (_, library, digest) = fixture(&directory.path().join("theirs"));
     let certificate = |name: &str| {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use drydock_primitives::quantity::Quantity;
 
 /// The interactive companion to five Kubernetes books: lessons in the browser, a real mini-cluster behind them.
 #[derive(Debug, Parser)]
@@ -125,6 +126,9 @@ pub(crate) struct Serve {
     /// Port of the Kubernetes API on 127.0.0.1 [default: 6443 or the next free one; 0 takes any].
     #[arg(long, value_name = "PORT")]
     pub(crate) api_port: Option<u16>,
+    /// Room on each node's disk and in the learner's home [default: 10Gi].
+    #[arg(long, value_name = "SIZE", value_parser = disk)]
+    pub(crate) disk: Option<u64>,
     /// Learn on another cluster: the current context of this kubeconfig. There are no nodes then, only the terminals and the page.
     #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -141,7 +145,7 @@ pub(crate) struct Serve {
 
 impl Default for Serve {
     fn default() -> Self {
-        Serve { listen: SocketAddr::from(([127, 0, 0, 1], 4747)), nodes: None, api_port: None, kubeconfig: None, host_tools: false, content: None, no_open: false }
+        Serve { listen: SocketAddr::from(([127, 0, 0, 1], 4747)), nodes: None, api_port: None, disk: None, kubeconfig: None, host_tools: false, content: None, no_open: false }
     }
 }
 
@@ -203,6 +207,9 @@ pub(crate) struct Up {
     /// Port of the Kubernetes API on 127.0.0.1 [default: 6443 or the next free one; 0 takes any].
     #[arg(long, value_name = "PORT")]
     pub(crate) api_port: Option<u16>,
+    /// Room on each node's disk and in the learner's home [default: 10Gi].
+    #[arg(long, value_name = "SIZE", value_parser = disk)]
+    pub(crate) disk: Option<u64>,
     /// Let the terminals use kubectl of this computer, if it runs there, instead of the one that is built in.
     #[arg(long)]
     pub(crate) host_tools: bool,
@@ -212,6 +219,12 @@ pub(crate) struct Up {
     /// Return when the cluster is ready and leave it running.
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// An amount of bytes, as `10Gi`; a machine does not start on less than 256Mi.
+fn disk(text: &str) -> Result<u64, String> {
+    let amount = text.parse::<Quantity>().map_err(|error| error.to_string())?.value();
+    u64::try_from(amount).ok().filter(|bytes| *bytes >= 256 << 20).ok_or_else(|| "at least 256Mi are needed".to_owned())
 }
 
 /// `drydock bench`

@@ -400,7 +400,7 @@ pub(super) fn layers(store: &ImageStore, name: &str) -> Result<Vec<PathBuf>, Boo
 /// Make and start node `number`.
 pub(super) async fn start_node(plant: &Arc<Plant>, number: u32) -> Result<(), BootError> {
     let plan = NodePlan::new(Path::new(STATE), number);
-    let config = plan.init(&plant.authority, &layers_directory(&plant.begin), &cgroups(&plant.begin)).step("prepare a node")?;
+    let config = plan.init(&plant.authority, &layers_directory(&plant.begin), &cgroups(&plant.begin), plant.begin.settings.disk).step("prepare a node")?;
     let (socket, network) = plant.machine(&plan.name, plan.address, &config).await?;
     let (init, events) = Client::from_socket(socket).map_err(|source| BootError::io("speak to a node", source))?;
     let handle = NodeHandle { init, network, events: Arc::new(Mutex::new(Some(events))), shell: None };
@@ -437,6 +437,7 @@ async fn start_workstation(plant: &Arc<Plant>) -> Result<(), BootError> {
         files: begin.settings.home_files.clone(),
         has_ids: begin.identity.has_ids(),
         cgroups: cgroups(begin),
+        disk: begin.settings.disk,
     };
     setup.prepare().map_err(|source| BootError::io("prepare the workstation", source))?;
     let (socket, network) = plant.machine("workstation", WORKSTATION, &setup.init()).await?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use drydock_network::fabric::{DNS_SERVICE, node_address, pod_range};
 use drydock_node::init::protocol::InitConfig;
-use drydock_node::init::{ChildSpec, DiskLimit, RootBind, USUAL_DISK};
+use drydock_node::init::{ChildSpec, DiskLimit, RootBind};
 use drydock_node::kubelet::KubeletConfig;
 
 use crate::pki::{Authority, PkiError, Subject};
@@ -51,7 +51,7 @@ impl NodePlan {
     }
 
     /// Make its directories and say how its node-init is run.
-    pub(super) fn init(&self, authority: &Authority, layers: &Path, cgroups: &[(String, PathBuf)]) -> Result<InitConfig, NodeError> {
+    pub(super) fn init(&self, authority: &Authority, layers: &Path, cgroups: &[(String, PathBuf)], most: u64) -> Result<InitConfig, NodeError> {
         let root = self.root.clone();
         for directory in [&root, &self.shared, &self.library] {
             std::fs::create_dir_all(directory).map_err(|source| NodeError::Directory { path: directory.clone(), source })?;
@@ -65,8 +65,9 @@ impl NodePlan {
             bind(Path::new("/drydock"), "/usr/local/bin/drydock", true),
         ];
         // What comes from outside is on the same disk of the host, and is not this node's.
-        let disk = DiskLimit { places: vec!["/".into()], except: binds.iter().map(|bind| bind.target.clone()).collect(), most: USUAL_DISK };
-        let kubelet = KubeletConfig { disk: Some(disk.clone()), ..kubelet };
+        let disk = DiskLimit { places: vec!["/".into()], except: binds.iter().map(|bind| bind.target.clone()).collect(), most };
+        let mut kubelet = KubeletConfig { disk: Some(disk.clone()), ..kubelet };
+        kubelet.capacity.insert("ephemeral-storage".into(), in_mebibytes(most));
         Ok(InitConfig {
             name: self.name.clone(),
             root: Some(root),
@@ -107,6 +108,11 @@ impl NodePlan {
             ..KubeletConfig::default()
         })
     }
+}
+
+/// An amount of bytes as a Node declares it.
+fn in_mebibytes(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 30) { format!("{}Gi", bytes >> 30) } else { format!("{}Mi", bytes >> 20) }
 }
 
 /// Why a node could not be made.

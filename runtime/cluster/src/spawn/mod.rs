@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::{Uid, getgid, getuid};
 
-pub use protocol::{Balancers, Begin, ClusterMessage, HostMessage, Identity, SUBJECT_SOCKET, Settings, subject_server};
+pub use protocol::{Balancers, Begin, ClusterMessage, HostMessage, Identity, SUBJECT_SOCKET, Settings, subject_server, usual_disk};
 
 /// What the cluster's processes see of the environment `drydock` was started in: how they log, where programs and authorities are.
 const INHERITED: [&str; 7] = ["PATH", "RUST_LOG", "RUST_BACKTRACE", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"];

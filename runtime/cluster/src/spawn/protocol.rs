@@ -109,10 +109,19 @@ pub struct Settings {
     /// Who serves Services of type LoadBalancer.
     #[serde(default)]
     pub balancers: Balancers,
+    /// Bytes that each node's disk holds, and the learner's home.
+    #[serde(default = "usual_disk")]
+    pub disk: u64,
     /// The learner's kubeconfig for a cluster that is not ours, as the workstation needs it: its server is [`subject_server`]. There are
     /// no nodes then, and what goes there leaves through the socket [`SUBJECT_SOCKET`] of the host process.
     #[serde(default)]
     pub subject: Option<String>,
+}
+
+/// What a disk holds where nobody says.
+#[must_use]
+pub const fn usual_disk() -> u64 {
+    drydock_node::init::USUAL_DISK
 }
 
 /// Where the workstation finds a cluster that is not ours: a door in the cluster's LAN.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use drydock_container::{CgroupSpec, ContainerSpec, Limits, Mount, PidMode, ProcessSpec, RootFs};
 use drydock_node::init::protocol::InitConfig;
-use drydock_node::init::{DiskLimit, RootBind, USUAL_DISK};
+use drydock_node::init::{DiskLimit, RootBind};
 
 use super::HOME;
 
@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) has_ids: bool,
     /// Delegated cgroup directories.
     pub(crate) cgroups: Vec<(String, PathBuf)>,
+    /// Bytes that fit into the home.
+    pub(crate) disk: u64,
 }
 
 /// The directory, in that of the workstation, of the page's socket.
@@ -181,7 +183,7 @@ impl Setup {
             socket: "/init.sock".into(),
             cgroups: self.cgroups.clone(),
             children: Vec::new(),
-            disk: Some(DiskLimit { places: vec!["/home".into(), "/laptop".into()], except: Vec::new(), most: USUAL_DISK }),
+            disk: Some(DiskLimit { places: vec!["/home".into(), "/laptop".into()], except: Vec::new(), most: self.disk }),
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) fn wait_for<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 
 /// What a cluster is started with when no course says otherwise.
 pub(crate) fn settings(nodes: u32) -> Settings {
-    Settings { nodes, api_port: 0, asked_at_ms: now_ms(), home_files: Vec::new(), internet: Vec::new(), balancers: spawn::Balancers::default(), subject: None }
+    Settings { nodes, api_port: 0, asked_at_ms: now_ms(), home_files: Vec::new(), internet: Vec::new(), balancers: spawn::Balancers::default(), disk: spawn::usual_disk(), subject: None }
 }
 
 /// Milliseconds since the epoch.
@@ -109,7 +109,8 @@ fn up(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
         Ok(lock) => lock,
         Err(running) => return already(state, &running, args),
     };
-    let (running, millis) = start(state, args.api_port, Tools::asked(args.host_tools), settings(args.nodes))?;
+    let settings = Settings { disk: args.disk.unwrap_or_else(spawn::usual_disk), ..settings(args.nodes) };
+    let (running, millis) = start(state, args.api_port, Tools::asked(args.host_tools), settings)?;
     state.announce(&RunningNow { pid: std::process::id() as i32, url: None, api_port: running.api_port, nodes: args.nodes })?;
     copy_kubeconfig(state, args)?;
     out::announce(format_args!("{} ready in {millis} ms: export KUBECONFIG={}", nodes(args.nodes), state.kubeconfig().display()));
@@ -166,6 +167,9 @@ fn detach(state: &State, args: &Up) -> anyhow::Result<ExitCode> {
     }
     if args.host_tools {
         command.arg("--host-tools");
+    }
+    if let Some(disk) = args.disk {
+        command.args(["--disk", &disk.to_string()]);
     }
     if let Some(path) = &args.write_kubeconfig {
         command.arg("--write-kubeconfig").arg(std::path::absolute(path)?);

@@ -46,6 +46,7 @@ pub(crate) fn run(state: &State, args: &Serve) -> anyhow::Result<ExitCode> {
     let nodes = if subject.is_some() { 0 } else { args.nodes.unwrap_or_else(|| content.nodes()) };
     let mut settings = cluster::settings(nodes);
     settings.asked_at_ms = asked_at;
+    settings.disk = args.disk.unwrap_or(settings.disk);
     settings.home_files = content.home_files();
     settings.internet = content.internet();
     settings.balancers = content.balancers();
