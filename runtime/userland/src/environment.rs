@@ -124,8 +124,15 @@ pub(crate) fn hostname(words: &[String]) -> i32 {
         println!("{}", addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
         return 0;
     }
-    println!("{}", if arguments.has('s') { name.split('.').next().unwrap_or("") } else { &name });
+    let full = Some(&name).filter(|_| arguments.has('f')).and_then(|name| full_name(&std::fs::read_to_string("/etc/hosts").ok()?, name));
+    println!("{}", if arguments.has('s') { name.split('.').next().unwrap_or("") } else { full.as_ref().unwrap_or(&name) });
     0
+}
+
+/// The first of the names that stand beside this one in a file of hosts.
+fn full_name(hosts: &str, name: &str) -> Option<String> {
+    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace().skip(1));
+    lines.filter(|names| names.clone().any(|known| known == name)).find_map(|mut names| names.next().map(str::to_owned))
 }
 
 pub(crate) fn uname(words: &[String]) -> i32 {
@@ -259,6 +266,19 @@ pub(crate) fn apk(words: &[String]) -> i32 {
         _ => {
             complain("apk", "this image has a fixed set of tools; only `apk add` of them does something");
             1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_full_name_is_the_first_of_its_line() {
+        let hosts = "# managed\n127.0.0.1\tlocalhost\n10.244.1.7\tweb-0.web.default.svc.cluster.local\tweb-0 # me\n";
+        for (name, wanted) in [("web-0", Some("web-0.web.default.svc.cluster.local")), ("localhost", Some("localhost")), ("web", None), ("me", None)] {
+            assert_eq!(full_name(hosts, name).as_deref(), wanted, "{name}");
         }
     }
 }

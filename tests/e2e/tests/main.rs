@@ -11,5 +11,6 @@ mod ordinary_user;
 mod probes;
 mod registry;
 mod services;
+mod stateful;
 mod terminal;
 mod undo;
