@@ -123,6 +123,7 @@ test('a cordoned node is told in the picture and above it', only, async () => {
   await page.waitForSelector('.node[data-cordoned]');
   assert.equal(await says('.node .is'), 'Ready, cordoned');
   assert.match(await says('.chip-text'), /^1 node Ready, cordoned/);
+  await page.waitForFunction(() => /kubectl cordon node-1Node cordoned/.test(document.querySelector('.strip').textContent));
   await axe(page, 'a cordoned node');
   await type(page, 'kubectl uncordon node-1');
   await page.waitForSelector('.node:not([data-cordoned])');

@@ -3,7 +3,7 @@
 import { all, announce, h, icon, one } from './dom';
 import { Refused, call, world } from './net';
 import { ask, confirmReset, toast } from './dialogs';
-import { told } from './strip';
+import { forgetStories, told } from './strip';
 import { count, sentence } from './words';
 import type { Changed, Restored } from './types';
 
@@ -108,7 +108,10 @@ function filed(files: Changed[], said: string): string {
 /** What was taken back, in a sentence that stays long enough to be read; what could not be, too. */
 function show(restored: Restored): void {
   // Whoever turns to a chapter says so; what that changes is no news.
-  if (restored.action === 'scene') return void lookBack();
+  if (restored.action === 'scene') {
+    forgetStories();
+    return void lookBack();
+  }
   const undone = restored.action === 'undo' && restored.changes.length > 0;
   const place = restored.action === 'restore' ? /^Back to "(.+?)":/.exec(restored.summary)?.[1] : undefined;
   const did = place !== undefined ? `“${place}” is as when it began${restored.changes.length > 0 ? `: ${counted(restored.changes)}` : ''}.` : undone ? `Undid ${restored.line ? `\`${restored.line}\`` : 'the last change'}: ${counted(restored.changes)}.` : restored.summary || 'Done.';

@@ -50,7 +50,7 @@ export function sceneSettled(): Promise<boolean> {
       answer = true;
       void turn(how).then(() => resolve(shown === chapter));
     };
-    const says = `It still holds what you did in ${name(shown)}, terminals included. That is kept: when you come back, it is as it is now.`;
+    const says = `It still holds what you did in ${name(shown)}. Cluster and files are kept: when you come back, they are as they are now. Terminals begin anew.`;
     const title = wasLeft() ? `Go back to ${name(chapter)}?` : `Set up the cluster for ${name(chapter)}?`;
     const dialog = ask(title, [h('p', {}, says)], [{ text: 'Cancel' }, { text: 'Use it as it is', act: settle('keep') }, { text: way(), main: true, act: settle('change') }]);
     dialog.addEventListener('close', () => setTimeout(() => answer || resolve(false)));

@@ -53,6 +53,9 @@ const ORDER = ['Service', 'PersistentVolume', 'PersistentVolumeClaim', 'Deployme
 const KEPT = 'drydock.strip';
 
 let before: ClusterObject[] = [];
+let cordoned = new Map<string, boolean>();
+/** What was seen of late that belongs to no command so far. */
+let strays: Seen[] = [];
 
 export function commandBegan(session: string, line: string): void {
   if (LOOKS.test(line)) return;
@@ -60,6 +63,8 @@ export function commandBegan(session: string, line: string): void {
   const before = stories.at(-1);
   const early = before?.ended === null ? [] : (before?.seen.filter(({ at }) => began - at < EARLY) ?? []);
   if (before) before.seen = before.seen.filter((seen) => !early.includes(seen));
+  early.push(...strays.filter(({ at }) => began - at < EARLY));
+  strays = [];
   stories.push({ session, line, began, ended: null, seen: early.map((seen) => ({ ...seen, at: began })) });
   if (stories.length > 40) stories.shift();
   paint();
@@ -76,6 +81,13 @@ export function told({ action, line, changes, millis: took }: Restored): void {
   const kind = (what: string): string => ORDER.find((known) => known.toLowerCase() === what.split('.')[0]) ?? what;
   const seen = changes.map(({ verb, what }) => ({ at: at + took, text: `${kind(what.split('/')[0] ?? '')} ${what.split('/').slice(1).join('/')} ${verb}` }));
   stories.push({ session: '', line: line ? `${action} ${line}` : action, began: at, ended: at + took, seen });
+  paint();
+  keep();
+}
+
+/** Another chapter's cluster: what was set in motion in the one before is not what is seen. */
+export function forgetStories(): void {
+  stories.length = 0;
   paint();
   keep();
 }
@@ -143,7 +155,10 @@ function paint(): void {
   const story = stories.findLast((one) => one.seen.length > 0);
   silent.hidden = story !== undefined;
   open.hidden = story === undefined;
-  if (!story) return;
+  if (!story) {
+    for (const part of [said, chain, took]) part.replaceChildren();
+    return;
+  }
   said.textContent = story.line;
   said.title = story.line;
   chain.replaceChildren(...short(story.seen).slice(-7).map((text) => h('li', {}, text)));
@@ -197,13 +212,20 @@ export function startStrip(): void {
       remember();
       paint();
     }
-    const now = world.status.objects;
+    const { objects: now, nodes } = world.status;
     const story = current();
-    if (fresh && story) {
-      for (const seen of changes(before, now)) story.seen.push({ at: Date.now(), ...seen });
-      paint();
-      keep();
+    if (fresh) {
+      const turned = nodes.filter((node) => cordoned.has(node.name) && cordoned.get(node.name) !== node.cordoned);
+      const seen: Seen[] = [...turned.map(({ name, cordoned: is }) => ({ text: `Node ${name} ${is ? 'cordoned' : 'uncordoned'}` })), ...changes(before, now)].map((one) => ({ at: Date.now(), ...one }));
+      if (story) {
+        story.seen.push(...seen);
+        paint();
+        keep();
+      } else {
+        strays = seen;
+      }
     }
     before = now;
+    cordoned = new Map(nodes.map((node) => [node.name, node.cordoned]));
   });
 }
