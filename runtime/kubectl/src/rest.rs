@@ -254,24 +254,29 @@ impl Rest {
     /// What stock kubectl says when there is no answer.
     // upstream: kubectl/pkg/cmd/util/helpers.go StandardErrorMessage
     pub(crate) fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
-        let mut texts = Vec::new();
-        let mut next = Some(error);
-        while let Some(cause) = next {
-            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-                match io.kind() {
-                    std::io::ErrorKind::ConnectionRefused => {
-                        let host = self.host();
-                        return Failure::Unreachable(format!("The connection to the server {host} was refused - did you specify the right host or port?"));
-                    }
-                    std::io::ErrorKind::UnexpectedEof => return Failure::Unreachable("Unable to connect to the server: EOF".to_owned()),
-                    _ => {}
-                }
-            }
-            texts.push(cause.to_string());
-            next = cause.source();
+        let why = cause(&self.host(), error);
+        if why.ends_with(": connect: connection refused") {
+            let host = self.host();
+            return Failure::Unreachable(format!("The connection to the server {host} was refused - did you specify the right host or port?"));
         }
-        Failure::Unreachable(format!("Unable to connect to the server: {}", in_go(&self.host(), &texts)))
+        Failure::Unreachable(format!("Unable to connect to the server: {why}"))
     }
+}
+
+/// Why there was no answer from `host`, in Go's words.
+pub fn cause(host: &str, error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+            Some(std::io::ErrorKind::ConnectionRefused) => return format!("dial tcp {host}: connect: connection refused"),
+            Some(std::io::ErrorKind::UnexpectedEof) => return "EOF".to_owned(),
+            _ => {}
+        }
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    in_go(host, &texts)
 }
 
 /// The common causes in Go's words.

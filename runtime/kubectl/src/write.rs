@@ -63,8 +63,13 @@ impl DryRun {
 
 /// A log line as klog writes it.
 pub fn klog(factory: &Factory, level: char, place: &str, text: &str) {
+    factory.streams.warn(&klog_line(level, place, text));
+}
+
+/// Such a line.
+pub fn klog_line(level: char, place: &str, text: &str) -> String {
     let now = jiff::Zoned::now();
-    factory.streams.warn(&format!("{level}{} {:>7} {place}] {text}", now.strftime("%m%d %H:%M:%S.%6f"), std::process::id()));
+    format!("{level}{} {:>7} {place}] {text}", now.strftime("%m%d %H:%M:%S.%6f"), std::process::id())
 }
 
 /// `--dry-run`

@@ -14,7 +14,7 @@ static RULES: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
         (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "TIME"),
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? [+-]\d{4} UTC", "TIME"),
-        (r"\b[IWE]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ ", "LOG "),
+        (r"\b[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ ", "LOG "),
         (r"\b127\.0\.0\.1:\d{5}\b", "127.0.0.1:PORT"),
         (r"\b10\.(244|9[6-9]|1[01][0-9])\.\d{1,3}\.\d{1,3}\b", "ADDRESS"),
         (r"\b172\.30\.\d{1,3}\.\d{1,3}\b", "ADDRESS"),

@@ -81,15 +81,15 @@ fn usage() -> Failure {
 async fn resource(factory: &Factory, matches: &ArgMatches, verb: &str, target: &str, namespace: &str) -> Result<Value, Failure> {
     let (word, name) = target.split_once('/').unwrap_or((target, ""));
     let found = if word == "*" { None } else { factory.look(|mapper| mapper.find(word).cloned()).await? };
-    let (group, version, plural) = match &found {
-        Some(mapping) => (mapping.group.clone(), mapping.version.clone(), mapping.resource.clone()),
+    let (group, plural) = match &found {
+        Some(mapping) => (mapping.group.clone(), mapping.resource.clone()),
         None => {
             let (resource, group) = word.split_once('.').unwrap_or((word, ""));
             if word != "*" {
                 let place = if group.is_empty() { String::new() } else { format!(" in group '{group}'") };
                 factory.streams.warn(&format!("Warning: the server doesn't have a resource type '{resource}'{place}\n"));
             }
-            (if word == "*" { "*".to_owned() } else { group.to_owned() }, String::new(), resource.to_owned())
+            (if word == "*" { "*".to_owned() } else { group.to_owned() }, resource.to_owned())
         }
     };
     let mut namespace = namespace;
@@ -104,7 +104,7 @@ async fn resource(factory: &Factory, matches: &ArgMatches, verb: &str, target: &
         namespace = "";
     }
     let mut attributes = json!({"verb": verb, "resource": plural});
-    for (field, value) in [("namespace", namespace), ("group", group.as_str()), ("version", version.as_str()), ("name", name), ("subresource", &matches.text("subresource"))] {
+    for (field, value) in [("namespace", namespace), ("group", group.as_str()), ("name", name), ("subresource", &matches.text("subresource"))] {
         if !value.is_empty() {
             attributes[field] = json!(value);
         }

@@ -111,10 +111,12 @@ async fn both(factory: &Factory, matches: &ArgMatches, info: &Info) -> Result<(V
         // As it is kept in the annotation, which itself is not compared.
         let modified = serde_json::from_str(&configuration(&info.object)).unwrap_or(Value::Null);
         let original = current["metadata"]["annotations"][LAST_APPLIED].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
-        let (kind, patch) = patch_of(info, &original, &modified, &current);
+        let (kind, mut patch) = patch_of(info, &original, &modified, &current);
         if patch.as_object().is_some_and(serde_json::Map::is_empty) {
             return Ok((current.clone(), current));
         }
+        // The change is to what is there now, whichever version the file was written from.
+        patch["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
         dry(Call::new(Method::PATCH, info.path())).body(kind, patch.to_string().into_bytes())
     };
     let merged = factory.call(call).await?;

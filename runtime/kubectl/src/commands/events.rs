@@ -90,20 +90,15 @@ fn seen(event: &Value) -> Option<Timestamp> {
 }
 
 async fn watch(factory: &Factory, call: Call, shown: &mut Shown) -> Result<(), Failure> {
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut lines = factory.rest().await?.stream(&factory.streams, call.query("watch", "true")).await?.lines();
-    loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line?,
-            _ = interrupt.recv() => return Ok(()),
-        };
-        let Some(line) = line else { return Ok(()) };
+    while let Some(line) = lines.next_line().await? {
         let event: Value = serde_json::from_str(&line).unwrap_or_default();
         if matches!(event["type"].as_str(), Some("ADDED" | "MODIFIED")) && shown.wants(&event["object"]) {
             shown.print(factory, std::slice::from_ref(&event["object"]), &Value::Null)?;
             factory.streams.flush()?;
         }
     }
+    Ok(())
 }
 
 impl Shown {

@@ -12,6 +12,7 @@ mod network;
 mod node;
 mod page;
 mod pods;
+mod rbac;
 pub mod related;
 mod resources;
 mod storage;
@@ -102,6 +103,10 @@ const KINDS: &[(&str, &str, &[Row])] = &[
     ("", "PersistentVolumeClaim", storage::CLAIM),
     ("storage.k8s.io", "StorageClass", storage::CLASS),
     ("scheduling.k8s.io", "PriorityClass", core::PRIORITY_CLASS),
+    ("rbac.authorization.k8s.io", "Role", rbac::ROLE),
+    ("rbac.authorization.k8s.io", "ClusterRole", rbac::ROLE),
+    ("rbac.authorization.k8s.io", "RoleBinding", rbac::BINDING),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding", rbac::BINDING),
 ];
 
 /// The group and kind of an object.

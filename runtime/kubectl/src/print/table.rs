@@ -84,7 +84,8 @@ impl TablePrinter {
         let metadata = &row["object"]["metadata"];
         let mut cells = Vec::new();
         if self.options.events {
-            cells.push(event.to_owned());
+            // As wide as the longest, so that later events stay in line.
+            cells.push(format!("{event:8}"));
         }
         if self.options.namespace {
             cells.push(metadata["namespace"].as_str().unwrap_or_default().to_owned());

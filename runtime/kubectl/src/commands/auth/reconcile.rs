@@ -105,7 +105,8 @@ async fn one(factory: &Factory, writer: &Writer, list: &str, expected: Value, (b
         Err(failure) => return Err(failure),
     };
     if plan.protected || writer.dry_run == DryRun::Client {
-        return Ok(plan);
+        let object = if matches!(plan.operation, Operation::Create | Operation::Recreate) { as_go_writes(plan.object) } else { plan.object };
+        return Ok(Plan { object, ..plan });
     }
     let object = match plan.operation {
         Operation::Nothing => return Ok(plan),
@@ -122,6 +123,17 @@ async fn one(factory: &Factory, writer: &Writer, list: &str, expected: Value, (b
         }
     };
     Ok(Plan { object, ..plan })
+}
+
+/// An object that is nowhere yet, as Go writes its type.
+fn as_go_writes(mut object: Value) -> Value {
+    if object["metadata"]["creationTimestamp"].is_null() {
+        object["metadata"]["creationTimestamp"] = Value::Null;
+    }
+    if let Some(fields) = object.as_object_mut().filter(|fields| fields.get("subjects").and_then(Value::as_array).is_some_and(Vec::is_empty)) {
+        fields.remove("subjects");
+    }
+    object
 }
 
 async fn ensure_namespace(factory: &Factory, object: &Value) -> Result<(), Failure> {
