@@ -3,6 +3,7 @@
 //! | Path | What |
 //! |---|---|
 //! | `GET commands, streams, reads, nodecontainers, restorations [?watch=true]` | evidence: a list, or the list and every change as JSON lines |
+//! | `GET commands/NAME`, and so on | one piece of evidence |
 //! | `GET history?group=&resource=&namespace=&since=REV [&watch=true]` | versions of objects, deletions included, old beside new |
 //! | `GET workstations/main/exec?command=&tty=&session=&cwd=&cols=&rows=` | a process in the workstation, web socket `v5.channel.k8s.io` |
 //! | `GET workstations/main/dial?host=&port=` | one TCP connection from the workstation, web socket of raw bytes |
@@ -96,7 +97,7 @@ impl Extension for Lab {
 
     fn resources(&self) -> Vec<Value> {
         let row = |name: &str, kind: &str, verbs: &[&str]| json!({"name": name, "singularName": kind.to_lowercase(), "namespaced": false, "kind": kind, "verbs": verbs});
-        let mut rows: Vec<Value> = Kind::ALL.iter().map(|kind| row(kind.plural(), kind.kind(), &["list", "watch"])).collect();
+        let mut rows: Vec<Value> = Kind::ALL.iter().map(|kind| row(kind.plural(), kind.kind(), &["get", "list", "watch"])).collect();
         rows.push(row("snapshots", "Snapshot", &["create", "list"]));
         rows
     }
@@ -124,6 +125,7 @@ async fn route(plant: &Arc<Plant>, request: Request<Body>) -> Answer {
         (&Method::GET, ["history"]) => history::answer(plant, &query),
         (_, ["snapshots" | "restore" | "undo" | "reset" | "skip", ..]) => undo::answer(plant, &segments, &query, request).await,
         (&Method::GET, [plural]) => evidence(plant, plural, &query),
+        (&Method::GET, [plural, name]) if Kind::from_plural(plural).is_some() => record(plant, plural, name),
         (_, ["workstations", "main", what]) => workstation(plant, what, &query, request).await,
         (&Method::GET, ["nodes", node, "exec"]) => sockets::node_exec(plant, node, &query, request).await,
         (&Method::POST, ["nodes", node, "poweroff"]) => plant.power_off(node).await.map(|()| done()).map_err(Refusal::not_found),
@@ -160,6 +162,13 @@ async fn workstation(plant: &Arc<Plant>, what: &str, query: &Query, request: Req
         }
         _ => Err(Refusal::not_found(format!("a workstation has no {what:?}"))),
     }
+}
+
+fn record(plant: &Plant, plural: &str, name: &str) -> Answer {
+    let missing = || Refusal::not_found(format!("{plural}.lab.drydock.internal {name:?} not found"));
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+    let found = Kind::from_plural(plural).and_then(|kind| plant.evidence().get(kind, &name));
+    found.map(|record| json_response(&record)).ok_or_else(missing)
 }
 
 fn evidence(plant: &Plant, plural: &str, query: &Query) -> Answer {
