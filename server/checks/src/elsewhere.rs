@@ -1,11 +1,11 @@
 //! What cannot be judged on a cluster that is not ours, and why.
 //!
 //! There the lab has its workstation and what is typed in it, which tells of streams too (module `typed`). It has no node, no runtime, no
-//! audit and no journal of the cluster.
+//! audit and no journal of the cluster. A cluster may also be an API server alone: then no Pod ever runs.
 
 use std::collections::BTreeSet;
 
-use drydock_course::check::{Check, Expect, From, Inside, Source};
+use drydock_course::check::{Check, Expect, From, Inside, Let, Source};
 
 use crate::plan::{Plan, Unit};
 
@@ -13,6 +13,15 @@ use crate::plan::{Plan, Unit};
 const RUNTIME: &str = "It is about a node's containers behind Kubernetes' back, and the nodes of your cluster cannot be entered from here.";
 /// About files or addresses of a node.
 const NODE: &str = "It happens on a node itself, and the nodes of your cluster cannot be entered from here.";
+/// About a Pod that runs.
+const IDLE: &str = "It needs a Pod that runs, and your cluster has no node to run one.";
+/// What conditions say of Pods that run, or of those who count them.
+const RUNS: [&str; 17] = [
+    "Running", "Succeeded", "Failed", "CrashLoopBackOff", "Ready", "ready", "Available", "available", "Scheduled", "addresses", "podIP", "hostIP", "containerStatuses", "containerID",
+    "restartCount", "nodeName", "loadBalancer",
+];
+/// Commands that speak to a Pod.
+const SPEAKS: [&str; 5] = ["exec", "logs", "attach", "port-forward", "cp "];
 /// About what an API server writes down.
 const AUDIT: &str = "It is seen by the API server, and that of your cluster does not tell.";
 /// About many requests to a load balancer.
@@ -22,37 +31,84 @@ const COUNTED: [&str; 3] = ["bytesIn", "bytesOut", "status.code"];
 /// About who did something.
 const ACTOR: &str = "It is about who changed something, which only Drydock's own cluster writes down.";
 
-/// Why a check cannot be judged on a cluster that is not ours, in a sentence; `None` when it can.
+/// Where the lessons are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On Drydock's own cluster: everything can be.
+    Ours,
+    /// On another one.
+    Another,
+    /// On another one that has no nodes.
+    Idle,
+}
+
+/// Why a check cannot be judged there, in a sentence; `None` when it can.
 #[must_use]
-pub fn impossible(check: &Check) -> Option<&'static str> {
-    let bound = check.bindings.values().find_map(|binding| of_source(&binding.source));
-    bound.or_else(|| of_expect(&check.expect))
+pub fn impossible(check: &Check, place: Place) -> Option<&'static str> {
+    let of_binding = |binding: &Let| of_source(&binding.source, binding.value.as_deref(), place);
+    check.bindings.values().find_map(of_binding).or_else(|| of_expect(&check.expect, place))
 }
 
 /// Why this command cannot be run there.
 #[must_use]
-pub fn impossible_command(command: &str) -> Option<&'static str> {
-    command.lines().any(|line| line.split_whitespace().next() == Some("docker")).then_some(RUNTIME)
+pub fn impossible_command(command: &str, place: Place) -> Option<&'static str> {
+    (place != Place::Ours && command.lines().any(|line| line.split_whitespace().next() == Some("docker"))).then_some(RUNTIME)
 }
 
-/// Why an exercise with these commands and checks cannot be done there: one of the commands cannot be run, and nothing is left to be judged.
+/// Why an exercise with these commands and checks cannot be done there: one of the commands cannot be run, or no Pod runs, and nothing is
+/// left to be judged.
 #[must_use]
-pub fn impossible_unit<'a>(commands: impl IntoIterator<Item = &'a str>, checks: impl IntoIterator<Item = &'a Check>) -> Option<&'static str> {
-    let why = commands.into_iter().find_map(impossible_command)?;
-    checks.into_iter().all(|check| impossible(check).is_some()).then_some(why)
+pub fn impossible_unit<'a>(commands: impl IntoIterator<Item = &'a str>, checks: impl IntoIterator<Item = &'a Check>, place: Place) -> Option<&'static str> {
+    let by_command = commands.into_iter().find_map(|command| impossible_command(command, place));
+    let mut checks = checks.into_iter().map(|check| impossible(check, place)).peekable();
+    let idle = (place == Place::Idle && checks.peek().is_some()).then_some(IDLE);
+    let why = by_command.or(idle)?;
+    checks.all(|check| check.is_some()).then_some(why)
 }
 
-fn of_expect(expect: &Expect) -> Option<&'static str> {
+fn of_expect(expect: &Expect, place: Place) -> Option<&'static str> {
     match expect {
-        Expect::All(branches) => branches.iter().find_map(of_expect),
+        Expect::All(branches) => branches.iter().find_map(|branch| of_expect(branch, place)),
         // One way that can be judged is enough.
-        Expect::Any(branches) => branches.iter().all(|branch| of_expect(branch).is_some()).then(|| branches.iter().find_map(of_expect))?,
-        Expect::Not(branch) => of_expect(branch),
-        Expect::One { source, .. } => of_source(source),
+        Expect::Any(branches) => branches.iter().all(|branch| of_expect(branch, place).is_some()).then(|| branches.iter().find_map(|branch| of_expect(branch, place)))?,
+        Expect::Not(branch) => of_expect(branch, place),
+        Expect::One { source, filter } => of_source(source, filter.as_deref(), place),
     }
 }
 
-fn of_source(source: &Source) -> Option<&'static str> {
+fn of_source(source: &Source, filter: Option<&str>, place: Place) -> Option<&'static str> {
+    match place {
+        Place::Ours => None,
+        Place::Another => of_another(source),
+        Place::Idle => of_another(source).or_else(|| of_idle(source, filter)),
+    }
+}
+
+/// Whether it takes a Pod that runs.
+fn of_idle(source: &Source, filter: Option<&str>) -> Option<&'static str> {
+    let runs = |text: &str| RUNS.iter().any(|word| text.contains(word));
+    // The lab's own Internet answers whatever the cluster does.
+    let inside = |url: &str| {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
+        host == "localhost" || !host.contains('.') || host.ends_with(".local") || host.starts_with(|c: char| c.is_ascii_digit() || c == '$')
+    };
+    let needs = match source {
+        Source::Log(_) | Source::Env(_) | Source::Traffic(_) => true,
+        Source::Stream(stream) => stream.verb != "watch",
+        Source::Exec(exec) => exec.inside.pod.is_some(),
+        Source::File(file) => file.inside.pod.is_some(),
+        Source::Http(http) => http.from != From::Workstation || inside(&http.url),
+        Source::Tcp(tcp) => tcp.from != From::Workstation || inside(&tcp.host),
+        Source::Dns(dns) => dns.from != From::Workstation || inside(&dns.name),
+        Source::Saw(saw) => (saw.exit == Some(0) || saw.exit.is_none() && saw.output.is_some()) && SPEAKS.iter().any(|word| saw.matches.contains(word)),
+        Source::Object(_) | Source::List(_) | Source::Gone(_) | Source::History(_) | Source::Answer(_) | Source::Container(_) | Source::Read(_) => {
+            filter.into_iter().chain(source.filter()).any(runs)
+        }
+    };
+    needs.then_some(IDLE)
+}
+
+fn of_another(source: &Source) -> Option<&'static str> {
     let from = |from: &From| matches!(from, From::Node(_)).then_some(NODE);
     let inside = |inside: &Inside| inside.node.is_some().then_some(NODE);
     match source {
@@ -79,13 +135,13 @@ fn of_each(filter: Option<&str>) -> bool {
 }
 
 impl Plan {
-    /// What of it can be judged on a cluster that is not ours. What waits for a check that cannot be judged does not wait.
+    /// What of it can be judged there. What waits for a check that cannot be judged does not wait.
     #[must_use]
-    pub fn elsewhere(mut self) -> Plan {
-        let lost = |unit: &Unit| impossible_unit(unit.blocks.iter().map(|block| block.text.as_str()), &unit.checks).is_some();
+    pub fn at(mut self, place: Place) -> Plan {
+        let lost = |unit: &Unit| impossible_unit(unit.blocks.iter().map(|block| block.text.as_str()), &unit.checks, place).is_some();
         let gone = |unit: &Unit| -> Vec<String> {
             let whole = lost(unit);
-            unit.checks.iter().filter(|check| whole || impossible(check).is_some()).map(|check| check.id.clone()).collect()
+            unit.checks.iter().filter(|check| whole || impossible(check, place).is_some()).map(|check| check.id.clone()).collect()
         };
         let gone: BTreeSet<String> = self.units.iter().flat_map(gone).collect();
         let keep = |unit: &mut Unit| {
@@ -128,19 +184,49 @@ mod tests {
             ("history: {kind: Pod, where: 'actor != \"learner\"'}", Some(ACTOR)),
         ];
         for (expect, wanted) in cases {
-            assert_eq!(impossible(&check(&format!("{{id: c, say: s, expect: {{{expect}}}}}"))), wanted, "{expect}");
+            assert_eq!(impossible(&check(&format!("{{id: c, say: s, expect: {{{expect}}}}}")), Place::Another), wanted, "{expect}");
         }
         let (seen, unseen) = (check("{id: a, say: s, expect: {stream: {verb: log}}}"), check("{id: b, say: s, expect: {container: {gone: true}}}"));
-        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"], [&unseen]), Some(RUNTIME));
-        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"], [&unseen, &seen]), None, "something is left");
-        assert_eq!(impossible_unit(["kubectl get pods", "echo docker"], [&unseen]), None);
+        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"], [&unseen], Place::Another), Some(RUNTIME));
+        assert_eq!(impossible_unit(["kubectl get pods\ndocker ps"], [&unseen, &seen], Place::Another), None, "something is left");
+        assert_eq!(impossible_unit(["kubectl get pods", "echo docker"], [&unseen], Place::Another), None);
+    }
+
+    #[test]
+    fn without_nodes_no_pod_runs() {
+        let cases = [
+            ("object: {kind: Pod, name: a}", None),
+            ("object: {kind: Pod, name: a}, where: 'status.phase == \"Running\"'", Some(IDLE)),
+            ("object: {kind: Deployment, name: a}, where: spec.replicas == 3", None),
+            ("object: {kind: Deployment, name: a}, where: status.readyReplicas == 3", Some(IDLE)),
+            ("object: {kind: Service, name: a}, where: 'spec.type == \"ExternalName\"'", None),
+            ("object: {kind: Service, name: a}, where: 'status.loadBalancer.ingress.size() == 1'", Some(IDLE)),
+            ("gone: {kind: Pod}", None),
+            ("saw: {tool: kubectl, matches: get pods, exit: 0}", None),
+            ("saw: {tool: kubectl, matches: 'logs .*a', exit: 0}", Some(IDLE)),
+            ("saw: {tool: kubectl, matches: 'exec', output: x}", Some(IDLE)),
+            ("saw: {tool: kubectl, matches: 'exec'}", None),
+            ("log: {pod: {labels: {a: b}}, matches: x}", Some(IDLE)),
+            ("http: {url: 'http://localhost:8080/'}", Some(IDLE)),
+            ("http: {url: 'http://raw.githubusercontent.com/a'}", None),
+            ("any: [{log: {pod: {name: a}, matches: x}}, {object: {kind: Pod, name: a}}]", None),
+            ("file: {node: node-1, path: /a}", Some(NODE)),
+        ];
+        for (expect, wanted) in cases {
+            let check = check(&format!("{{id: c, say: s, expect: {{{expect}}}}}"));
+            assert_eq!((impossible(&check, Place::Idle), impossible(&check, Place::Ours)), (wanted, None), "{expect}");
+        }
+        let (runs, made) = (check("{id: a, say: s, expect: {log: {pod: {name: a}, matches: x}}}"), check("{id: b, say: s, expect: {object: {kind: Pod}}}"));
+        assert_eq!(impossible_unit(["kubectl get pods"], [&runs], Place::Idle), Some(IDLE));
+        assert_eq!(impossible_unit(["kubectl get pods"], [&runs, &made], Place::Idle), None);
+        assert_eq!(impossible_unit(["kubectl get pods"], [], Place::Idle), None);
     }
 
     #[test]
     fn what_waits_for_the_impossible_does_not_wait() {
         let checks = vec![check("{id: a, say: s, expect: {container: {gone: true}}}"), check("{id: b, say: s, needs: [a], expect: {object: {kind: Pod, name: a}}}")];
         let unit = Unit { id: "u".into(), title: String::new(), kind: UnitKind::Exercise, checks, blocks: Vec::new() };
-        let plan = Plan { units: vec![unit], ..Plan::default() }.elsewhere();
+        let plan = Plan { units: vec![unit], ..Plan::default() }.at(Place::Another);
         assert_eq!(plan.checks().map(|(_, check)| (check.id.as_str(), check.needs.len())).collect::<Vec<_>>(), [("b", 0)]);
     }
 }

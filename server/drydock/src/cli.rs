@@ -201,8 +201,8 @@ pub(crate) enum Cluster {
 /// `drydock cluster up`
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Nodes of the cluster.
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    /// Nodes of the cluster; 0 is an API server alone.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=20))]
     pub(crate) nodes: u32,
     /// Port of the Kubernetes API on 127.0.0.1 [default: 6443 or the next free one; 0 takes any].
     #[arg(long, value_name = "PORT")]

@@ -6,9 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use drydock_checks::elsewhere::Place;
 use drydock_cluster::spawn::subject_server;
 use http::Uri;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::net::{TcpStream, UnixListener};
@@ -85,6 +89,13 @@ impl Subject {
         let away = || format!("the cluster {:?} of {} at {host}:{port}; does `kubectl --kubeconfig {} get nodes` work?", self.name, self.path.display(), self.path.display());
         asked.with_context(|| format!("no answer within {} s from {}", PATIENCE.as_secs(), away()))?.with_context(|| format!("no answer from {}", away()))?;
         Ok(client)
+    }
+
+    /// What of the lessons can be done there. Who may not see the nodes is believed to have some.
+    pub(crate) async fn place(&self) -> anyhow::Result<Place> {
+        let nodes: Api<Node> = Api::all(self.client().await?);
+        let listed = tokio::time::timeout(PATIENCE, nodes.list_metadata(&ListParams::default().limit(1))).await;
+        Ok(if matches!(listed, Ok(Ok(list)) if list.items.is_empty()) { Place::Idle } else { Place::Another })
     }
 
     /// A directory name for what is kept of it.

@@ -1,18 +1,77 @@
 //! Lessons on a cluster that is not ours: `serve --kubeconfig`.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use drydock_kit::{Drydock, PATIENCE, Ran, binary, eventually, repository};
 
-#[test]
-fn lessons_are_done_on_another_cluster() {
-    let other = Drydock::cluster(1);
+use crate::terminal::Terminal;
+
+/// The lessons on another cluster, and where what is kept of it lies: under the name of its context.
+fn serve(other: &Drydock) -> (Drydock, PathBuf) {
     let mut drydock = Drydock::idle();
     let (kubeconfig, content) = (other.state().join("kubeconfig"), repository());
     let serve = ["serve", "--listen", "127.0.0.1:0", "--api-port", "0", "--no-open", "--content", &content.to_string_lossy(), "--kubeconfig", &kubeconfig.to_string_lossy()];
     drydock.start(&serve);
-    // What is kept of it is kept under the name of its context.
     let kept = std::fs::read_dir(drydock.state().join("elsewhere")).unwrap().next().unwrap().unwrap().path();
+    // The lab's own API, for those who type in its terminals.
+    std::fs::copy(kept.join("kubeconfig"), drydock.state().join("kubeconfig")).unwrap();
+    (drydock, kept)
+}
+
+/// Until the page has kept that a check is passed.
+#[track_caller]
+fn green(kept: &Path, terminal: &Terminal<'_>, check: &str) {
+    eventually(PATIENCE, || {
+        let text = std::fs::read(kept.join("progress/progress.json")).unwrap_or_default();
+        let progress: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        if progress["passed"].get(check).is_some() { Ok(()) } else { Err(format!("{check}: {progress:#}")) }
+    });
+    terminal.says("true", 0);
+}
+
+#[test]
+fn a_load_balancer_is_brought_to_localhost_by_hand() {
+    let other = Drydock::cluster(2);
+    let (drydock, kept) = serve(&other);
+    let terminal = Terminal::open(&drydock);
+    terminal.says("lab open ch03", 0);
+    terminal.says("lab open load-balancer", 0);
+    terminal.says("cd ~/lunches/ch03", 0);
+    terminal.says("kubectl apply -f numbers/web.yaml", 0);
+    terminal.says("kubectl apply -f numbers/web-service.yaml", 0);
+    terminal.says("kubectl wait --for=condition=Available deployment/numbers-web --timeout=60s", 0);
+    green(&kept, &terminal, "ch03-load-balancer");
+    // No load balancer of another cluster is here: the reason says what to do, and that is enough.
+    eventually(PATIENCE, || {
+        let said = terminal.run("lab why 2 --fix")["status"]["output"].as_str().unwrap_or_default().replace('`', "");
+        let wanted = "kubectl port-forward svc/numbers-web 8080:8080";
+        if said.split_whitespace().collect::<Vec<_>>().join(" ").contains(wanted) { Ok(()) } else { Err(said) }
+    });
+    terminal.says("kubectl port-forward svc/numbers-web 8080:8080 > /dev/null 2>&1 &", 0);
+    green(&kept, &terminal, "ch03-web-answers");
+}
+
+#[test]
+fn an_api_server_alone_is_enough_for_what_needs_no_pod() {
+    let other = Drydock::cluster(0);
+    let (drydock, kept) = serve(&other);
+    let terminal = Terminal::open(&drydock);
+    let idle = "It needs a Pod that runs, and your cluster has no node to run one.";
+    let shown = terminal.reads("lab open ch02", 0);
+    assert!(shown.contains(idle), "{shown}");
+    terminal.says("lab open ch03", 0);
+    let shown = terminal.reads("lab open external-name", 0);
+    assert!(shown.contains(idle) && shown.contains("The name numbers-api is a nickname for raw.githubusercontent.com"), "{shown}");
+    terminal.says("cd ~/lunches/ch03", 0);
+    terminal.says("kubectl apply -f numbers-services/api-service-externalName.yaml", 0);
+    green(&kept, &terminal, "ch03-external-name");
+}
+
+#[test]
+fn lessons_are_done_on_another_cluster() {
+    let other = Drydock::cluster(2);
+    let (drydock, kept) = serve(&other);
     let types = |words: &[&str]| Ran::of(Command::new(binary()).arg("--state").arg(&kept).args(["cluster", "shell", "workstation"]).args(words));
 
     assert!(types(&["kubectl", "get", "nodes"]).ok().contains("node-1"), "the terminal speaks to the other cluster");
@@ -31,6 +90,7 @@ fn lessons_are_done_on_another_cluster() {
     assert!(shown.contains("Not on this cluster. It is about a node's containers"), "{shown}");
     let refused = types(&["lab", "undo"]);
     assert!(!refused.status.success() && refused.stdout.contains("is not Drydock's own cluster"), "{refused:?}");
+    drop(drydock);
 }
 
 #[test]

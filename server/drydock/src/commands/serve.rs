@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use drydock_checks::clients::Clients;
+use drydock_checks::elsewhere::Place;
 use drydock_checks::grader::Grader;
 use drydock_cluster::spawn::{Running, SUBJECT_SOCKET};
 use drydock_web::WebConfig;
@@ -34,14 +35,9 @@ pub(crate) fn run(state: &State, args: &Serve) -> anyhow::Result<ExitCode> {
         Ok(lock) => lock,
         Err(running) => return already(state, &running, args),
     };
-    if let Some(subject) = &subject {
-        // Before anything is started for it.
-        cluster::wait_for(subject.client())?;
-    }
-    let mut content = Content::load(args.content.as_deref())?;
-    if subject.is_some() {
-        content = content.elsewhere();
-    }
+    // Before anything is started for it.
+    let place = subject.as_ref().map_or(Ok(Place::Ours), |subject| cluster::wait_for(subject.place()))?;
+    let content = Content::load(args.content.as_deref())?.at(place);
     let listener = listen(args.listen)?;
     let nodes = if subject.is_some() { 0 } else { args.nodes.unwrap_or_else(|| content.nodes()) };
     let mut settings = cluster::settings(nodes);

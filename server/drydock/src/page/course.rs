@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use drydock_checks::elsewhere::{impossible, impossible_command, impossible_unit};
+use drydock_checks::elsewhere::{Place, impossible, impossible_command, impossible_unit};
 use drydock_checks::plan::Plan;
 use drydock_cluster::spawn::Balancers;
 use drydock_course::chapter::{self, Ask, BlockKind, Exit};
@@ -22,8 +22,8 @@ const TRACK: &str = "lunches";
 /// A course with the files beside its lessons.
 pub(crate) struct Content {
     course: Course,
-    /// The cluster is not ours.
-    elsewhere: bool,
+    /// On whose cluster it is done.
+    place: Place,
     internet: Vec<(String, String, String)>,
 }
 
@@ -47,12 +47,12 @@ impl Content {
             };
             internet.push((host.to_owned(), format!("/{below}"), String::from_utf8_lossy(&source.read(&path)?).into_owned()));
         }
-        Ok(Content { course, elsewhere: false, internet })
+        Ok(Content { course, place: Place::Ours, internet })
     }
 
-    /// The same for a cluster that is not ours: what cannot be done there says why.
-    pub(crate) fn elsewhere(self) -> Content {
-        Content { elsewhere: true, ..self }
+    /// The same for another cluster: what cannot be done there says why.
+    pub(crate) fn at(self, place: Place) -> Content {
+        Content { place, ..self }
     }
 
     /// The course itself.
@@ -96,8 +96,7 @@ impl Content {
 
     /// What the grader judges.
     pub(crate) fn plans(&self) -> Vec<Plan> {
-        let plans = self.course.chapters().map(|chapter| Plan::of(chapter));
-        if self.elsewhere { plans.map(Plan::elsewhere).collect() } else { plans.collect() }
+        self.course.chapters().map(|chapter| Plan::of(chapter).at(self.place)).collect()
     }
 }
 
@@ -116,11 +115,11 @@ impl Lessons {
     pub(crate) fn new(content: &Content) -> Lessons {
         let course = content.course();
         let book = Some(&course.book).filter(|book| !book.title.is_empty()).map(|book| format!("{}, by {}", book.title, book.author));
-        let outline = Outline { id: course.id.clone(), title: course.title.clone(), book, chapters: course.entries.iter().map(|entry| outline_of(entry, content.elsewhere)).collect() };
+        let outline = Outline { id: course.id.clone(), title: course.title.clone(), book, chapters: course.entries.iter().map(|entry| outline_of(entry, content.place)).collect() };
         let mut chapters = BTreeMap::new();
         for entry in &course.entries {
             match &entry.chapter {
-                Some(chapter) => chapters.insert(entry.id.clone(), Ok(Arc::new(page_of(chapter, content.elsewhere)))),
+                Some(chapter) => chapters.insert(entry.id.clone(), Ok(Arc::new(page_of(chapter, content.place)))),
                 None if entry.directory.is_some() => chapters.insert(entry.id.clone(), Err(sentences(course.problems(entry)))),
                 None => None,
             };
@@ -139,11 +138,11 @@ impl CourseSource for Lessons {
     }
 }
 
-fn outline_of(entry: &Entry, elsewhere: bool) -> ChapterOutline {
-    let judged = |check: &&Check| !(elsewhere && impossible(check).is_some());
+fn outline_of(entry: &Entry, place: Place) -> ChapterOutline {
+    let judged = |check: &&Check| impossible(check, place).is_none();
     let counts = |check: &&Check| !check.optional && judged(check);
     let ids = |section: &chapter::Section, which: &dyn Fn(&&Check) -> bool| -> Vec<String> {
-        let here = section.checks().filter(|check| which(check)).filter(|_| !elsewhere || lost(section).is_none());
+        let here = section.checks().filter(|check| which(check)).filter(|_| lost(section, place).is_none());
         here.map(|check| check.id.clone()).collect()
     };
     let mut sections = Vec::new();
@@ -186,7 +185,7 @@ fn kind(section: &chapter::Section) -> SectionKind {
     }
 }
 
-fn page_of(chapter: &chapter::Chapter, elsewhere: bool) -> Chapter {
+fn page_of(chapter: &chapter::Chapter, place: Place) -> Chapter {
     let mut sections: Vec<Section> = chapter
         .sections
         .iter()
@@ -197,12 +196,12 @@ fn page_of(chapter: &chapter::Chapter, elsewhere: bool) -> Chapter {
             kind: kind(section),
             minutes: section.minutes,
             book: section.book.clone(),
-            blocks: blocks_of(section, elsewhere),
+            blocks: blocks_of(section, place),
             debrief: None,
             solutions: Vec::new(),
         })
         .collect();
-    sections.extend(chapter.labs.iter().map(|lab| lab_of(lab, elsewhere)));
+    sections.extend(chapter.labs.iter().map(|lab| lab_of(lab, place)));
     Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), summary: chapter.summary.clone(), directory: directory_of(chapter), sections }
 }
 
@@ -215,9 +214,9 @@ fn directory_of(chapter: &chapter::Chapter) -> Option<String> {
     below.map(|below| format!("~/{below}"))
 }
 
-fn lab_of(lab: &Lab, elsewhere: bool) -> Section {
+fn lab_of(lab: &Lab, place: Place) -> Section {
     let mut blocks: Vec<Block> = lab.brief.iter().filter_map(block).collect();
-    blocks.extend(lab.tasks.iter().map(|task| check(task, elsewhere)));
+    blocks.extend(lab.tasks.iter().map(|task| check(task, place)));
     let solutions = lab.solutions.iter().map(|script| Solution {
         title: script.title.clone(),
         text: match &script.background {
@@ -238,22 +237,22 @@ fn lab_of(lab: &Lab, elsewhere: bool) -> Section {
     }
 }
 
-/// Why a section cannot be done on a cluster that is not ours.
-fn lost(section: &chapter::Section) -> Option<&'static str> {
+/// Why a section cannot be done there.
+fn lost(section: &chapter::Section, place: Place) -> Option<&'static str> {
     let commands = section.blocks.iter().filter_map(|block| match &block.kind {
         BlockKind::Command(command) if command.inside.is_none() => Some(command.text.as_str()),
         _ => None,
     });
-    impossible_unit(commands, section.checks()).filter(|_| section.kind == chapter::SectionKind::Exercise)
+    impossible_unit(commands, section.checks(), place).filter(|_| section.kind == chapter::SectionKind::Exercise)
 }
 
 /// The blocks of a section. An exercise that cannot be done here says so at its beginning, and is there to be read.
-fn blocks_of(section: &chapter::Section, elsewhere: bool) -> Vec<Block> {
-    let Some(why) = lost(section).filter(|_| elsewhere) else {
+fn blocks_of(section: &chapter::Section, place: Place) -> Vec<Block> {
+    let Some(why) = lost(section, place) else {
         let here = |found: &chapter::Block| match &found.kind {
-            BlockKind::Check { check: wanted } => vec![check(wanted, elsewhere)],
-            BlockKind::Command(command) if elsewhere && !command.hidden && command.inside.is_none() && impossible_command(&command.text).is_some() => {
-                let why = impossible_command(&command.text).unwrap_or_default().to_owned();
+            BlockKind::Check { check: wanted } => vec![check(wanted, place)],
+            BlockKind::Command(command) if !command.hidden && command.inside.is_none() && impossible_command(&command.text, place).is_some() => {
+                let why = impossible_command(&command.text, place).unwrap_or_default().to_owned();
                 vec![Block::Code { language: "sh".into(), path: None, text: command.text.clone() }, Block::NotHere { say: String::new(), why }]
             }
             _ => block(found).into_iter().collect(),
@@ -289,12 +288,12 @@ fn block(block: &chapter::Block) -> Option<Block> {
         BlockKind::Output { text, .. } => Block::Output { text: text.clone() },
         BlockKind::Code { language, path, text } => Block::Code { language: language.clone(), path: path.clone(), text: text.clone() },
         BlockKind::Ask(ask) => Block::Ask { id: ask.id.clone(), say: ask.say.clone(), options: ask.options.clone(), prediction: ask.prediction },
-        BlockKind::Check { check: wanted } => check(wanted, false),
+        BlockKind::Check { check: wanted } => check(wanted, Place::Ours),
     })
 }
 
-fn check(check: &Check, elsewhere: bool) -> Block {
-    if let (true, Some(why)) = (elsewhere, impossible(check)) {
+fn check(check: &Check, place: Place) -> Block {
+    if let Some(why) = impossible(check, place) {
         return Block::NotHere { say: check.say.clone(), why: why.to_owned() };
     }
     Block::Check { id: check.id.clone(), say: check.say.clone(), optional: check.optional, hints: check.hints.clone() }
