@@ -243,7 +243,7 @@ impl Asker<'_> {
     }
 
     fn stream(&self, leaf: &Leaf, verb: &str, pod: Option<&ObjectRef>) -> Why {
-        let to = pod.map_or_else(|| "a Pod".to_owned(), meant);
+        let to = pod.map_or_else(|| "a Pod".to_owned(), |pod| if pod.name.is_some() { meant(pod) } else { format!("a {}", meant(pod)) });
         let look_at = pod.map(|pod| cluster::links(pod, self.world)).unwrap_or_default();
         if leaf.candidates.is_empty() {
             let text = match verb {

@@ -244,6 +244,7 @@ fn what_a_red_check_says() {
         ("{saw: {matches: wait, exit: 0}}", NotYet, "`kubectl wait pod web` is still running."),
         ("{read: {resource: endpoints}}", NotTried, "You have not looked at `endpoints` yet."),
         ("{stream: {verb: log, pod: {name: web}}}", NotTried, "You have not read the log of Pod `web` yet."),
+        ("{stream: {verb: log, pod: {labels: {app: api}}}}", NotTried, "You have not read the log of a Pod with the label `app=api` yet."),
         ("{stream: {verb: portforward, pod: {name: web}, where: status.connections > 0}}", NotYet, "You forwarded a port (Pod `web`), but nothing has gone through it yet."),
         ("{stream: {verb: exec, pod: {name: web}, where: spec.tty}}", NotYet, "You ran a command (Pod `web`), but it was opened without a terminal (the `t` of `-it`)."),
         ("{stream: {verb: exec, pod: {name: web}, where: has(status.closed)}}", NotYet, "You ran a command (Pod `web`), but it is still open."),
