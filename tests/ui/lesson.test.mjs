@@ -161,7 +161,7 @@ test('a red check says what it saw and wanted, then where to look', only, async 
   await state(page, 'pod-runs', 'fail');
   assert.match(await page.$eval('#check-pod-runs [data-note]', (note) => note.textContent), /hello-web, not hello-kiamol/);
   await page.click('#check-pod-runs .why');
-  assert.deepEqual(await page.$$eval('#check-pod-runs dd', (all) => all.map((dd) => dd.textContent)), ['pod/hello-web metadata.name', 'hello-web', 'hello-kiamol']);
+  assert.deepEqual(await page.$$eval('#check-pod-runs dd', (all) => all.map((dd) => dd.textContent)), ['pod/hello-web metadata.name', 'hello-web', 'hello-kiamol', 'the answer', 'no answer', 'an answer']);
   await page.click('#check-pod-runs .why-panel .act');
   assert.match(await page.$eval('#check-pod-runs .why-panel', (panel) => panel.textContent), /Compare the name/);
   await page.click('#check-pod-runs .object-link');
@@ -402,6 +402,17 @@ test('another chapter is read beside the cluster of the first, and set up when t
   await page.click('.scene .main');
   await page.waitForSelector('.object[data-kind="Pod"]');
   await state(page, 'pod-runs', 'pass');
+});
+
+test('what was typed before a chapter was set up was not run in it', only, async () => {
+  await page.goto(`${new URL(server.url).origin}/ch03`);
+  await ready(page);
+  await page.waitForSelector('.scene:not([hidden]) .main');
+  await type(page, 'kubectl get pods');
+  await page.waitForSelector('#run-greet[data-run="before"]');
+  await page.click('.scene .main');
+  await page.waitForSelector('.scene', { hidden: true });
+  await page.waitForSelector('#run-greet[data-run=""]');
 });
 
 test('progress that is not kept is said for as long as it is so', only, async () => {

@@ -83,6 +83,12 @@ async fn turn(shared: &Shared, chapter: &Chapter, wanted: Option<Scene>, typed_i
         (Some(from), Some(Scene::Change)) if from != chapter.id => {
             leave(shared, &from).await?;
             shared.config.workbench.show_scene(&chapter.id, typed_in).await.map_err(failed)?;
+            // What was typed in the cluster of another chapter was not run in this one.
+            shared.progress.change(|book| {
+                if !book.scenes.contains(&chapter.id) {
+                    book.runs.retain(|run| !run.starts_with(&format!("{}/", chapter.id)));
+                }
+            })?;
         }
         _ => {}
     }

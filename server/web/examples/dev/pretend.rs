@@ -289,6 +289,7 @@ fn fail(check: &str, reason: Reason, why: &str, object: &str, want: serde_json::
 fn misnamed(name: &str) -> Verdict {
     let mut verdict = fail("pod-runs", Reason::Misnamed, &format!("There is a Pod named {name}, not hello-kiamol."), &format!("pod/{name}"), json!("hello-kiamol"), json!(name));
     verdict.evidence[0].path = "metadata.name".into();
+    verdict.evidence.push(Evidence { source: "http".into(), object: String::new(), path: String::new(), want: json!(true), got: json!(false) });
     verdict.why.push("Compare the name you gave after kubectl run with the one in the text.".into());
     verdict.why.push(format!("Delete pod/{name} and run the command again with hello-kiamol."));
     verdict

@@ -113,8 +113,13 @@ const PLACES: Record<string, string> = {
   container: 'the node', log: 'the log', http: 'the answer', exec: 'a command', file: 'the file', answer: 'your answer',
 };
 
+/** What there is when it is so, and when it is not. */
+const THERE: Record<string, [string, string]> = {
+  http: ['an answer', 'no answer'], answer: ['the right one', 'another one'], file: ['text like that', 'nothing like that'], log: ['a line like that', 'none like that'],
+  saw: ['one that fits', 'none that fits'], stream: ['one that fits', 'none that fits'], read: ['one that fits', 'none that fits'], history: ['it happened', 'it has not happened'],
+};
 /** Whether something is there, in words; other values as they are. */
-const there = (seen: unknown): string => (seen === true ? 'one' : seen === false ? 'none' : value(seen));
+const there = (seen: unknown, source: string): string => (typeof seen === 'boolean' ? (THERE[source] ?? ['one', 'none'])[seen ? 0 : 1] : value(seen));
 
 /** The evidence and the first sentence are free; where to look and what to change are asked for. */
 function explain(line: HTMLElement): void {
@@ -126,7 +131,7 @@ function explain(line: HTMLElement): void {
   for (const seen of (wrong.length ? wrong : verdict.evidence).slice(0, 3)) {
     const list = h('dl');
     const subject = [seen.object, seen.path].filter(Boolean).join(' ');
-    const words = seen.path === '' ? there : value;
+    const words = (what: unknown): string => (seen.path === '' ? there(what, seen.source) : value(what)) ?? '';
     list.append(h('dt', {}, 'looked at'), h('dd', {}, subject ? h('code', {}, subject) : (PLACES[seen.source] ?? seen.source)));
     list.append(h('dt', {}, 'saw'), h('dd', { class: 'saw' }, h('code', {}, words(seen.got))));
     list.append(h('dt', {}, 'wanted'), h('dd', { class: 'wanted' }, h('code', {}, words(seen.want))));
