@@ -17,7 +17,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args();
+    // What is no text is shown as such; it ends nothing.
+    let mut args = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let called = args.next().unwrap_or_default();
     let name = called.rsplit('/').next().unwrap_or(&called);
     match name {

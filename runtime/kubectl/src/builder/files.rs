@@ -87,6 +87,10 @@ impl Selection {
 
     /// Where an object of a manifest lives.
     async fn info(&self, factory: &Factory, source: &str, mut object: Value) -> Result<Info, Failure> {
+        if let Some(found) = Some(&object["metadata"]).filter(|metadata| !metadata.is_null() && !metadata.is_object()).map(json_type) {
+            let why = "into Go struct field metadataOnlyObject.metadata of type v1.ObjectMeta";
+            return Err(Failure::new(format!("unable to decode {source:?}: json: cannot unmarshal {found} {why}")));
+        }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let (name, own) = (text(&object["metadata"]["name"]), text(&object["metadata"]["namespace"]));
@@ -191,8 +195,24 @@ fn glob(directory: &Path, pattern: &str) -> Vec<String> {
     if found.is_empty() { vec![pattern.to_owned()] } else { found }
 }
 
+/// What Go calls the type of a JSON value.
+pub fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 /// What a document lacks to be an object, whatever else it says.
 pub fn no_object(document: &Value) -> Option<&'static str> {
+    let other = |field: &str| document.is_object() && !document[field].is_string() && !document[field].is_null();
+    if other("apiVersion") || other("kind") {
+        return Some(if other("apiVersion") { "apiVersion isn't string type" } else { "kind isn't string type" });
+    }
     let unset = |field: &str| document[field].as_str().unwrap_or_default().is_empty();
     match (document.is_object(), document.is_object() && unset("apiVersion"), document.is_object() && unset("kind")) {
         (false, ..) => Some("invalid object to validate"),

@@ -12,7 +12,7 @@ use clap::{Arg, ArgMatches};
 use drydock_primitives::selector::LabelSelector;
 use serde_json::Value;
 
-pub use files::{no_object, objects_of, read_source};
+pub use files::{json_type, no_object, objects_of, read_source};
 pub use stream::{go_json_error, read_yaml};
 
 use crate::discovery::Mapping;
@@ -224,6 +224,17 @@ impl Selection {
         if mapping.namespaced && self.all_namespaces {
             return Err(Failure::new("a resource cannot be retrieved by name across all namespaces"));
         }
+        // upstream: cli-runtime/pkg/resource/builder.go visitByName, apimachinery/pkg/api/validation/path/name.go
+        if name.is_empty() {
+            return Err(Failure::new("resource name may not be empty"));
+        }
+        let illegal = match name {
+            "." | ".." => Some(format!("may not be '{name}'")),
+            _ => ["/", "%"].into_iter().find(|part| name.contains(part)).map(|part| format!("may not contain '{part}'")),
+        };
+        if let Some(why) = illegal {
+            return Err(Failure::new(format!("invalid resource name {name:?}: [{why}]")));
+        }
         let namespace = if mapping.namespaced { self.namespace.clone() } else { String::new() };
         Ok(Request::One(mapping.clone(), namespace, name.to_owned()))
     }
@@ -390,7 +401,7 @@ pub fn missing() -> Failure {
 /// The kinds that words mean; a category is many.
 pub async fn types_of(factory: &Factory, words: &[&str]) -> Result<Vec<Mapping>, Failure> {
     let mut mappings: Vec<Mapping> = Vec::new();
-    for word in words.iter().copied().filter(|word| !word.is_empty()) {
+    for word in words.iter().copied() {
         let category: Vec<Mapping> = factory.mapper().await?.category(word).into_iter().cloned().collect();
         if category.is_empty() {
             mappings.push(factory.find(word).await?);

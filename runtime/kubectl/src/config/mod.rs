@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use crate::builder::json_type;
 use crate::environment::Environment;
 use crate::failure::{Failure, go_io};
 use crate::globals::Globals;
@@ -77,20 +78,25 @@ fn parse(path: &Path, text: &str) -> Result<Value, Failure> {
     match value {
         Value::Null => Ok(json!({})),
         Value::Object(_) => {
+            for field in ["apiVersion", "kind"] {
+                if let Some(found) = Some(&value[field]).filter(|said| !said.is_null() && !said.is_string()).map(json_type) {
+                    return Err(failed(&format!("couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go struct field .{field} of type string")));
+                }
+            }
             let said = |field: &str, usual: &str| value[field].as_str().filter(|text| !text.is_empty()).unwrap_or(usual).to_owned();
             let (version, kind) = (said("apiVersion", "v1"), said("kind", "Config"));
             if version != "v1" || kind != "Config" {
                 return Err(failed(&format!("no kind {kind:?} is registered for version {version:?} in scheme \"k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50\"")));
             }
             for ((list, _), named) in LISTS.iter().zip(["NamedCluster", "NamedContext", "NamedAuthInfo"]) {
-                let found = match &value[*list] {
-                    Value::Null | Value::Array(_) => continue,
-                    Value::Bool(_) => "bool",
-                    Value::Number(_) => "number",
-                    Value::String(_) => "string",
-                    Value::Object(_) => "object",
+                let (wrong, of) = match &value[*list] {
+                    Value::Null => continue,
+                    Value::Array(entries) => (entries.iter().find(|entry| !entry.is_object() && !entry.is_null()), ""),
+                    other => (Some(other), "[]"),
                 };
-                return Err(failed(&format!("json: cannot unmarshal {found} into Go struct field Config.{list} of type []v1.{named}")));
+                if let Some(found) = wrong.map(json_type) {
+                    return Err(failed(&format!("json: cannot unmarshal {found} into Go struct field Config.{list} of type {of}v1.{named}")));
+                }
             }
             Ok(typed(value))
         }
@@ -177,6 +183,33 @@ pub fn entry<'a>(config: &'a Value, list: &str, name: &str) -> Option<&'a Value>
     config[list].as_array()?.iter().find(|entry| entry["name"] == name).map(|entry| &entry[field])
 }
 
+/// Files of certificates and keys that are named and cannot be read.
+// upstream: client-go/tools/clientcmd/validation.go
+fn readable(cluster: Option<&Value>, cluster_name: &str, user: Option<&Value>, user_name: &str) -> Result<(), Failure> {
+    let token = user.is_some_and(|user| user["token"].as_str().is_some_and(|token| !token.is_empty()));
+    let files = [
+        (cluster, cluster_name, "certificate-authority", "certificate-authority"),
+        (user, user_name, "client-certificate", "client-cert"),
+        (user, user_name, "client-key", "client-key"),
+    ];
+    let mut wrong = Vec::new();
+    for (entry, name, field, word) in files {
+        let Some(path) = entry.and_then(|entry| entry[field].as_str()).filter(|path| !path.is_empty()) else { continue };
+        // A token makes the certificate needless.
+        if (token && field.starts_with("client-")) || entry.is_some_and(|entry| entry[format!("{field}-data")].is_string()) {
+            continue;
+        }
+        if let Err(error) = std::fs::File::open(path) {
+            wrong.push(format!("unable to read {word} {path} for {name} due to open {path}: {}", crate::failure::go_io(&error)));
+        }
+    }
+    match wrong.as_slice() {
+        [] => Ok(()),
+        [one] => Err(Failure::new(one)),
+        many => Err(Failure::Plain(format!("Error in configuration: \n* {}", many.join("\n* ")), 1)),
+    }
+}
+
 /// What the client needs, after context and flags are applied.
 #[derive(Debug, Clone)]
 pub struct Chosen {
@@ -235,6 +268,7 @@ impl Loaded {
         }
         flags_of_cluster(cluster.get_or_insert_with(|| json!({})), globals);
         flags_of_user(user.get_or_insert_with(|| json!({})), globals);
+        readable(cluster.as_ref(), &cluster_name, user.as_ref(), &user_name)?;
         let (namespace, enforced) = self.namespace(globals)?;
         Ok(Chosen { cluster: cluster.unwrap_or_default(), user: user.unwrap_or_default(), user_name, namespace, enforced })
     }

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
@@ -67,14 +67,9 @@ async fn switch(factory: &Factory, request: http::request::Builder, spoken: head
 
 /// What the server said instead of upgrading.
 async fn refused(response: http::Response<Body>) -> Failure {
-    let code = response.status();
     let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     match serde_json::from_slice::<Value>(&body) {
         Ok(status) if status["kind"] == "Status" => Failure::Status(Box::new(status)),
-        _ => {
-            let text = String::from_utf8_lossy(&body).trim().to_owned();
-            let message = format!("unable to upgrade connection: {text}");
-            Failure::Status(Box::new(json!({"kind": "Status", "status": "Failure", "message": message, "code": code.as_u16()})))
-        }
+        _ => Failure::new(format!("unable to upgrade connection: {}", String::from_utf8_lossy(&body).trim())),
     }
 }

@@ -126,6 +126,9 @@ impl Apply<'_> {
     }
 
     async fn one(&mut self, info: &Info) -> Result<Value, Failure> {
+        if let Some(prefix) = info.object["metadata"]["generateName"].as_str().filter(|prefix| info.name.is_empty() && !prefix.is_empty()) {
+            return Err(Failure::new(format!("from {prefix}: cannot use generate name with apply")));
+        }
         if self.server_side {
             return self.on_server(info).await;
         }
