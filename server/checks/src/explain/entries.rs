@@ -1,7 +1,8 @@
 //! Conditions over the entries of a list, as `env.exists(e, e.name == "A" && has(e.value))`, in words.
 
 use super::pattern::readable;
-use super::words::{inside, is_are, literal, relation, short, things};
+use super::volumes::Mounted;
+use super::words::{About, inside, is_are, literal, relation, short, things};
 use crate::clauses::{cut, group, method};
 
 /// `path.exists(name, body)` or `.all`, taken apart.
@@ -45,7 +46,10 @@ impl<'a> Entries<'a> {
 }
 
 /// What does not hold of a list.
-pub(super) fn unmet(text: &str, kind: &str) -> Option<String> {
+pub(super) fn unmet(text: &str, About { kind, object }: About<'_>) -> Option<String> {
+    if let Some(mounted) = Mounted::of(text) {
+        return Some(mounted.unmet(object));
+    }
     let entries = Entries::of(text)?;
     if let Some(condition) = entries.condition() {
         return Some(match condition {
@@ -82,7 +86,11 @@ pub(super) fn had(text: &str, kind: &str) -> Option<String> {
 }
 
 /// The list, what is wanted in it and what was seen, for a table.
-pub(super) fn looked_at(text: &str, holds: bool, kind: &str) -> Option<(String, String, &'static str)> {
+pub(super) fn looked_at(text: &str, holds: bool, About { kind, object }: About<'_>) -> Option<(String, String, String)> {
+    if let Some(mounted) = Mounted::of(text) {
+        let (want, got) = mounted.looked_at(object);
+        return Some(("volumes".to_owned(), want, got));
+    }
     let entries = Entries::of(text)?;
     let thing = thing(entries.path, kind);
     let path = if entries.path == "items" { things(kind, 2) } else { entries.path.trim_start_matches("object.").to_owned() };
@@ -92,7 +100,7 @@ pub(super) fn looked_at(text: &str, holds: bool, kind: &str) -> Option<(String, 
         (false, true) => (format!("every one {}", entries.described()), if holds { "every one" } else { "not every one" }),
         (false, false) => (one, if holds { "there is one" } else { "none" }),
     };
-    Some((path, want.replace('`', ""), got))
+    Some((path, want.replace('`', ""), got.to_owned()))
 }
 
 /// How many entries a list has, or those of `path.filter(name, body)`.
@@ -167,7 +175,7 @@ fn thing(path: &str, kind: &str) -> String {
 }
 
 /// What an entry must be, with its own name left out.
-fn described(body: &str, name: &str) -> String {
+pub(super) fn described(body: &str, name: &str) -> String {
     let body = group(body).unwrap_or(body);
     let ways = cut(body, "||");
     if ways.len() > 1 {

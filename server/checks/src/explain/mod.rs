@@ -4,11 +4,13 @@
 //! owner ([`near`]), its containers' states, the scheduler's words ([`cluster`]). [`words`] puts conditions into sentences, [`rows`] into tables. What is older than
 //! the exercise is no near miss: it is named only where there is nothing newer, and as what it is.
 
+mod applied;
 mod cluster;
 mod entries;
 mod near;
 mod pattern;
 mod rows;
+mod volumes;
 mod words;
 
 use std::sync::Arc;
@@ -183,6 +185,9 @@ impl Asker<'_> {
             return trouble;
         }
         let name = named(&wanted.kind, closest);
+        if let Some(made) = applied::by_command(leaf, closest, &name) {
+            return Why { look_at, ..made };
+        }
         let (reason, second) = reason_of(leaf, &name);
         let text = format!("{name} is there, but {}.", self.unmet(leaf, &wanted.kind));
         why(reason, vec![text, second], look_at)

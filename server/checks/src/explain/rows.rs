@@ -6,9 +6,10 @@ use drydock_cel::{Bindings, ClauseTrace, Expression};
 use drydock_course::check::Source;
 use serde_json::{Value, json};
 
+use super::applied;
 use super::entries::{self, counted};
 use super::pattern::readable;
-use super::words::{inside, literal, relation, subject, things, wanted};
+use super::words::{About, inside, literal, relation, subject, things, wanted};
 use crate::clauses::{group, method};
 use crate::eval::Leaf;
 use crate::select::shown;
@@ -35,14 +36,16 @@ pub(super) fn of(leaf: &Leaf) -> Vec<Evidence> {
         return vec![Evidence { source: tag.to_owned(), object, path: String::new(), want: json!(leaf.wanted), got }];
     }
     let items = if many { leaf.candidates.as_slice() } else { &[] };
-    leaf.clauses.iter().map(|clause| Evidence { source: tag.to_owned(), object: object.clone(), ..row(clause, kind, items) }).collect()
+    let about = About { kind, object: first.map(|object| &**object) };
+    leaf.clauses.iter().map(|clause| Evidence { source: tag.to_owned(), object: object.clone(), ..row(clause, about, items) }).collect()
 }
 
 /// One clause.
-pub(super) fn row(clause: &ClauseTrace, kind: &str, items: &[Arc<Value>]) -> Evidence {
-    let text = clause.text.trim();
+pub(super) fn row(clause: &ClauseTrace, about: About<'_>, items: &[Arc<Value>]) -> Evidence {
+    let (text, kind) = (clause.text.trim(), about.kind);
     let (path, want, got) = match clause.operator.as_str() {
-        "" => plain(group(text).unwrap_or(text), clause.holds, kind),
+        _ if applied::asks(text) => applied::row(clause, about.object),
+        "" => plain(group(text).unwrap_or(text), clause.holds, about),
         operator => {
             let aim = if operator == "==" { clause.want.clone() } else { json!(wanted(operator, &clause.want).trim_start_matches("it should be ").replace('`', "")) };
             let list = clause.left.strip_suffix(".size()").or_else(|| inside(&clause.left, "size("));
@@ -53,7 +56,7 @@ pub(super) fn row(clause: &ClauseTrace, kind: &str, items: &[Arc<Value>]) -> Evi
             }
         }
     };
-    Evidence { source: String::new(), object: String::new(), path, want, got }
+    Evidence { source: String::new(), object: String::new(), path, want: in_short(want), got: in_short(got) }
 }
 
 /// The number of objects, and which they are. One without a field that is asked about counts as one that does not fit.
@@ -75,7 +78,7 @@ fn how_many(list: &str, got: &Value, items: &[Arc<Value>]) -> Value {
 }
 
 /// A condition that compares nothing.
-fn plain(text: &str, holds: bool, kind: &str) -> (String, Value, Value) {
+fn plain(text: &str, holds: bool, about: About<'_>) -> (String, Value, Value) {
     let either = |path: &str, want: String, other: String| (field(path), json!(want), json!(if holds { &want } else { &other }));
     if let Some(path) = inside(text, "!has(") {
         return either(path, "not set".into(), "set".into());
@@ -93,12 +96,31 @@ fn plain(text: &str, holds: bool, kind: &str) -> (String, Value, Value) {
             None => either(path, says(word), says(negative)),
         };
     }
-    if let Some((path, want, got)) = entries::looked_at(text, holds, kind) {
+    if let Some((path, want, got)) = entries::looked_at(text, holds, about) {
         return (path, json!(want), json!(got));
     }
     match text.strip_prefix('!') {
         Some(path) => (field(path), json!(false), json!(!holds)),
         None => (field(text), json!(true), json!(holds)),
+    }
+}
+
+/// A value as it may stand in a cell: objects are named, not written out.
+fn in_short(value: Value) -> Value {
+    let cell = |value: &Value| match (value["kind"].as_str(), value["metadata"]["name"].as_str(), value["name"].as_str()) {
+        (kind, Some(name), _) => kind.map_or_else(|| name.to_owned(), |kind| shown(kind, value)),
+        (_, None, Some(name)) => name.to_owned(),
+        _ => "something".to_owned(),
+    };
+    match &value {
+        Value::Object(fields) if fields.is_empty() => json!("empty"),
+        Value::Object(fields) if value["metadata"].is_object() || value["name"].is_string() || fields.values().any(|field| field.is_object() || field.is_array()) => json!(cell(&value)),
+        Value::Object(fields) => json!(fields.iter().map(|(key, field)| format!("{key}: {}", field.as_str().map_or_else(|| field.to_string(), str::to_owned))).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => match items.len() {
+            number if number > NAMED => json!(format!("{number}: {}, ...", items[..NAMED].iter().map(cell).collect::<Vec<_>>().join(", "))),
+            _ => json!(items.iter().map(cell).collect::<Vec<_>>().join(", ")),
+        },
+        _ => value,
     }
 }
 

@@ -99,6 +99,12 @@ fn world() -> World {
     let env = json!([{"name": "ADMINER_DEFAULT_SERVER", "value": "x"}]);
     let adminer = json!({"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "env": env}]}}}});
     world.put("Deployment", object("Deployment", "adminer-web", 6, adminer));
+    let image = json!({"kubectl.kubernetes.io/last-applied-configuration": "{\"image\":\"a\"}"});
+    world.put("Deployment", object("Deployment", "by-file", 6, json!({"metadata": {"annotations": image}})));
+    let mount = |at: &str, volume: &str| json!({"name": volume, "mountPath": at});
+    let volumes = json!([{"name": "cache", "emptyDir": {}}, {"name": "page", "configMap": {"name": "x"}}]);
+    let mounts = json!([mount("/etc/page", "page"), mount("/data/cache", "cache"), mount("/lost", "none")]);
+    world.put("Deployment", object("Deployment", "cached", 6, json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "volumeMounts": mounts}], "volumes": volumes}}}})));
     world.put_record("commands", at("c1", json!({"line": "kubectl get pod nope"}), json!({"exitCode": 1})));
     world.put_record("commands", at("c2", json!({"line": "kubectl describe pod web"}), json!({"exitCode": 0, "output": "Name: web"})));
     world.put_record("commands", at("c3", json!({"line": "kubectl wait pod web"}), json!({})));
@@ -197,6 +203,18 @@ fn what_a_red_check_says() {
         ("{list: {kind: Pod, labels: {app: web}}, where: 'items.filter(p, p.status.conditions.exists(c, c.type == \"Ready\" && c.status == \"True\")).size() >= 3'}", WrongValue, "Of Pods with the label `app=web`, there is 1 Pod that is ready; it should be at least 3."),
         ("{object: {kind: Pod, name: web}, where: 'spec.containers.size() == 2'}", WrongValue, "Pod `web` is there, but `spec.containers` has 1 entry; it should be 2."),
         ("{object: {kind: Pod, name: web}, where: 'spec.containers.exists(c, c.volumeMounts.exists(m, m.mountPath.matches(\"^/data/?$\") && m.readOnly))'}", WrongValue, "Pod `web` is there, but there is no container with a volume mount whose `mountPath` has something like `/data` and whose `readOnly` is true."),
+        // From a file or not.
+        ("{object: {kind: Deployment, name: web}, where: 'metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"].matches(\"a\")'}", WrongValue, "Deployment `web` was created by a command; it was not applied from a file."),
+        ("{object: {kind: Deployment, name: web}, where: 'metadata.annotations.exists(k, k == \"kubectl.kubernetes.io/last-applied-configuration\")'}", WrongValue, "Deployment `web` was created by a command; it was not applied from a file."),
+        ("{object: {kind: Deployment, name: web}, where: 'metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"] != null && spec.replicas == 1'}", WrongValue, "Deployment `web` is there, but it was not applied from a file, and it asks for 2 Pods; it should be 1."),
+        ("{object: {kind: Deployment, name: by-file}, where: 'metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"].contains(\"/web\")'}", WrongValue, "Deployment `by-file` is there, but the file it was applied from does not contain `/web`."),
+        ("{object: {kind: Deployment, name: by-file}, where: 'metadata.annotations[\"kubectl.kubernetes.io/last-applied-configuration\"] == null'}", WrongValue, "Deployment `by-file` is there, but it was applied from a file, and it should not be."),
+        // What is mounted where.
+        ("{object: {kind: Deployment, name: cached}, where: 'spec.template.spec.containers[0].volumeMounts.exists(m, m.mountPath.matches(\"^/data(/cache)?/?$\") && spec.template.spec.volumes.exists(v, v.name == m.name && (has(v.persistentVolumeClaim) || has(v.hostPath))))'}", WrongValue, "Deployment `cached` is there, but the volume at `/data/cache` is an `emptyDir`: it ends with its Pod."),
+        ("{object: {kind: Deployment, name: cached}, where: 'spec.template.spec.containers[0].volumeMounts.exists(m, m.mountPath == \"/etc/page\" && spec.template.spec.volumes.exists(v, v.name == m.name && has(v.secret)))'}", WrongValue, "Deployment `cached` is there, but the volume at `/etc/page` is a `configMap`; it should be one with a `secret`."),
+        ("{object: {kind: Deployment, name: cached}, where: 'spec.template.spec.containers[0].volumeMounts.exists(m, m.mountPath == \"/lost\" && spec.template.spec.volumes.exists(v, v.name == m.name && has(v.secret)))'}", WrongValue, "Deployment `cached` is there, but there is no volume for what is mounted at `/lost`."),
+        ("{object: {kind: Deployment, name: cached}, where: 'spec.template.spec.containers[0].volumeMounts.exists(m, m.mountPath.matches(\"^/var/?$\") && spec.template.spec.volumes.exists(v, v.name == m.name && has(v.secret)))'}", WrongValue, "Deployment `cached` is there, but no volume is mounted at a path like `/var`."),
+        ("{object: {kind: Deployment, name: cached}, where: 'spec.template.spec.containers[0].volumeMounts.exists(m, m.mountPath == \"/data/cache\" && m.readOnly && spec.template.spec.volumes.exists(v, v.name == m.name && has(v.emptyDir)))'}", WrongValue, "Deployment `cached` is there, but there is no volume mount whose `mountPath` is `/data/cache` and whose `readOnly` is true."),
         ("{http: {url: 'http://page/', where: 'body.matches(\"Here +it is: [0-9]+\")'}}", WrongValue, "`http://page/` answers, but the page has nothing like `Here it is: …`."),
         ("{http: {from: {pod: {labels: {tier: nobody}}}, url: 'http://web/'}}", SelectorMismatch, "No Pod has the label `tier=nobody`; Pod `crash` has no label `tier`."),
         ("{http: {url: 'http://page/', where: 'body.matches(\"^[0-9]{3,}\")'}}", WrongValue, "`http://page/` answers, but the page has no number."),
@@ -300,6 +318,10 @@ fn what_a_red_check_says() {
         for sentence in &why.sentences {
             assert!(sentence.ends_with(['.', '?']) && sentence.matches('`').count() % 2 == 0, "{yaml}: {sentence}");
         }
+        for row in &why.evidence {
+            let cells = format!("{} {} {}", row.path, row.want, row.got);
+            assert!(!cells.contains("{\""), "{yaml}: objects are named, not written out: {cells}");
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -372,7 +394,7 @@ fn no_condition_of_the_books_is_shown_as_it_is_written() {
                     let clauses = drydock_cel::Expression::parse(filter).unwrap().evaluate(&Bindings::new()).clauses;
                     for clause in crate::clauses::telling(filter, clauses, &Bindings::new()) {
                         let text = super::words::unmet(std::slice::from_ref(&clause), super::words::About { kind: "Pod", object: None });
-                        let row = super::rows::row(&clause, "Pod", &[]);
+                        let row = super::rows::row(&clause, super::words::About { kind: "Pod", object: None }, &[]);
                         let row = format!("{} | {} | {}", row.path, row.want, row.got);
                         for said in [text, row] {
                             if RAW.iter().any(|code| said.contains(code)) {
@@ -392,9 +414,11 @@ fn what_was_seen_stands_beside_what_is_wanted() {
     let pods = [json!({"metadata": {"name": "a"}, "status": {"phase": "Running"}}), json!({"metadata": {"name": "b"}, "status": {"phase": "Pending"}}), json!({"metadata": {"name": "c"}})];
     let clause = |text: &str| {
         let expression = drydock_cel::Expression::parse(text).unwrap();
-        let names: Bindings = [("status".to_owned(), json!({"ready": 1})), ("items".to_owned(), json!(pods)), ("body".to_owned(), json!("hello"))].into();
+        let template = json!({"mounts": {"volumeMounts": [{"name": "c", "mountPath": "/data"}]}, "volumes": [{"name": "c", "emptyDir": {}}]});
+        let names: Bindings = [("spec".to_owned(), template.clone()), ("status".to_owned(), json!({"ready": 1, "owner": object("Endpoints", "web", 1, json!({})), "flat": {"a": 1, "b": "c"}})), ("items".to_owned(), json!(pods)), ("body".to_owned(), json!("hello"))].into();
         let clause = expression.evaluate(&names).clauses.remove(0);
-        let evidence = super::rows::row(&clause, "Pod", &pods.clone().map(std::sync::Arc::new));
+        let pod = json!({"spec": template});
+        let evidence = super::rows::row(&clause, super::words::About { kind: "Pod", object: Some(&pod) }, &pods.clone().map(std::sync::Arc::new));
         json!([evidence.path, evidence.want, evidence.got])
     };
     let cases = [
@@ -408,6 +432,12 @@ fn what_was_seen_stands_beside_what_is_wanted() {
         ("items.filter(p, p.status.phase == 'Running').size() == 2", json!(["Pods whose status.phase is Running", 2, "1: a"])),
         ("items.filter(p, p.status.phase == 'Failed').size() > 0", json!(["Pods whose status.phase is Failed", "more than 0", 0])),
         ("items.exists(p, p.metadata.name == 'z')", json!(["Pods", "a Pod called z", "none"])),
+        // Objects are named, not written out.
+        ("status.owner == null", json!(["status.owner", null, "endpoints/web"])),
+        ("status.flat == 1", json!(["status.flat", 1, "a: 1, b: c"])),
+        ("items == 1", json!(["objects", 1, "a, b, c"])),
+        ("spec.mounts.volumeMounts.exists(m, m.mountPath == '/data' && spec.volumes.exists(v, v.name == m.name && has(v.hostPath)))", json!(["volumes", "a volume with a hostPath, at /data", "an emptyDir at /data"])),
+        ("spec.annotations['kubectl.kubernetes.io/last-applied-configuration'].matches('image')", json!(["the file it was applied from", "has something like image", "none"])),
         ("body.contains('numbers')", json!(["the page", "contains numbers", "does not contain numbers"])),
         ("!body.matches('h.llo')", json!(["the page", "has nothing like h…llo", "has something like h…llo"])),
     ];

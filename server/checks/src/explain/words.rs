@@ -3,6 +3,7 @@
 use drydock_cel::ClauseTrace;
 use serde_json::Value;
 
+use super::applied;
 use super::entries;
 use super::pattern::readable;
 use crate::clauses::method;
@@ -47,6 +48,9 @@ pub(crate) fn met(clauses: &[ClauseTrace], about: About<'_>) -> Option<String> {
 }
 
 fn clause_unmet(clause: &ClauseTrace, about: About<'_>) -> String {
+    if let Some(text) = applied::unmet(clause, about.object) {
+        return text;
+    }
     match clause.operator.as_str() {
         "" => plain(clause.text.trim(), about),
         operator => compared(clause, operator, about),
@@ -248,7 +252,7 @@ fn plain(text: &str, about: About<'_>) -> String {
             None => format!("{} {negative} `{argument}`", subject(path)),
         };
     }
-    if let Some(text) = entries::unmet(text, about.kind) {
+    if let Some(text) = entries::unmet(text, about) {
         return text;
     }
     format!("`{}` is not true", short(text))
