@@ -332,7 +332,7 @@ impl Engine {
             let verdict = self.stand(check, mode, holds, (&seen, course), view);
             // What the lesson left behind is no wrong answer to a lab that nobody has begun.
             let verdict = if verdict.verdict == Outcome::Fail && verdict.reason != Some(Reason::NotYet) && !begun {
-                waiting(check, format!("This begins with your first command in `~/lunches/{}`.", unit.id))
+                waiting(check, format!("This begins with your first command in the directory `{}`.", unit.id))
             } else {
                 verdict
             };
@@ -434,14 +434,14 @@ impl Engine {
         Outcome::Waiting
     }
 
-    /// Whether what has become of a check that passed is the lesson's doing: its exercise is done, and all that was typed since and can
-    /// have changed something belongs to the lesson, as the command of a later exercise that replaces its Pod.
+    /// Whether what has become of a check that passed is the lesson's doing: its exercise is done, and what was typed since and can
+    /// have changed something, at least one line, belongs to the lesson, as the command of a later exercise that replaces its Pod.
     fn is_course(&self, plan: &Plan, unit: &Unit, check: &Check, view: &View<'_>) -> bool {
         let passed = self.progress.standings.get(&check.id).and_then(|standing| standing.passed);
         let Some(passed) = passed.filter(|_| self.progress.done.contains_key(&unit.id)) else { return false };
         let typed = view.world.records_since("commands", passed);
-        let mut changing = typed.iter().filter_map(|command| command["spec"]["line"].as_str()).filter(|line| changes(line));
-        changing.all(|line| plan.units.iter().any(|unit| unit.has_line(line)))
+        let mut changing = typed.iter().filter_map(|command| command["spec"]["line"].as_str()).filter(|line| changes(line)).peekable();
+        changing.peek().is_some() && changing.all(|line| plan.units.iter().any(|unit| unit.has_line(line)))
     }
 
     /// What an outcome means for a check of this mode and past.

@@ -194,7 +194,8 @@ fn a_latched_check_stays_green_and_says_what_was_lost() {
 #[test]
 fn what_the_lesson_itself_undoes_is_no_loss() {
     for (typed, lost) in [
-        (&[][..], false),
+        (&[][..], true),
+        (&["./clean-up.sh", "kubectl get pods"], true),
         (&["kubectl  delete pods --all"], false),
         (&["kubectl delete pods --all", "kubectl get pods"], false),
         (&["kubectl delete pods --all", "kubectl delete pod a"], true),
@@ -239,7 +240,7 @@ fn progress_survives_a_restart() {
     let mut again = Engine::new(play.engine.plan().clone(), kept).unwrap();
     again.judge(&World::default(), &Probes::new(), play.now);
     let verdict = again.verdict("made").unwrap();
-    assert_eq!((verdict.verdict, verdict.lost), (Pass, false), "nobody knows of a command that took it away");
+    assert_eq!((verdict.verdict, verdict.lost), (Pass, true));
     assert_eq!(again.verdict("listed").unwrap().verdict, Fail, "the second exercise had begun");
 }
 
