@@ -229,6 +229,12 @@ export async function released(session: string): Promise<boolean> {
   return tabs.get(session)?.mode?.mode === 'prompt';
 }
 
+/** The line that runs in a terminal; empty where nobody said. */
+export function runningLine(session: string): string {
+  const mode = tabs.get(session)?.mode;
+  return mode?.mode === 'busy' ? mode.line : '';
+}
+
 export async function newTerminal(): Promise<string> {
   const taken = new Set([...tabs.keys(), ...(await call<string[]>('GET', '/api/terminals').catch(() => []))]);
   let number = 2;

@@ -2,8 +2,8 @@
 
 import { h } from './dom';
 import { Refused, call, world } from './net';
-import { newTerminal, released, reveal } from './bench';
-import { sentence } from './words';
+import { newTerminal, released, reveal, runningLine } from './bench';
+import { opensShell, sentence } from './words';
 
 interface Choice {
   text: string;
@@ -60,14 +60,17 @@ export function refusedRun(refusal: Refused, session: string, again: (session?: 
       })
       .catch((error: unknown) => toast(error instanceof Refused ? error.message : String(error)));
   };
+  const line = runningLine(session);
+  const shell = opensShell(line);
+  const leave = shell ? [h('p', {}, sentence('A shell is open in it: `' + line + '`. Ctrl+C does not end a shell; go to the terminal and type `exit`.'))] : [];
   ask(
     `${program} is using this terminal`,
-    [h('p', {}, sentence('What you run would be typed into `' + program + '`, not into the shell. Nothing was typed.'))],
+    [h('p', {}, sentence('What you run would be typed into `' + program + '`, not into the shell. Nothing was typed.')), ...leave],
     [
       { text: 'Cancel' },
       { text: 'Go to the terminal', act: () => void reveal(session, true) },
       // These do not end by it.
-      ...(['nano', 'vi', 'vim', 'less'].includes(program) ? [] : [{ text: `Interrupt ${program} and run`, act: interrupt }]),
+      ...(shell || ['nano', 'vi', 'vim', 'less'].includes(program) ? [] : [{ text: `Interrupt ${program} and run`, act: interrupt }]),
       { text: 'Run in a new terminal', main: true, act: () => void newTerminal().then((name) => again(name)) },
     ],
   );

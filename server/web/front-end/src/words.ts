@@ -53,3 +53,11 @@ export function bytes(number: number): string {
 export function millis(number: number): string {
   return number < 1000 ? `${Math.round(number)} ms` : `${(number / 1000).toFixed(1)} s`;
 }
+
+/** Whether a line opens a shell, here or in a container: Ctrl+C ends what runs in one, and not the shell. */
+export function opensShell(line: string): boolean {
+  const shell = String.raw`(?:\S*/)?(?:ba|da|a|z)?sh(?:\s+-[il]+)*\s*$`;
+  const here = new RegExp(String.raw`(?:^|[;&]\s*)${shell}`);
+  const inside = new RegExp(String.raw`\b(?:kubectl|docker)\s(?:.*\s)?(?:exec|run|debug)\s(?:.*\s)?(?:-[a-z]*i[a-z]*|--stdin|--interactive)(?:=true)?\s(?:.*\s)?${shell}`);
+  return here.test(line) || inside.test(line);
+}
