@@ -252,16 +252,31 @@ test('the last command is undone, and the page says what came back', only, async
   await clean(page);
 });
 
-test('on a phone a note has a row of its own, and covers nothing', only, async () => {
-  await page.setViewport({ width: 390, height: 844 });
+for (const [width, height] of [[390, 844], [1440, 900]]) {
+  test(`a note has a row of its own at ${width} pixels, and covers nothing`, only, async () => {
+    await page.setViewport({ width, height });
+    await page.click('#run-run-hello .run');
+    await state(page, 'pod-runs', 'pass');
+    await page.waitForSelector('.strip-open[title^="Take back"]:not([hidden])');
+    await page.$$eval('.strip-open', (all) => all.find((button) => button.textContent === 'Undo').click());
+    await page.waitForSelector('.banner');
+    const [desk, note, strip] = await page.evaluate(() => ['.desk', '.banner', '.strip'].map((part) => document.querySelector(part).getBoundingClientRect()).map(({ top, bottom, left, right }) => ({ top, bottom, left, right })));
+    assert.ok(desk.bottom <= note.top && note.bottom <= strip.top && strip.bottom <= height, JSON.stringify([desk, note, strip]));
+    assert.deepEqual([note.left, note.right], [0, width]);
+    assert.ok(note.bottom - note.top < (width < 900 ? 100 : 42), JSON.stringify(note));
+    if (width > 900) await axe(page, 'a note');
+  });
+}
+
+test('a shell in a Pod is left with exit: no button promises to interrupt it', only, async () => {
+  await type(page, 'kubectl exec -it hello-kiamol -- sh');
+  await page.waitForSelector('.tab[data-mode="busy"]');
   await page.click('#run-run-hello .run');
-  await state(page, 'pod-runs', 'pass');
-  await page.waitForSelector('.strip-open[title^="Take back"]:not([hidden])');
-  await page.$$eval('.strip-open', (all) => all.find((button) => button.textContent === 'Undo').click());
-  await page.waitForSelector('.banner');
-  const [lesson, note, strip] = await page.evaluate(() => ['#lesson', '.banner', '.strip'].map((part) => document.querySelector(part).getBoundingClientRect()).map(({ top, bottom, left, right }) => ({ top, bottom, left, right })));
-  assert.ok(lesson.bottom <= note.top && note.bottom <= strip.top && strip.bottom <= 844, JSON.stringify([lesson, note, strip]));
-  assert.deepEqual([note.left, note.right], [0, 390]);
+  await page.waitForSelector('dialog[open]');
+  const says = await page.$eval('dialog[open]', (dialog) => dialog.textContent);
+  assert.match(says, /kubectl exec -it hello-kiamol -- sh\. Ctrl\+C does not end a shell; go to the terminal and type exit\./);
+  assert.deepEqual(await page.$$eval('dialog[open] button', (all) => all.map((button) => button.textContent)), ['Cancel', 'Go to the terminal', 'Run in a new terminal']);
+  await axe(page, 'the dialog of a shell in a Pod');
 });
 
 test('an exercise is put back to where it began, time is skipped', only, async () => {
