@@ -176,11 +176,12 @@ impl Tester<'_> {
             self.is_not_green_yet(check, problems).await;
         }
         // A reader who goes on has seen the check above turn green: what comes next may take away what it looks at.
-        let (mut has_acted, mut awaited) = (false, Vec::new());
+        let (mut has_acted, mut awaited, mut late) = (false, Vec::new(), Vec::new());
         for block in &section.blocks {
             let acts = matches!(block.kind, BlockKind::Command(_) | BlockKind::Press { .. });
             if acts && !awaited.is_empty() {
-                self.green(&std::mem::take(&mut awaited)).await;
+                let red = self.green(&std::mem::take(&mut awaited)).await;
+                late.extend(red.into_iter().map(|problem| format!("line {}: the reader goes on, and {problem}", block.line)));
             }
             has_acted |= acts;
             let done = match &block.kind {
@@ -201,7 +202,10 @@ impl Tester<'_> {
                 problems.push(format!("line {}: {problem}", block.line));
             }
         }
-        problems.extend(self.green(&checks).await);
+        if late.is_empty() {
+            late = self.green(&checks).await;
+        }
+        problems.append(&mut late);
     }
 
     /// A check that is green before anything was done shows nothing.

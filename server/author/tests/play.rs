@@ -237,6 +237,10 @@ async fn a_check_is_waited_for_before_what_comes_after_it() {
     let body = format!("## One {{#one .try}}\n\n```sh run\necho flash first\n```\n{}\n```sh run\necho clean up\n```\n", check("first"));
     let (summary, out) = play(&lesson(&body), None).await;
     assert_eq!(summary.failed(), 0, "{out}");
+    let early = format!("## One {{#one .try}}\n\n```sh run\necho a\n```\n{}\n```sh run\necho make first\n```\n", check("first"));
+    let (summary, out) = play(&lesson(&early), None).await;
+    assert_eq!(summary.failed(), 1, "{out}");
+    assert!(out.contains("line 17: the reader goes on, and check first is not green: it fails for absent."), "{out}");
 }
 
 #[tokio::test(start_paused = true)]

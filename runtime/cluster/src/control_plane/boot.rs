@@ -156,7 +156,9 @@ pub(super) async fn boot(started: Started) -> Result<(Arc<Plant>, ClusterMessage
     plant_dns(&plant).await?;
     serve_internet(&plant).await?;
 
-    images(&plant.begin)?.remove_unfinished().step("remove layers that were left half unpacked")?;
+    if let Err(error) = images(&plant.begin)?.remove_unfinished() {
+        tracing::warn!(%error, "a layer that was left half unpacked stays");
+    }
     let nodes = plant.begin.settings.nodes;
     let routes: BTreeMap<_, _> = (1..=nodes).map(|number| (pod_range(number), node_address(number))).collect();
     fabric::set_pod_routes(&own, &routes).step("route the Pods")?;

@@ -148,7 +148,7 @@ fn job((number, tools): (u32, Tools), content: &Content, options: &Options, fetc
     let state = State::find(Some(path))?;
     let Ok(lock) = state.lock()? else { bail!("{} is in use", state.directory.display()) };
     let (running, millis) = start(&state, content, fetched, tools)?;
-    outln!("cluster ready in {millis} ms");
+    out::announce(format_args!("cluster ready in {millis} ms"));
     let summary = cluster::wait_for(perform(&state, &running.directory, content, options, queue, aside));
     drop(running);
     let summary = summary?;

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use anyhow::bail;
 use drydock_author::test::{self, Options};
 
 use super::{Figure, say};
@@ -12,7 +13,7 @@ use crate::page::course::Content;
 use crate::processes;
 use crate::state::State;
 
-/// The most that any chapter took. Images fetched for the state `fetched` are there; exercises whose image is not are left out.
+/// The most that was taken after any exercise of any chapter. Images fetched for the state `fetched` are there; exercises whose image is not are left out.
 pub(super) fn memory(directory: &Path, fetched: &State) -> anyhow::Result<Figure> {
     let content = Content::load(None)?;
     let missing = author::missing(fetched)?;
@@ -25,7 +26,10 @@ pub(super) fn memory(directory: &Path, fetched: &State) -> anyhow::Result<Figure
             say(&format!("memory in {id}"));
             let mut highest = Highest(0);
             let options = Options { chapter: Some(id.clone()), missing: missing.clone(), ..Options::default() };
-            test::course(content.course(), &stage, &options, &mut highest).await?;
+            let summary = test::course(content.course(), &stage, &options, &mut highest).await?;
+            if summary.failed() > 0 {
+                bail!("{id} did not pass: {}", summary.line());
+            }
             if highest.0 > largest.1 {
                 largest = (id, highest.0);
             }
@@ -34,7 +38,7 @@ pub(super) fn memory(directory: &Path, fetched: &State) -> anyhow::Result<Figure
     })?;
     drop(running);
     let left_out = if missing.is_empty() { "" } else { ", without what was not prefetched" };
-    Ok(Figure::once(format!("memory (PSS) at most while a chapter is played ({chapter}{left_out})"), most as f64 / f64::from(1 << 20), "MiB", ""))
+    Ok(Figure::once(format!("memory (PSS) after an exercise, at most ({chapter}{left_out})"), most as f64 / f64::from(1 << 20), "MiB", ""))
 }
 
 /// Looks at the memory whenever an exercise is done, which is when a line is written.
