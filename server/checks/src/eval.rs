@@ -536,6 +536,9 @@ impl Evaluator<'_> {
 
     fn log(&mut self, log: &Log) -> Looked {
         let Some(pod) = self.first_pod(&log.pod) else { return (Outcome::Fail, Found::default()) };
+        if let Some(why) = select::unstarted(&pod, log.container.as_deref()).filter(|_| !log.previous) {
+            return (Outcome::Fail, Found { candidates: vec![pod], ..Found::note(why) });
+        }
         let (namespace, name) = crate::world::key_of(&pod);
         let since = log.since.map(|Since::Baseline| self.facts.baseline.time.to_string());
         let probe = Probe::Log { namespace, pod: name, container: log.container.clone(), previous: log.previous, tail: log.tail, since };

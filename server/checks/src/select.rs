@@ -96,6 +96,19 @@ fn created(object: &Value) -> (String, u64) {
     (object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(), crate::world::revision_of(object))
 }
 
+/// Why a container has no log yet: it waits for its first start. Nobody has to ask for it.
+pub fn unstarted(pod: &Value, container: Option<&str>) -> Option<String> {
+    let statuses = pod["status"]["containerStatuses"].as_array()?;
+    let status = match container {
+        Some(name) => statuses.iter().find(|status| status["name"] == name)?,
+        None => statuses.first().filter(|_| statuses.len() == 1)?,
+    };
+    let (reason, name) = (status["state"]["waiting"]["reason"].as_str()?, status["name"].as_str()?);
+    let began = status["lastState"]["terminated"].is_object() || status["restartCount"].as_u64().is_some_and(|restarts| restarts > 0);
+    // upstream: pkg/kubelet/kubelet_pods.go, validateContainerLogStatus
+    (!began).then(|| format!("container \"{name}\" in pod \"{}\" is waiting to start: {reason}", pod["metadata"]["name"].as_str().unwrap_or_default()))
+}
+
 /// `pod/hello`, as kubectl would name it.
 pub fn shown(kind: &str, object: &Value) -> String {
     format!("{}/{}", kind.to_lowercase(), object["metadata"]["name"].as_str().unwrap_or_default())
