@@ -4,8 +4,10 @@
 mod files;
 
 use std::convert::Infallible;
+use std::fs::{File, Permissions};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgMatches, Command};
@@ -15,14 +17,23 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use regex::Regex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixSocket};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::flags::{Flags, duration, number, switch, text};
 use crate::write::klog;
+
+/// What Go leaves as it is in a path.
+// upstream: go/src/net/url/url.go shouldEscape, encodePath
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'$').remove(b'&').remove(b'+').remove(b',').remove(b'/').remove(b':').remove(b';').remove(b'=').remove(b'@');
+/// How many may wait to be let in.
+const WAITING: u32 = 1024;
 
 /// Its flags.
 pub fn command() -> Command {
@@ -60,6 +71,8 @@ struct Server {
     filter: Option<Filter>,
     api_prefix: String,
     files: Option<(String, PathBuf)>,
+    /// Lines of the log; the command's own task writes them.
+    log: UnboundedSender<String>,
 }
 
 /// Do it.
@@ -68,14 +81,12 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if matches.number("port") != 8001 && !socket.is_empty() {
         return Err(Failure::new("cannot set --unix-socket and --port at the same time"));
     }
-    let server = Arc::new(server(factory, matches).await?);
+    let (log, lines) = mpsc::unbounded_channel();
+    let server = Arc::new(server(factory, matches, log).await?);
     if socket.is_empty() {
         let listener = listen(&matches.text("address"), matches.number("port")).await?;
         say(factory, &listener.local_addr()?.to_string())?;
-        loop {
-            let (connection, _) = listener.accept().await?;
-            tokio::spawn(serve(Arc::clone(&server), connection));
-        }
+        return serve_all(factory, &server, lines, async || Ok(listener.accept().await?.0)).await;
     }
     let path = factory.env.path(&socket);
     // A socket left over from before would be in the way; any other file stays.
@@ -83,12 +94,33 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         std::fs::remove_file(&path)?;
     }
     let refused = |error: &std::io::Error| Failure::new(format!("listen unix {socket}: bind: {}", go_io(error)));
-    let listener = UnixListener::bind(&path).map_err(|error| refused(&error))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
+    let listener = bound(&path).map_err(|error| refused(&error))?.listen(WAITING)?;
     say(factory, &socket)?;
+    serve_all(factory, &server, lines, async || Ok(listener.accept().await?.0)).await
+}
+
+/// A socket at a path that from its first moment is only this user's.
+// upstream: kubectl/pkg/proxy/proxy_server.go ListenUnix, which sets the umask meanwhile. That is the whole process's, and other threads
+// write files; a socket that has a mode of its own is bound with that, less the umask.
+fn bound(path: &Path) -> std::io::Result<UnixSocket> {
+    let socket = UnixSocket::new_stream()?;
+    File::from(socket.as_fd().try_clone_to_owned()?).set_permissions(Permissions::from_mode(0o700))?;
+    socket.bind(path)?;
+    Ok(socket)
+}
+
+/// Serves whoever comes, and tells what went wrong meanwhile.
+async fn serve_all<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    factory: &Factory,
+    server: &Arc<Server>,
+    mut lines: UnboundedReceiver<String>,
+    accept: impl AsyncFn() -> std::io::Result<C>,
+) -> Result<(), Failure> {
     loop {
-        let (connection, _) = listener.accept().await?;
-        tokio::spawn(serve(Arc::clone(&server), connection));
+        tokio::select! {
+            connection = accept() => drop(tokio::spawn(serve(Arc::clone(server), connection?))),
+            Some(line) = lines.recv() => factory.streams.warn(&line),
+        }
     }
 }
 
@@ -110,7 +142,7 @@ fn say(factory: &Factory, place: &str) -> Result<(), Failure> {
     factory.streams.flush()
 }
 
-async fn server(factory: &Factory, matches: &ArgMatches) -> Result<Server, Failure> {
+async fn server(factory: &Factory, matches: &ArgMatches, log: UnboundedSender<String>) -> Result<Server, Failure> {
     let slashed = |flag: &str| {
         let prefix = matches.text(flag);
         if prefix.ends_with('/') { prefix } else { format!("{prefix}/") }
@@ -146,6 +178,7 @@ async fn server(factory: &Factory, matches: &ArgMatches) -> Result<Server, Failu
         filter,
         api_prefix: slashed("api-prefix"),
         files: (!files.is_empty()).then(|| (slashed("www-prefix"), factory.env.path(&files))),
+        log,
     })
 }
 
@@ -186,32 +219,42 @@ async fn serve(server: Arc<Server>, connection: impl AsyncRead + AsyncWrite + Un
 
 impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path().to_owned();
+        let raw = request.uri().path().to_owned();
+        // What is judged is what the API server will read: the path without its percent signs.
+        let Some(path) = decoded(&raw) else { return malformed() };
         let prefixes = [self.files.as_ref().map_or("", |(prefix, _)| prefix.as_str()), self.api_prefix.as_str()];
-        if let Some(better) = better_path(&path, &prefixes) {
+        if let Some(better) = better_path(&raw, &prefixes) {
             let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
             return redirect(&format!("{better}{query}"), Some(request.method()));
         }
-        if let Some((prefix, directory)) = self.files.as_ref().filter(|(prefix, _)| prefix.len() >= self.api_prefix.len() || !path.starts_with(&self.api_prefix))
-            && let Some(rest) = path.strip_prefix(prefix)
+        if let Some((prefix, directory)) = self.files.as_ref().filter(|(prefix, _)| prefix.len() >= self.api_prefix.len() || !raw.starts_with(&self.api_prefix))
+            && let Some(rest) = raw.strip_prefix(prefix)
         {
             return files::serve(directory, rest);
         }
-        // upstream: kubectl/pkg/proxy/proxy_server.go NewServer: a prefix that begins as the API's own paths do stays.
-        let Some(inner) = (if self.api_prefix.starts_with("/api") { path.starts_with(&self.api_prefix).then_some(path.as_str()) } else { path.strip_prefix(&self.api_prefix) }) else {
-            return plain(StatusCode::NOT_FOUND, "404 page not found\n");
-        };
-        let inner = format!("/{}", inner.strip_prefix('/').unwrap_or(inner));
+        let Some(inner) = self.inner(&path) else { return plain(StatusCode::NOT_FOUND, "404 page not found\n") };
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if let Some(filter) = &self.filter
             && !filter.accepts(request.method().as_str(), &inner, host_of(host))
         {
             return plain(StatusCode::FORBIDDEN, "Forbidden\n");
         }
-        self.forward(request, &inner).await.unwrap_or_else(|why| {
-            eprintln!("{}", crate::write::klog_line('E', "proxy_server.go:147", &format!("Error while proxying request: {why}")));
+        // It is passed on as it was written, where that says the same as what was judged.
+        let written = self.inner(&raw).filter(|written| decoded(written).as_ref() == Some(&inner));
+        let target = written.unwrap_or_else(|| utf8_percent_encode(&inner, KEPT).to_string());
+        self.forward(request, &target).await.unwrap_or_else(|why| {
+            let line = crate::write::klog_line('E', "proxy_server.go:147", &format!("Error while proxying request: {why}"));
+            // Nobody listens when the command ends, and then there is nobody to tell.
+            drop(self.log.send(line));
             plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{why}\n"))
         })
+    }
+
+    /// A path as the API knows it; a prefix that begins as the API's own paths do stays.
+    // upstream: kubectl/pkg/proxy/proxy_server.go NewProxyHandler, stripLeaveSlash
+    fn inner(&self, path: &str) -> Option<String> {
+        let inner = if self.api_prefix.starts_with("/api") { path.starts_with(&self.api_prefix).then_some(path) } else { path.strip_prefix(&self.api_prefix) }?;
+        Some(format!("/{}", inner.strip_prefix('/').unwrap_or(inner)))
     }
 
     async fn forward(&self, mut request: Request<Incoming>, path: &str) -> Result<Response<Body>, String> {
@@ -279,7 +322,14 @@ fn host_of(header: &str) -> &str {
     }
 }
 
-/// Where Go's router sends a request instead: a path without `.`, `..` and empty parts, or a prefix with its slash.
+/// A path as it is meant; nothing where a percent sign stands for no byte.
+fn decoded(path: &str) -> Option<String> {
+    let escapes = path.split('%').skip(1);
+    let sound = escapes.into_iter().all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|digit| digit.is_ascii_hexdigit()));
+    sound.then(|| percent_decode_str(path).decode_utf8_lossy().into_owned())
+}
+
+/// Where Go's router, which looks at paths as they are written, sends a request instead: a path without `.`, `..` and empty parts, or a prefix with its slash.
 // upstream: go/src/net/http/server.go cleanPath, ServeMux.matchOrRedirect
 fn better_path(path: &str, prefixes: &[&str]) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
@@ -292,7 +342,7 @@ fn better_path(path: &str, prefixes: &[&str]) -> Option<String> {
     }
     let end = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
     let clean = format!("/{}{end}", parts.join("/"));
-    let folder = format!("{clean}/");
+    let folder = decoded(&clean).map_or_else(String::new, |clean| format!("{clean}/"));
     if prefixes.contains(&folder.as_str()) && !prefixes.contains(&clean.as_str()) {
         return Some(folder);
     }
@@ -319,6 +369,15 @@ fn html_escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;")
 }
 
+/// What Go's server says to what is no request.
+// upstream: go/src/net/http/server.go badRequestError
+fn malformed() -> Response<Body> {
+    let mut response = plain(StatusCode::BAD_REQUEST, "400 Bad Request");
+    response.headers_mut().remove(header::X_CONTENT_TYPE_OPTIONS);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 fn plain(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(text.as_bytes().to_vec()));
     *response.status_mut() = status;
@@ -329,17 +388,92 @@ fn plain(status: StatusCode, text: &str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
-    #[test]
-    fn only_this_machine_may_ask_and_not_for_everything() {
-        let patterns = |list: &str| list.split(',').map(|part| Regex::new(part).unwrap()).collect();
-        let filter = Filter {
+    fn patterns(list: &str) -> Vec<Regex> {
+        list.split(',').map(|part| Regex::new(part).unwrap()).collect()
+    }
+
+    fn filter() -> Filter {
+        Filter {
             accepted_paths: patterns("^.*"),
             rejected_paths: patterns("^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach"),
             accepted_hosts: patterns("^localhost$,^127\\.0\\.0\\.1$,^\\[::1\\]$"),
             rejected_methods: patterns("^$"),
+        }
+    }
+
+    /// What a proxy answers, before an API server that says which path it was asked for.
+    async fn asked(api_prefix: &str, path: &str) -> String {
+        let api = tower::service_fn(async |request: Request<Body>| Ok::<_, Infallible>(Response::new(Body::from(format!("asked {}", request.uri()).into_bytes()))));
+        let server = Server {
+            client: kube::Client::new(api, "default"),
+            why: Box::new(ToString::to_string),
+            filter: Some(filter()),
+            api_prefix: api_prefix.to_owned(),
+            files: None,
+            log: mpsc::unbounded_channel().0,
         };
+        let (mut here, there) = tokio::io::duplex(1 << 16);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        let ask = async {
+            here.write_all(request.as_bytes()).await.unwrap();
+            here.read_to_string(&mut answer).await.unwrap();
+        };
+        tokio::join!(serve(Arc::new(server), there), ask);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let place = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap_or(body);
+        format!("{} {}", head.split(' ').nth(1).unwrap(), place.trim_end())
+    }
+
+    #[tokio::test]
+    async fn paths_are_judged_as_the_api_server_reads_them() {
+        let cases = [
+            ("/", "/api/v1/pods", "200 asked /api/v1/pods"),
+            ("/", "/api/v1/namespaces/default/pods/x/exec", "403 Forbidden"),
+            ("/", "/api/v1/namespaces/default/pods/x/%65xec", "403 Forbidden"),
+            ("/", "/api/v1/namespaces/default/pods/x/%65xec?command=sh", "403 Forbidden"),
+            ("/", "/api/v1/namespaces/default/pods/x/attac%68", "403 Forbidden"),
+            ("/", "/api/v1/namespaces/default/pods/x%2Fexec", "403 Forbidden"),
+            ("/", "/api/v1/namespaces/default/%70ods/x/exec", "403 Forbidden"),
+            ("/", "/%61pi/v1/namespaces/default/pods/x/exec", "403 Forbidden"),
+            ("/", "/%2Fapi/v1/namespaces/default/pods/x/exec", "403 Forbidden"),
+            ("/", "/api/v1/namespaces/default/pods/x/%2565xec", "200 asked /api/v1/namespaces/default/pods/x/%2565xec"),
+            ("/", "/api/v1/a%2F%2Fb/%41%ff?c=%41", "200 asked /api/v1/a%2F%2Fb/%41%ff?c=%41"),
+            ("/", "/x/../api/v1/pods", "301 /api/v1/pods"),
+            ("/", "/api/v1/pods/%zz", "400 400 Bad Request"),
+            ("/", "/api/v1/pods/%6", "400 400 Bad Request"),
+            ("/custom/", "/custom/api/v1/namespaces/default/pods/x/%65xec", "403 Forbidden"),
+            ("/custom/", "/cust%6fm/api/v1/namespaces/default/pods/x/exec", "403 Forbidden"),
+            ("/custom/", "/custom/api/v1/x%2Fy", "200 asked /api/v1/x%2Fy"),
+            ("/custom/", "/cust%6fm/api/v1/x%20y", "200 asked /api/v1/x%20y"),
+            ("/custom/", "/cust%6fm", "301 /custom/"),
+            ("/custom/", "/version", "404 404 page not found"),
+            ("/apix/", "/%61pix/version", "200 asked /apix/version"),
+        ];
+        for (prefix, path, wanted) in cases {
+            assert_eq!(asked(prefix, path).await, wanted, "{prefix} {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_never_anybody_elses() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let socket = bound(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "before anybody can connect");
+        let listener = socket.listen(WAITING).unwrap();
+        let (connected, accepted) = tokio::join!(tokio::net::UnixStream::connect(&path), listener.accept());
+        assert!(connected.is_ok() && accepted.is_ok());
+        assert!(bound(&path).is_err(), "it is there");
+    }
+
+    #[test]
+    fn only_this_machine_may_ask_and_not_for_everything() {
+        let filter = filter();
         let cases = [
             ("GET", "/api/v1/pods", "localhost:8001", true),
             ("GET", "/api/v1/pods", "127.0.0.1", true),
