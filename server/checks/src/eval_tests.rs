@@ -210,28 +210,30 @@ fn probes_that_are_wanted_are_named() {
 
 #[test]
 fn the_log_of_a_container_that_waits_for_its_first_start_is_not_asked_for() {
-    let waiting = |restarts: u64, last: Value| json!([{"name": "c", "restartCount": restarts, "state": {"waiting": {"reason": "ContainerCreating"}}, "lastState": last}]);
+    let waiting = |restarts: u64, last: Value| json!({"phase": "Pending", "containerStatuses": [{"name": "c", "restartCount": restarts, "state": {"waiting": {"reason": "ContainerCreating"}}, "lastState": last}]});
+    let created = Some("container \"c\" in pod \"p\" is waiting to start: ContainerCreating");
     let cases = [
-        ("{pod: {name: p}, matches: a}", waiting(0, json!({})), false),
-        ("{pod: {name: p}, container: c, matches: a}", waiting(0, json!({})), false),
-        ("{pod: {name: p}, container: init, matches: a}", waiting(0, json!({})), true),
-        ("{pod: {name: p}, previous: true, matches: a}", waiting(0, json!({})), true),
-        ("{pod: {name: p}, matches: a}", waiting(1, json!({})), true),
-        ("{pod: {name: p}, matches: a}", waiting(0, json!({"terminated": {"exitCode": 1}})), true),
-        ("{pod: {name: p}, matches: a}", json!([{"name": "c", "state": {"running": {}}}]), true),
-        ("{pod: {name: p}, matches: a}", json!(null), true),
+        ("{pod: {name: p}, matches: a}", waiting(0, json!({})), created),
+        ("{pod: {name: p}, container: c, matches: a}", waiting(0, json!({})), created),
+        ("{pod: {name: p}, container: init, matches: a}", waiting(0, json!({})), None),
+        ("{pod: {name: p}, previous: true, matches: a}", waiting(0, json!({})), None),
+        ("{pod: {name: p}, matches: a}", waiting(1, json!({})), None),
+        ("{pod: {name: p}, matches: a}", waiting(0, json!({"terminated": {"exitCode": 1}})), None),
+        ("{pod: {name: p}, matches: a}", json!({"phase": "Running", "containerStatuses": [{"name": "c", "state": {"running": {}}}]}), None),
+        ("{pod: {name: p}, matches: a}", json!({"phase": "Pending"}), Some("no container of pod \"p\" is available yet")),
+        ("{pod: {name: p}, container: init, matches: a}", json!({"phase": "Pending", "initContainerStatuses": []}), None),
+        ("{pod: {name: p}, matches: a}", json!({}), None),
     ];
-    for (log, statuses, asked) in cases {
+    for (log, status, why) in cases {
         let wanted: Check = serde_yaml::from_str(&format!("{{id: a, say: b, expect: {{log: {log}}}}}")).unwrap();
         let (library, names, mut world) = (Library::of([&wanted]).unwrap(), Bindings::new(), World::default());
         let mut made = pod("p", 11, "u1", json!({}));
-        made["status"]["containerStatuses"] = statuses.clone();
+        made["status"] = status.clone();
         world.put("Pod", made);
         let baseline = Point { revision: BASELINE, ..Point::START };
         let judgement = check(&wanted, &Facts { world: &world, probes: &Probes::new(), baseline, names: &names, library: &library }, &mut Memo::default());
-        assert_eq!((judgement.probes.len(), judgement.outcome), if asked { (1, Waiting) } else { (0, Fail) }, "{log} {statuses}");
-        let note = judgement.leaves[0].note.as_deref();
-        assert_eq!(note, (!asked).then_some("container \"c\" in pod \"p\" is waiting to start: ContainerCreating"), "{log}");
+        assert_eq!((judgement.probes.len(), judgement.outcome), if why.is_none() { (1, Waiting) } else { (0, Fail) }, "{log} {status}");
+        assert_eq!(judgement.leaves[0].note.as_deref(), why, "{log} {status}");
     }
 }
 

@@ -98,6 +98,11 @@ fn created(object: &Value) -> (String, u64) {
 
 /// Why a container has no log yet: it waits for its first start. Nobody has to ask for it.
 pub fn unstarted(pod: &Value, container: Option<&str>) -> Option<String> {
+    let of_pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let nobody = |list: &str| pod["status"][list].is_null();
+    if pod["status"]["phase"] == "Pending" && nobody("containerStatuses") && nobody("initContainerStatuses") {
+        return Some(format!("no container of pod \"{of_pod}\" is available yet"));
+    }
     let statuses = pod["status"]["containerStatuses"].as_array()?;
     let status = match container {
         Some(name) => statuses.iter().find(|status| status["name"] == name)?,
@@ -106,7 +111,7 @@ pub fn unstarted(pod: &Value, container: Option<&str>) -> Option<String> {
     let (reason, name) = (status["state"]["waiting"]["reason"].as_str()?, status["name"].as_str()?);
     let began = status["lastState"]["terminated"].is_object() || status["restartCount"].as_u64().is_some_and(|restarts| restarts > 0);
     // upstream: pkg/kubelet/kubelet_pods.go, validateContainerLogStatus
-    (!began).then(|| format!("container \"{name}\" in pod \"{}\" is waiting to start: {reason}", pod["metadata"]["name"].as_str().unwrap_or_default()))
+    (!began).then(|| format!("container \"{name}\" in pod \"{of_pod}\" is waiting to start: {reason}"))
 }
 
 /// `pod/hello`, as kubectl would name it.
