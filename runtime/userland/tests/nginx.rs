@@ -119,7 +119,7 @@ fn a_port_is_spoken_to_by_tls() {
     for (name, text) in [("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem()), ("index.html", "front".to_owned())] {
         fs::write(directory.path().join(name), text).unwrap();
     }
-    let (plain, secure) = (free_port(), free_port());
+    let (plain, secure, beside) = (free_port(), free_port(), free_port());
     let text = format!(
         r#"pid {0}/pid; events {{}}
 http {{
@@ -127,6 +127,7 @@ http {{
   ssl_certificate {0}/cert.pem;
   ssl_certificate_key {0}/key.pem;
   server {{
+    listen {beside};
     listen {secure} ssl;
     root {0};
     location /how {{ return 200 "$scheme at $server_port\n"; }}
@@ -141,6 +142,7 @@ http {{
     let authority = directory.path().join("cert.pem");
     for (words, code, wanted) in [
         (vec!["--cacert", authority.to_str().unwrap(), &format!("https://localhost:{secure}/how")], 0, format!("https at {secure}\n")),
+        (vec![&format!("http://localhost:{beside}/how")], 0, format!("http at {beside}\n")),
         (vec!["-k", &format!("https://localhost:{secure}/"), &format!("https://localhost:{secure}/")], 0, "frontfront".to_owned()),
         (vec!["--cacert", authority.to_str().unwrap(), &format!("https://127.0.0.1:{secure}/how")], 60, String::new()),
     ] {

@@ -56,13 +56,21 @@ pub(super) struct Config {
 
 /// A `server` block.
 pub(super) struct Server {
-    /// Ports, and whether this server is their default.
-    pub(super) listens: Vec<(u16, bool)>,
-    /// Set when they are `ssl`.
+    pub(super) listens: Vec<Listen>,
+    /// Set when one of them is `ssl`.
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) names: Vec<String>,
     pub(super) locations: Vec<Location>,
     pub(super) scope: Scope,
+}
+
+/// A `listen`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Listen {
+    pub(super) port: u16,
+    /// Whether this server answers there for names nobody has.
+    pub(super) is_default: bool,
+    pub(super) ssl: bool,
 }
 
 /// A `location` block.
@@ -344,9 +352,9 @@ impl Builder {
             self.location(inner, &scope, &mut server.locations)?;
         }
         if server.listens.is_empty() {
-            server.listens.push((80, false));
+            server.listens.push(Listen { port: 80, ..Listen::default() });
         }
-        if directives.iter().any(|inner| inner.name == "listen" && inner.words.iter().any(|word| word == "ssl")) {
+        if server.listens.iter().any(|listen| listen.ssl) {
             server.tls = Some(secure::prepare(directive, &scope.identity)?);
         }
         server.scope = scope;
@@ -477,16 +485,17 @@ fn pattern(text: &str, directive: &Directive) -> Result<Regex, String> {
     Regex::new(&expression).map_err(|_| directive.error(format!("pcre_compile() failed: \"{text}\"")))
 }
 
-fn listen(directive: &Directive) -> Result<(u16, bool), String> {
+fn listen(directive: &Directive) -> Result<Listen, String> {
     let text = directive.word()?;
     let port = text.rsplit_once(':').map_or(text, |(address, port)| if address.contains('[') && !address.ends_with(']') { "80" } else { port });
-    let is_default = directive.words[1..].iter().any(|word| word == "default_server" || word == "default");
+    let has = |option: &str| directive.words[1..].iter().any(|word| word == option);
+    let at = |port| Listen { port, is_default: has("default_server") || has("default"), ssl: has("ssl") };
     if let Some(other) = directive.words[1..].iter().find(|word| matches!(word.as_str(), "quic" | "udp")) {
         return Err(directive.error(format!("the \"{other}\" parameter is not in this stand-in for nginx")));
     }
     match port.parse() {
-        Ok(port) => Ok((port, is_default)),
-        Err(_) if !text.contains(':') && !text.bytes().all(|byte| byte.is_ascii_digit()) => Ok((80, is_default)),
+        Ok(port) => Ok(at(port)),
+        Err(_) if !text.contains(':') && !text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(at(80)),
         Err(_) => Err(directive.error(format!("invalid port in \"{text}\" of the \"listen\" directive"))),
     }
 }

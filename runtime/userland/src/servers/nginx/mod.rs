@@ -124,7 +124,7 @@ fn tell(pid_file: &Path, name: &str) -> i32 {
 }
 
 fn run(path: PathBuf, extra: Vec<syntax::Directive>, config: Config) -> i32 {
-    let ports: BTreeSet<u16> = config.servers.iter().flat_map(|server| server.listens.iter().map(|(port, _)| *port)).collect();
+    let ports: BTreeSet<u16> = config.servers.iter().flat_map(|server| server.listens.iter().map(|listen| listen.port)).collect();
     let pid = config.pid.clone();
     let in_background = config.in_background;
     let shared = Arc::new(Mutex::new(Arc::new(config)));
@@ -205,14 +205,14 @@ fn answer(config: &Config, request: &Request) -> Reply {
 fn choose_server<'a>(config: &'a Config, request: &Request) -> Option<&'a Server> {
     let host = request.header("host").unwrap_or_default().to_lowercase();
     let host = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
-    let listening: Vec<&Server> = config.servers.iter().filter(|server| server.listens.iter().any(|(port, _)| *port == request.port)).collect();
+    let listening: Vec<&Server> = config.servers.iter().filter(|server| server.listens.iter().any(|listen| listen.port == request.port)).collect();
     let named = |server: &&&Server| {
         server.names.iter().any(|name| match name.strip_prefix("*.") {
             Some(domain) => host.ends_with(domain) && host.len() > domain.len(),
             None => name.to_lowercase() == host,
         })
     };
-    let is_default = |server: &&&Server| server.listens.iter().any(|(port, default)| *port == request.port && *default);
+    let is_default = |server: &&&Server| server.listens.iter().any(|listen| listen.port == request.port && listen.is_default);
     let chosen = listening.iter().find(named).or_else(|| listening.iter().find(is_default)).or(listening.first());
     chosen.copied()
 }

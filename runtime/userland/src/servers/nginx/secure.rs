@@ -1,6 +1,6 @@
 //! `listen ... ssl`: the certificate of a server, and the key that goes with it.
 //!
-//! One certificate per port: the first server of a port speaks for all of it.
+//! One certificate per port: the first server that has one for it speaks for all of it.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -33,5 +33,5 @@ pub(super) fn prepare(server: &Directive, identity: &Identity) -> Result<Arc<Ser
 
 /// Who answers at a port; nobody when it is spoken to plainly.
 pub(super) fn of_port(servers: &[Server], port: u16) -> Option<Arc<ServerConfig>> {
-    servers.iter().filter(|server| server.listens.iter().any(|(own, _)| *own == port)).find_map(|server| server.tls.clone())
+    servers.iter().filter(|server| server.listens.iter().any(|listen| listen.port == port && listen.ssl)).find_map(|server| server.tls.clone())
 }
