@@ -112,17 +112,60 @@ async fn snapshot<O: Owner>(controller: &Controller, subject: &Subject<'_, O>, n
     }
 }
 
+/// How many revisions besides the current one are kept, ten where nothing is said. One that something lives by always is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// All of them count.
+    // upstream: cleanupHistory
+    OfAll(Option<i32>),
+    /// Only those count that nothing lives by; no number below zero is a limit.
+    // upstream: truncateHistory
+    OfUnused(Option<i32>),
+}
+
+impl Limit {
+    /// The places of those that go, when `lives` says of each, the oldest first, whether something lives by it.
+    fn surplus(self, lives: &[bool]) -> Vec<usize> {
+        let unused: Vec<usize> = lives.iter().enumerate().filter(|(_, lives)| !**lives).map(|(place, _)| place).collect();
+        let (limit, counted) = match self {
+            Self::OfAll(limit) => (limit, lives.len()),
+            Self::OfUnused(limit) => (limit, unused.len()),
+        };
+        let surplus = usize::try_from(limit.unwrap_or(10)).map_or(0, |limit| counted.saturating_sub(limit));
+        unused.into_iter().take(surplus).collect()
+    }
+}
+
 impl History {
     /// Forgets revisions beyond the limit that nothing lives by.
-    pub(crate) async fn clean_up<O: Owner>(&self, controller: &Controller, object: &O, limit: Option<i32>, lives: impl Fn(&ControllerRevision) -> bool) -> Result<()> {
-        let limit = usize::try_from(limit.unwrap_or(10)).unwrap_or(0);
+    pub(crate) async fn clean_up<O: Owner>(&self, controller: &Controller, object: &O, limit: Limit, lives: impl Fn(&ControllerRevision) -> bool) -> Result<()> {
         let mut old = self.old.clone();
+        old.retain(|revision| controller_of(&revision.metadata).is_some_and(|owner| Some(&owner.uid) == object.meta().uid.as_ref()));
         old.sort_by_key(|revision| revision.revision);
-        let surplus = old.len().saturating_sub(limit);
-        let mine = |revision: &ControllerRevision| controller_of(&revision.metadata).is_some_and(|owner| Some(&owner.uid) == object.meta().uid.as_ref());
-        for revision in old.iter().filter(|revision| mine(revision) && !lives(revision)).take(surplus) {
+        let lives: Vec<bool> = old.iter().map(|revision| lives(revision)).collect();
+        for revision in limit.surplus(&lives).into_iter().filter_map(|place| old.get(place)) {
             ignore_not_found(api(controller, object).delete(&revision.name_any(), &DeleteParams::default()).await)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lives_is_kept_and_counts_for_some() {
+        let (lives, waits) = (true, false);
+        for (name, limit, history, wanted) in [
+            ("below the limit", Limit::OfAll(None), &[waits; 10][..], &[][..]),
+            ("the oldest goes", Limit::OfAll(None), &[waits; 11], &[0]),
+            ("one that lives counts for a DaemonSet", Limit::OfAll(Some(1)), &[lives, waits, waits], &[1, 2]),
+            ("but not for a StatefulSet", Limit::OfUnused(Some(1)), &[lives, waits, waits], &[1]),
+            ("none is kept", Limit::OfUnused(Some(0)), &[waits, lives, waits], &[0, 2]),
+            ("all are", Limit::OfUnused(Some(-1)), &[waits; 11], &[]),
+        ] {
+            assert_eq!(limit.surplus(history), wanted, "{name}");
+        }
     }
 }

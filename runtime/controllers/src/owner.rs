@@ -115,7 +115,7 @@ where
 }
 
 /// Replaces the owners, unless the object has changed meanwhile.
-async fn set_owners<K>(api: &Api<K>, object: &K, owners: Vec<OwnerReference>) -> Result<Option<K>>
+pub(crate) async fn set_owners<K>(api: &Api<K>, object: &K, owners: Vec<OwnerReference>) -> Result<Option<K>>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {

@@ -22,7 +22,7 @@ use kube::ResourceExt;
 
 use crate::cache::{Change, Key};
 use crate::error::{Error, Result};
-use crate::history::{self, Subject};
+use crate::history::{self, Limit, Subject};
 use crate::owner::{self, controller_of};
 use crate::pod;
 use crate::pod_control;
@@ -166,7 +166,7 @@ async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Durat
             let hash = revision.labels().get(HASH_LABEL);
             fleet.pods.values().flatten().any(|pod| pod.labels().get(HASH_LABEL) == hash)
         };
-        history.clean_up(&controller, &*set, fleet.spec.revision_history_limit, lives).await?;
+        history.clean_up(&controller, &*set, Limit::OfAll(fleet.spec.revision_history_limit), lives).await?;
     }
     status::update(&controller, &fleet).await?;
     let again = result?;

@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
 
 use super::plan::Step;
+use super::retention::{self, Verdict};
 use super::{Revisions, identity};
 use crate::cache::Key;
 use crate::error::{Error, Result, ignore_not_found};
-use crate::owner::controller_reference;
+use crate::owner::set_owners;
 use crate::recorder::Kind;
 use crate::shared::{Controller, MANAGER};
 
@@ -33,16 +32,14 @@ pub(super) async fn carry_out(controller: &Controller, set: &StatefulSet, spec: 
                 hand.create(identity::pod(set, spec, of, *ordinal), *ordinal).await?;
             }
             Step::Mend(pod, ordinal) => hand.mend(pod, *ordinal).await?,
+            Step::Settle(pod, ordinal) => drop(hand.settle(pod, *ordinal).await?),
             Step::Renew(pod) => {
                 let (reason, what) = if crate::pod::phase(pod) == "Failed" { ("RecreatingFailedPod", "failed") } else { ("RecreatingTerminatedPod", "terminated") };
                 let whose = format!("{}/{}", set.namespace().unwrap_or_default(), set.name_any());
                 controller.recorder.event(set, Kind::Warning, reason, format!("StatefulSet {whose} is recreating {what} Pod {}", pod.name_any()));
                 hand.delete(pod).await?;
             }
-            Step::Delete(pod) => {
-                hand.hand_over(pod).await?;
-                hand.delete(pod).await?;
-            }
+            Step::Delete(pod) => hand.delete(pod).await?,
         }
     }
     Ok(())
@@ -77,6 +74,11 @@ impl Hand<'_> {
 
     async fn create(&self, pod: Pod, ordinal: i32) -> Result<()> {
         let name = pod.name_any();
+        // A claim that goes with the Pod that was there before is not for this one; the news that it has gone comes here, too.
+        // upstream: PodClaimIsStale
+        if self.claims_there(ordinal).iter().any(|claim| retention::is_stale(claim, &pod)) {
+            return Ok(());
+        }
         let created = match self.create_claims(ordinal).await {
             Ok(()) => self.pods().create(&params(), &pod).await.map_err(Error::from),
             Err(error) => Err(error),
@@ -97,10 +99,18 @@ impl Hand<'_> {
     }
 
     /// What a Pod has lost is given back.
+    ///
+    /// The claims of a Pod that runs are there, even if one of them is on its way out: it is none of the set's concern until the Pod goes.
+    // upstream: processReplica, UpdateStatefulPod
     async fn mend(&self, pod: &Arc<Pod>, ordinal: i32) -> Result<()> {
-        self.create_claims(ordinal).await?;
+        let waits = crate::pod::phase(pod) == "Pending";
+        if waits || !identity::has_storage(pod, self.set, self.spec, ordinal) {
+            self.create_claims(ordinal).await?;
+        }
+        let settled = self.settle(pod, ordinal).await?;
         let mut right = (**pod).clone();
-        if !identity::identify(&mut right, self.set, self.spec, ordinal) {
+        let mended = identity::identify(&mut right, self.set, self.spec, ordinal);
+        if !mended && (waits || !settled) {
             return Ok(());
         }
         match self.pods().replace(&pod.name_any(), &params(), &right).await.map_err(Error::from) {
@@ -126,8 +136,8 @@ impl Hand<'_> {
                 Some(_) => continue,
                 None => {}
             }
-            if self.retention(true) {
-                claim.metadata.owner_references = Some(vec![OwnerReference { controller: None, block_owner_deletion: None, ..controller_reference(self.set) }]);
+            if let Some(owner) = retention::first_owner(self.set, self.spec) {
+                claim.metadata.owner_references.get_or_insert_default().push(owner);
             }
             let set = self.set.name_any();
             match self.claims().create(&params(), &claim).await.map_err(Error::from) {
@@ -147,30 +157,34 @@ impl Hand<'_> {
         Ok(())
     }
 
-    /// Whether claims go with the set, or else with a Pod that is scaled away.
-    fn retention(&self, with_set: bool) -> bool {
-        let policy = self.spec.persistent_volume_claim_retention_policy.as_ref();
-        let word = policy.and_then(|policy| if with_set { policy.when_deleted.as_deref() } else { policy.when_scaled.as_deref() });
-        word == Some("Delete")
+    /// The claims of this number that are there.
+    fn claims_there(&self, ordinal: i32) -> Vec<Arc<PersistentVolumeClaim>> {
+        let namespace = self.set.namespace().unwrap_or_default();
+        let claims = identity::claims(self.set, self.spec, ordinal);
+        claims.iter().filter_map(|claim| self.controller.caches.claims.get(&Key::new(&namespace, &claim.name_any()))).collect()
     }
 
-    /// The claims of a Pod that is scaled away go with it, where the set says so.
-    // upstream: UpdatePodClaimForRetentionPolicy
-    async fn hand_over(&self, pod: &Pod) -> Result<()> {
-        let Some(ordinal) = identity::ordinal(&self.set.name_any(), &pod.name_any()).filter(|_| self.retention(false)) else { return Ok(()) };
-        let start = identity::start(self.spec);
-        if (start..start + self.spec.replicas.unwrap_or(1)).contains(&ordinal) {
-            return Ok(());
-        }
-        let owner = OwnerReference { controller: None, block_owner_deletion: None, ..controller_reference(pod) };
-        for claim in identity::claims(self.set, self.spec, ordinal) {
-            let patch = Patch::Merge(json!({"metadata": {"ownerReferences": [owner]}}));
-            let written = self.claims().patch(&claim.name_any(), &PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }, &patch).await;
-            if let Some(written) = ignore_not_found(written)? {
-                self.controller.caches.claims.reached(&written).await;
+    /// The claims of a Pod go with the set, with the Pod or with nobody, as the set says; true when one of them did not.
+    // upstream: ClaimsMatchRetentionPolicy, UpdatePodClaimForRetentionPolicy
+    async fn settle(&self, pod: &Pod, ordinal: i32) -> Result<bool> {
+        let mut changed = false;
+        for claim in self.claims_there(ordinal) {
+            let verdict = retention::judge(&claim, self.set, self.spec, pod, ordinal);
+            let is_news = verdict != Verdict::Right || crate::pod::phase(pod) == "Pending";
+            if is_news && retention::is_anothers(&claim, self.set, self.spec, pod) {
+                let name = claim.name_any();
+                // upstream spells it so.
+                let message = format!("PersistentVolumeClaim {name} has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim");
+                self.controller.recorder.event(self.set, Kind::Warning, "ConflictingController", message);
+            }
+            if let Verdict::Owners(owners) = verdict {
+                if let Some(written) = set_owners(&self.claims(), &*claim, owners).await? {
+                    self.controller.caches.claims.reached(&written).await;
+                }
+                changed = true;
             }
         }
-        Ok(())
+        Ok(changed)
     }
 
     async fn delete(&self, pod: &Pod) -> Result<()> {

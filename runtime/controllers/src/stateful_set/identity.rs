@@ -30,6 +30,13 @@ pub(super) fn start(spec: &StatefulSetSpec) -> i32 {
     spec.ordinals.as_ref().and_then(|ordinals| ordinals.start).unwrap_or(0)
 }
 
+/// Whether the Pod of this number is wanted.
+// upstream: podInOrdinalRange
+pub(super) fn is_wanted(spec: &StatefulSetSpec, ordinal: i32) -> bool {
+    let start = start(spec);
+    (start..start + spec.replicas.unwrap_or(1)).contains(&ordinal)
+}
+
 /// The name of the revision a Pod is of.
 pub(super) fn revision(pod: &Pod) -> &str {
     pod.labels().get(REVISION_LABEL).map(String::as_str).unwrap_or_default()
@@ -52,7 +59,7 @@ pub(super) fn pod(set: &StatefulSet, spec: &StatefulSetSpec, of: &ControllerRevi
 }
 
 /// Puts right what makes a Pod the one of its number; false when all was right.
-// upstream: updateIdentity, updateStorage
+// upstream: updateIdentity, updateStorage, identityMatches
 pub(super) fn identify(pod: &mut Pod, set: &StatefulSet, spec: &StatefulSetSpec, ordinal: i32) -> bool {
     let before = pod.clone();
     let own = name(set, ordinal);
@@ -60,13 +67,30 @@ pub(super) fn identify(pod: &mut Pod, set: &StatefulSet, spec: &StatefulSetSpec,
     labels.insert(NAME_LABEL.into(), own.clone());
     labels.insert(INDEX_LABEL.into(), ordinal.to_string());
     let templates = spec.volume_claim_templates.as_deref().unwrap_or_default();
-    if let (Some(inner), false) = (pod.spec.as_mut(), templates.is_empty()) {
+    let right = has_storage(pod, set, spec, ordinal);
+    if let (Some(inner), false) = (pod.spec.as_mut(), right) {
         let mut volumes: Vec<Volume> = templates.iter().map(|template| volume(&template.name_any(), claim_name(template, &own))).collect();
         let others = inner.volumes.take().unwrap_or_default();
         volumes.extend(others.into_iter().filter(|volume| !templates.iter().any(|template| template.name_any() == volume.name)));
         inner.volumes = Some(volumes);
     }
     *pod != before
+}
+
+/// Whether the Pod has a volume of each claim that is its own.
+// upstream: storageMatches
+pub(super) fn has_storage(pod: &Pod, set: &StatefulSet, spec: &StatefulSetSpec, ordinal: i32) -> bool {
+    let volumes = pod.spec.as_ref().and_then(|inner| inner.volumes.as_deref()).unwrap_or_default();
+    let claim_of = |name: &str| Some(&volumes.iter().find(|volume| volume.name == name)?.persistent_volume_claim.as_ref()?.claim_name);
+    let own = name(set, ordinal);
+    spec.volume_claim_templates.iter().flatten().all(|template| claim_of(&template.name_any()) == Some(&claim_name(template, &own)))
+}
+
+/// Whether a claim of this name is, by its name, one of the set's.
+pub(super) fn has_claim(set: &StatefulSet, claim: &str) -> bool {
+    let templates = set.spec.as_ref().and_then(|spec| spec.volume_claim_templates.as_deref()).unwrap_or_default();
+    let pod = |template: &PersistentVolumeClaim| claim.strip_prefix(&template.name_any())?.strip_prefix('-');
+    templates.iter().filter_map(pod).any(|pod| ordinal(&set.name_any(), pod).is_some())
 }
 
 fn volume(name: &str, claim: String) -> Volume {

@@ -2,12 +2,13 @@
 //!
 //! 1. Claim the Pods that bear the set's name, and the revisions that remember earlier templates ([`history`]).
 //! 2. See what is to be done next ([`plan`]): by default one Pod at a time, the lowest number first, and none while another is not ready.
-//! 3. Make or remove it as the one it is ([`identity`]), and report.
+//! 3. Make or remove it as the one it is ([`identity`]), see to it that its claims go with whom they should ([`retention`]), and report.
 // upstream: pkg/controller/statefulset/stateful_set.go, stateful_set_control.go, stateful_pod_control.go
 
 mod act;
 mod identity;
 mod plan;
+mod retention;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use kube::{Api, ResourceExt};
 
 use crate::cache::{Change, Key};
 use crate::error::{Error, Result, ignore_not_found};
-use crate::history::{self, History, Subject};
+use crate::history::{self, History, Limit, Subject};
 use crate::owner::{self, controller_of};
 use crate::pod;
 use crate::queue::Queue;
@@ -52,6 +53,21 @@ fn watch(controller: &Controller, queue: &Queue<Key>) {
     let caches = &controller.caches;
     let changed = queue.clone();
     caches.stateful_sets.on_change(move |change| changed.add(Key::of(&**change.latest())));
+    let (sets, waiting) = (caches.stateful_sets.clone(), queue.clone());
+    caches.claims.on_change(move |change| {
+        // A Pod is not made before an earlier claim of its name has gone, or is nobody's any more.
+        let matters = match change {
+            Change::Added(_) => false,
+            Change::Updated { old, new } => old.metadata.owner_references != new.metadata.owner_references,
+            Change::Deleted(_) => true,
+        };
+        let claim = change.latest();
+        for set in sets.in_namespace(&claim.namespace().unwrap_or_default()).iter().filter(|_| matters) {
+            if identity::has_claim(set, &claim.name_any()) {
+                waiting.add(Key::of(&**set));
+            }
+        }
+    });
     let (sets, queue) = (caches.stateful_sets.clone(), queue.clone());
     let add_owner = {
         let queue = queue.clone();
@@ -120,7 +136,7 @@ async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Durat
         let name = revision.name_any();
         name == revisions.current.name_any() || pods.iter().any(|pod| identity::revision(pod) == name)
     };
-    revisions.history.clean_up(&controller, &*set, spec.revision_history_limit, lives).await?;
+    revisions.history.clean_up(&controller, &*set, Limit::OfUnused(spec.revision_history_limit), lives).await?;
     Ok(pod::next_available(&pods, spec.min_ready_seconds.unwrap_or(0), controller.clock.now()))
 }
 

@@ -16,8 +16,10 @@ use crate::pod;
 pub(super) enum Step {
     /// The Pod of this number, of the current or the new revision.
     Create { ordinal: i32, new: bool },
-    /// A Pod has lost a label, a volume or a claim that makes it the one of its number.
+    /// What the Pod may have lost of what makes it the one of its number: a label, a volume or a claim.
     Mend(Arc<Pod>, i32),
+    /// The claims of a Pod that is leaving, or is to leave, go with whom the set says.
+    Settle(Arc<Pod>, i32),
     /// A Pod that has ended: another takes its place.
     Renew(Arc<Pod>),
     /// A Pod nobody wants any more, or of an earlier revision.
@@ -42,10 +44,6 @@ fn is_terminating(pod: &Pod) -> bool {
 
 fn runs(pod: &Pod) -> bool {
     pod::phase(pod) == "Running" && pod::is_ready(pod)
-}
-
-fn is_healthy(pod: &Pod) -> bool {
-    runs(pod) && !is_terminating(pod)
 }
 
 impl View<'_> {
@@ -73,6 +71,12 @@ impl View<'_> {
 
     fn is_available(&self, pod: &Pod) -> bool {
         runs(pod) && pod::is_available(pod, self.spec.min_ready_seconds.unwrap_or(0), self.now)
+    }
+
+    /// Whether nobody has to wait for the Pod.
+    // upstream: isUnavailable
+    fn is_well(&self, pod: &Pod) -> bool {
+        self.is_available(pod) && !is_terminating(pod)
     }
 
     /// Whether the Pod of this number is made from the new template.
@@ -130,13 +134,15 @@ fn fill(view: &View<'_>, wanted: &[Option<&Arc<Pod>>], steps: &mut Vec<Step>) ->
             }
             // Another one comes when this one is gone.
             done = false;
-        } else if view.in_order() && (is_terminating(pod) || !view.is_available(pod)) {
+        } else if view.in_order() && !view.is_well(pod) {
             // What it waits for may be a claim that somebody removed.
             if pod::phase(pod) == "Pending" {
                 steps.push(Step::Mend(Arc::clone(pod), ordinal));
             }
             return false;
-        } else if !is_terminating(pod) {
+        } else if is_terminating(pod) {
+            steps.push(Step::Settle(Arc::clone(pod), ordinal));
+        } else {
             steps.push(Step::Mend(Arc::clone(pod), ordinal));
         }
         if !done && view.in_order() {
@@ -149,7 +155,8 @@ fn fill(view: &View<'_>, wanted: &[Option<&Arc<Pod>>], steps: &mut Vec<Step>) ->
 /// No Pod of a higher number; false when something has to be waited for.
 // upstream: processCondemned
 fn shrink(view: &View<'_>, wanted: &[Option<&Arc<Pod>>], condemned: &[&Arc<Pod>], steps: &mut Vec<Step>) -> bool {
-    let unhealthy = wanted.iter().flatten().copied().chain(condemned.iter().rev().copied()).find(|pod| !is_healthy(pod));
+    let unhealthy = wanted.iter().flatten().copied().chain(condemned.iter().rev().copied()).find(|pod| !view.is_well(pod));
+    steps.extend(condemned.iter().filter_map(|pod| Some(Step::Settle(Arc::clone(pod), view.ordinal(pod)?))));
     let mut done = true;
     for pod in condemned {
         if is_terminating(pod) {
@@ -171,14 +178,16 @@ fn shrink(view: &View<'_>, wanted: &[Option<&Arc<Pod>>], condemned: &[&Arc<Pod>]
     done
 }
 
-/// The highest number that is of an earlier revision goes, when all above it are well.
+/// The highest number that is of an earlier revision goes, when all above it are there and well.
 fn roll(view: &View<'_>, wanted: &[Option<&Arc<Pod>>]) -> Option<Step> {
     let least = usize::try_from(view.partition().unwrap_or(0)).unwrap_or(0);
-    for pod in wanted.iter().skip(least).rev().flatten() {
+    for pod in wanted.iter().skip(least).rev() {
+        // One that is only just being made is waited for, too.
+        let pod = (*pod)?;
         if identity::revision(pod) != view.update && !is_terminating(pod) {
             return Some(Step::Delete(Arc::clone(pod)));
         }
-        if !is_healthy(pod) {
+        if !view.is_well(pod) {
             return None;
         }
     }
@@ -263,8 +272,8 @@ mod tests {
             Step::Create { ordinal, new } => Some(format!("+{ordinal}{}", if *new { "" } else { " old" })),
             Step::Renew(pod) => Some(format!("!{}", pod.name_any())),
             Step::Delete(pod) => Some(format!("-{}", pod.name_any())),
-            // A look that nothing is missing.
-            Step::Mend(..) => None,
+            // A look that all is right.
+            Step::Mend(..) | Step::Settle(..) => None,
         };
         steps.iter().filter_map(text).collect()
     }
@@ -287,6 +296,7 @@ mod tests {
             ("one at a time", &["0 new ready", "1 new ready", "2 new ready", "3 new ready", "4 new leaves"], &plain, &[]),
             ("one that is not ready stops it", &["0 new ready", "1 new ready", "2 new ready", "3 new waits", "4 new waits"], &plain, &[]),
             ("unless it is the only one", &["0 new ready", "1 new ready", "2 new ready", "3 new ready", "4 new waits"], &plain, &["-web-4"]),
+            ("also while it is ready since a moment", &["0 new ready", "1 new ready", "2 new ready", "3 new fresh"], &json!({"minReadySeconds": 5}), &["-web-3"]),
             ("all at once", &[], &parallel, &["+0", "+1", "+2"]),
             ("and all others away", &["0 new waits", "1 new ready", "2 new ready", "3 new waits", "4 new ready"], &parallel, &["-web-4", "-web-3"]),
             ("other numbers", &[], &two, &["+5"]),
@@ -301,6 +311,7 @@ mod tests {
     #[test]
     fn updates_go_from_the_last_to_the_first() {
         let partition = |number: i32| json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": number}}});
+        let parallel = |seconds: i32| json!({"podManagementPolicy": "Parallel", "minReadySeconds": seconds});
         let old = &["0 old ready", "1 old ready", "2 old ready"][..];
         for (name, pods, extra, wanted) in [
             ("the last one", old, partition(0), &["-web-2"][..]),
@@ -312,6 +323,11 @@ mod tests {
             ("nobody asks", old, json!({"updateStrategy": {"type": "OnDelete"}}), &[]),
             ("but whoever is deleted comes back new", &["0 old ready", "1 old ready"], json!({"updateStrategy": {"type": "OnDelete"}}), &["+2"]),
             ("done", &["0 new ready", "1 new ready", "2 new ready"], partition(0), &[]),
+            ("all at once, but only one is replaced", &["0 old ready", "1 old ready"], parallel(0), &["+2"]),
+            ("not while that one leaves", &["0 old ready", "1 old ready", "2 old leaves"], parallel(0), &[]),
+            ("nor while it starts", &["0 old ready", "1 old ready", "2 new waits"], parallel(0), &[]),
+            ("nor before it was ready for long enough", &["0 old ready", "1 old ready", "2 new fresh"], parallel(5), &[]),
+            ("then the next", &["0 old ready", "1 old ready", "2 new ready"], parallel(5), &["-web-1"]),
         ] {
             assert_eq!(said(pods, &extra), wanted, "{name}");
         }

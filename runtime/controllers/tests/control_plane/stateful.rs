@@ -1,7 +1,8 @@
 //! StatefulSets.
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -106,4 +107,70 @@ async fn a_stateful_set_is_rolled_from_the_last_to_the_first() {
     stage.until(&sets, "all are old again", |all| is_complete(all, 3)).await;
     let revisions = stage.until(&stage.here::<ControllerRevision>(), "two revisions", |all| all.len() == 2).await;
     assert_eq!(revisions.iter().map(|revision| revision.revision).max(), Some(3), "a rollback reuses the revision");
+}
+
+/// A stage where claims are bound, so that Pods with claims run.
+async fn with_storage() -> Stage {
+    let stage = Stage::new(&["node-1"]).await;
+    let annotations = json!({"storageclass.kubernetes.io/is-default-class": "true"});
+    create(&stage.all::<StorageClass>(), json!({"metadata": {"name": "hostpath", "annotations": annotations}, "provisioner": "docker.io/hostpath"})).await;
+    stage
+}
+
+/// Owners as `KIND NAME`, with a star for the one that manages it.
+fn owners(claims: &[PersistentVolumeClaim], name: &str) -> Vec<String> {
+    let claim = claims.iter().find(|claim| claim.name_any() == name);
+    let star = |controls: Option<bool>| if controls == Some(true) { "*" } else { "" };
+    let mut owners: Vec<String> = claim.into_iter().flat_map(ResourceExt::owner_references).map(|owner| format!("{} {}{}", owner.kind, owner.name, star(owner.controller))).collect();
+    owners.sort();
+    owners
+}
+
+#[tokio::test]
+async fn a_claim_on_its_way_out_stops_nobody_but_its_own_pod() {
+    let stage = with_storage().await;
+    let (sets, pods, claims) = (stage.here::<StatefulSet>(), stage.here::<Pod>(), stage.here::<PersistentVolumeClaim>());
+    create(&sets, stateful_set("web", &json!({"replicas": 1}))).await;
+    stage.until(&sets, "one of one", |all| is_complete(all, 1)).await;
+    let before = claims.get("data-web-0").await.expect("the claim").uid();
+    claims.delete("data-web-0", &DeleteParams::default()).await.expect("deleted");
+    stage.until(&claims, "held by its Pod", |all| all[0].metadata.deletion_timestamp.is_some()).await;
+    patch(&sets, "web", json!({"spec": {"replicas": 2}})).await;
+    stage.until(&sets, "two of two", |all| is_complete(all, 2)).await;
+    // Its Pod gets another one when both are gone.
+    pods.delete("web-0", &DeleteParams::default()).await.expect("deleted");
+    let another = |all: &[PersistentVolumeClaim]| all.iter().any(|claim| claim.name_any() == "data-web-0" && claim.uid() != before);
+    stage.until(&claims, "another claim", another).await;
+    stage.until(&sets, "two of two again", |all| is_complete(all, 2)).await;
+}
+
+#[tokio::test]
+async fn claims_go_with_whom_the_set_says() {
+    let stage = with_storage().await;
+    let (sets, pods, claims) = (stage.here::<StatefulSet>(), stage.here::<Pod>(), stage.here::<PersistentVolumeClaim>());
+    create(&sets, stateful_set("web", &json!({}))).await;
+    stage.until(&sets, "three of three", |all| is_complete(all, 3)).await;
+    let somebody = create(&stage.here::<ConfigMap>(), json!({"metadata": {"name": "somebody"}})).await;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "somebody", "uid": somebody.uid()});
+    patch(&claims, "data-web-1", json!({"metadata": {"ownerReferences": [owner]}})).await;
+
+    // What is said later holds for the claims that are there, and leaves to others what is theirs.
+    patch(&sets, "web", json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"}}})).await;
+    let all = stage.until(&claims, "all go with the set", |all| ["data-web-0", "data-web-1", "data-web-2"].iter().all(|name| owners(all, name).contains(&"StatefulSet web*".to_owned()))).await;
+    assert_eq!(owners(&all, "data-web-1"), ["ConfigMap somebody", "StatefulSet web*"]);
+
+    // A Pod that is scaled away takes its claim along, also when it is wanted again before it has gone.
+    let before = claims.get("data-web-2").await.expect("the claim").uid();
+    let gone = patch(&pods, "web-2", json!({"metadata": {"annotations": {"test/stuck": "yes"}}})).await.uid();
+    patch(&sets, "web", json!({"spec": {"replicas": 2}})).await;
+    stage.until(&claims, "the last goes with its Pod", |all| owners(all, "data-web-2") == ["Pod web-2*"]).await;
+    stage.until(&pods, "on its way", |all| all.iter().any(|pod| pod.uid() == gone && pod.metadata.deletion_timestamp.is_some())).await;
+    patch(&sets, "web", json!({"spec": {"replicas": 3}})).await;
+    pods.delete("web-2", &DeleteParams::default().grace_period(0)).await.expect("deleted");
+    stage.until(&claims, "another claim", |all| all.iter().any(|claim| claim.name_any() == "data-web-2" && claim.uid() != before)).await;
+    stage.until(&sets, "three of three again", |all| is_complete(all, 3)).await;
+
+    sets.delete("web", &DeleteParams::background()).await.expect("deleted");
+    let left = stage.until(&claims, "only somebody's stays", |all| names(all) == ["data-web-1"] && owners(all, "data-web-1") == ["ConfigMap somebody"]).await;
+    assert!(left[0].metadata.deletion_timestamp.is_none());
 }
