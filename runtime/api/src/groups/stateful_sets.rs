@@ -9,13 +9,13 @@ use super::{
     claims,
     pod_spec::{
         defaults::default,
-        validation::{non_negative, one_of},
+        validation::{join, non_negative, text},
     },
     workloads,
 };
 use crate::{
-    field_error::FieldError,
-    meta,
+    field_error::{FieldError, go_quote},
+    go_print, meta,
     registry::{Column, Resource, Rules, Subresource},
     table,
 };
@@ -60,8 +60,11 @@ impl Rules for StatefulSetRules {
         default(spec, "replicas", 1);
         default(spec, "revisionHistoryLimit", 10);
         default(spec, "podManagementPolicy", "OrderedReady");
-        let policy = json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
-        default(spec, "persistentVolumeClaimRetentionPolicy", policy);
+        let retention = spec.entry("persistentVolumeClaimRetentionPolicy").or_insert_with(|| json!({}));
+        if let Some(retention) = retention.as_object_mut() {
+            default(retention, "whenDeleted", "Retain");
+            default(retention, "whenScaled", "Retain");
+        }
         let strategy = spec.entry("updateStrategy").or_insert_with(|| json!({}));
         if let Some(strategy) = strategy.as_object_mut() {
             default(strategy, "type", "RollingUpdate");
@@ -89,20 +92,7 @@ impl Rules for StatefulSetRules {
     fn validate(&self, new: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let spec = &new["spec"];
-        one_of(
-            spec,
-            "podManagementPolicy",
-            "spec",
-            &["OrderedReady", "Parallel"],
-            &mut errors,
-        );
-        one_of(
-            &spec["updateStrategy"],
-            "type",
-            "spec.updateStrategy",
-            &["OnDelete", "RollingUpdate"],
-            &mut errors,
-        );
+        policies(spec, &mut errors);
         non_negative(spec, "replicas", "spec", &mut errors);
         non_negative(spec, "minReadySeconds", "spec", &mut errors);
         non_negative(&spec["ordinals"], "start", "spec.ordinals", &mut errors);
@@ -112,7 +102,7 @@ impl Rules for StatefulSetRules {
         } else if workloads::usable_selector(&spec["selector"], "statefulset", &mut errors) {
             workloads::selector_fits(&spec["selector"], spec, &mut errors);
         }
-        errors.extend(workloads::template(&with_claims(spec), "StatefulSet"));
+        errors.extend(template(&spec["template"]));
         errors
     }
 
@@ -147,18 +137,58 @@ impl Rules for StatefulSetRules {
     }
 }
 
-/// The template with the volumes that each Pod gets from its own claims.
-// upstream: pkg/apis/apps/validation/validation.go ValidatePodTemplateSpecForStatefulSet
-fn with_claims(spec: &Value) -> Value {
-    let mut template = spec["template"].clone();
-    let claims = spec["volumeClaimTemplates"].as_array().into_iter().flatten();
-    let names: Vec<&Value> = claims.map(|claim| &claim["metadata"]["name"]).filter(|name| name.is_string()).collect();
-    if names.is_empty() || !template["spec"].is_object() {
-        return template;
+/// Errors of how Pods are made and replaced.
+fn policies(spec: &Value, errors: &mut Vec<FieldError>) {
+    let management = text(spec, "podManagementPolicy");
+    if !["OrderedReady", "Parallel"].contains(&management) {
+        let detail = "must be 'OrderedReady' or 'Parallel'";
+        errors.push(FieldError::invalid("spec.podManagementPolicy", management, detail));
     }
-    let mut volumes = template["spec"]["volumes"].as_array().cloned().unwrap_or_default();
-    volumes.retain(|volume| !names.contains(&&volume["name"]));
-    volumes.extend(names.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})));
-    template["spec"]["volumes"] = Value::Array(volumes);
-    template
+    let (strategy, path) = (&spec["updateStrategy"], "spec.updateStrategy");
+    match (text(strategy, "type"), strategy.get("rollingUpdate")) {
+        ("OnDelete", None) => {}
+        ("OnDelete", Some(rolling)) => {
+            let detail = "only allowed for updateStrategy 'RollingUpdate'";
+            let error = FieldError::invalid(format!("{path}.rollingUpdate"), Value::Null, detail);
+            let partition = rolling["partition"].as_i64().unwrap_or(0);
+            let go = format!("apps.RollingUpdateStatefulSetStrategy{{Partition:{partition}, MaxUnavailable:(*intstr.IntOrString)(nil)}}");
+            errors.push(error.showing(go));
+        }
+        ("RollingUpdate", rolling) => {
+            let (rolling, path) = (rolling.unwrap_or(&Value::Null), format!("{path}.rollingUpdate"));
+            non_negative(rolling, "partition", &path, errors);
+            let (most, path) = (&rolling["maxUnavailable"], format!("{path}.maxUnavailable"));
+            workloads::share(most, &path, workloads::Most::Whole, errors);
+            if workloads::is_zero(most) {
+                let error = FieldError::invalid(path, Value::Null, "cannot be 0");
+                errors.push(error.showing(go_print::int_or_string(most)));
+            }
+        }
+        (other, _) => {
+            let error = FieldError::invalid(path, Value::Null, "must be 'RollingUpdate' or 'OnDelete'");
+            let other = go_quote(other);
+            let go = format!("apps.StatefulSetUpdateStrategy{{Type:{other}, RollingUpdate:(*apps.RollingUpdateStatefulSetStrategy)(nil)}}");
+            errors.push(error.showing(go));
+        }
+    }
+    for field in ["whenDeleted", "whenScaled"] {
+        let policy = text(&spec["persistentVolumeClaimRetentionPolicy"], field);
+        if !["Retain", "Delete"].contains(&policy) {
+            let path = join("spec.persistentVolumeClaimRetentionPolicy", field);
+            let mut error = FieldError::not_supported(path, policy, &[]);
+            // Not in the order of the alphabet.
+            error.detail = "supported values: \"Retain\", \"Delete\"".into();
+            errors.push(error);
+        }
+    }
+}
+
+/// Errors of the template: only what is the set's own concern. Whether its Pods can be made shows when they are.
+// upstream: pkg/apis/apps/validation/validation.go ValidatePodTemplateSpecForStatefulSet, ValidateStatefulSetSpec
+fn template(template: &Value) -> Vec<FieldError> {
+    let (metadata, path) = (&template["metadata"], "spec.template");
+    let mut errors = meta::labels(&metadata["labels"], &join(path, "labels"));
+    errors.extend(meta::annotations(&metadata["annotations"], &join(path, "annotations")));
+    errors.extend(workloads::runs_for_ever(&template["spec"], "StatefulSet"));
+    errors
 }

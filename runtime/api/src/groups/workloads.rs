@@ -81,17 +81,24 @@ pub(super) fn template(template: &Value, go_kind: &str) -> Vec<FieldError> {
         &join(path, "annotations"),
     ));
     errors.extend(validation::validate(&template["spec"], &join(path, "spec")));
-    let policy = validation::text(&template["spec"], "restartPolicy");
-    if ["OnFailure", "Never"].contains(&policy) {
+    errors.extend(runs_for_ever(&template["spec"], go_kind));
+    errors
+}
+
+/// Errors of a Pod spec whose Pods would end.
+pub(super) fn runs_for_ever(spec: &Value, go_kind: &str) -> Vec<FieldError> {
+    let (mut errors, path) = (Vec::new(), "spec.template.spec");
+    let policy = validation::text(spec, "restartPolicy");
+    if !["", "Always"].contains(&policy) {
         errors.push(FieldError::not_supported(
-            "spec.template.spec.restartPolicy",
+            join(path, "restartPolicy"),
             policy,
             &["Always"],
         ));
     }
-    if template["spec"].get("activeDeadlineSeconds").is_some() {
+    if spec.get("activeDeadlineSeconds").is_some() {
         errors.push(FieldError::forbidden(
-            "spec.template.spec.activeDeadlineSeconds",
+            join(path, "activeDeadlineSeconds"),
             format!("activeDeadlineSeconds in {go_kind} is not Supported"),
         ));
     }

@@ -67,14 +67,27 @@ fn refusals_have_upstreams_words() {
             stateful_set(&format!(
                 "{{serviceName: web, podManagementPolicy: Any, {TEMPLATE}}}"
             )),
-            "StatefulSet.apps \"web\" is invalid: spec.podManagementPolicy: Unsupported value: \"Any\": supported values: \"OrderedReady\", \"Parallel\"",
+            "StatefulSet.apps \"web\" is invalid: spec.podManagementPolicy: Invalid value: \"Any\": must be 'OrderedReady' or 'Parallel'",
         ),
         (
-            mounting("other"),
-            "StatefulSet.apps \"web\" is invalid: spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"other\"",
+            stateful_set(&format!("{{updateStrategy: {{type: Recreate}}, {TEMPLATE}}}")),
+            "StatefulSet.apps \"web\" is invalid: spec.updateStrategy: Invalid value: apps.StatefulSetUpdateStrategy{Type:\"Recreate\", RollingUpdate:(*apps.RollingUpdateStatefulSetStrategy)(nil)}: must be 'RollingUpdate' or 'OnDelete'",
+        ),
+        (
+            stateful_set(&format!("{{updateStrategy: {{rollingUpdate: {{partition: -1}}}}, persistentVolumeClaimRetentionPolicy: {{whenScaled: Recycle}}, {TEMPLATE}}}")),
+            "StatefulSet.apps \"web\" is invalid: [spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or equal to 0, spec.persistentVolumeClaimRetentionPolicy.whenScaled: Unsupported value: \"Recycle\": supported values: \"Retain\", \"Delete\"]",
+        ),
+        (
+            stateful_set(
+                "{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, activeDeadlineSeconds: 5, containers: [{name: a, image: x}]}}}",
+            ),
+            "StatefulSet.apps \"web\" is invalid: [spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\", spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in StatefulSet is not Supported]",
         ),
     ]);
-    assert!(create(&mounting("data")).is_ok(), "its own claim is a volume");
+    // What is wrong with the Pods themselves is said when they are made.
+    for volume in ["data", "other"] {
+        assert!(create(&mounting(volume)).is_ok(), "{volume}");
+    }
 }
 
 /// A StatefulSet with claims called `data` and a mount of this volume.
@@ -91,7 +104,7 @@ fn defaults_are_upstreams() {
     let daemons = create(&daemon_set(&format!("{{{TEMPLATE}}}"))).unwrap();
     let controller = create(&controller(&format!("{{{PLAIN}}}"))).unwrap();
     let set = create(&stateful_set(&format!(
-        "{{serviceName: web, volumeClaimTemplates: [{{metadata: {{name: data}}, spec: {{accessModes: [ReadWriteOnce]}}}}], {TEMPLATE}}}"
+        "{{serviceName: web, persistentVolumeClaimRetentionPolicy: {{whenScaled: Delete}}, volumeClaimTemplates: [{{metadata: {{name: data}}, spec: {{accessModes: [ReadWriteOnce]}}}}], {TEMPLATE}}}"
     )))
     .unwrap();
     let cases = [
@@ -126,6 +139,11 @@ fn defaults_are_upstreams() {
             &set,
             "/spec/updateStrategy",
             json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+        ),
+        (
+            &set,
+            "/spec/persistentVolumeClaimRetentionPolicy",
+            json!({"whenDeleted": "Retain", "whenScaled": "Delete"}),
         ),
         (
             &set,
