@@ -174,3 +174,15 @@ async fn claims_go_with_whom_the_set_says() {
     let left = stage.until(&claims, "only somebody's stays", |all| names(all) == ["data-web-1"] && owners(all, "data-web-1") == ["ConfigMap somebody"]).await;
     assert!(left[0].metadata.deletion_timestamp.is_none());
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_the_pods_is_said_when_they_are_made() {
+    let stage = Stage::new(&["node-1"]).await;
+    let (sets, pods) = (stage.here::<StatefulSet>(), stage.here::<Pod>());
+    let template = |volume: &str| json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "a:1", "volumeMounts": [{"name": volume, "mountPath": "/data"}]}]}});
+    create(&sets, stateful_set("web", &json!({"replicas": 1, "template": template("other")}))).await;
+    let why = "create Pod web-0 in StatefulSet web failed error: Pod \"web-0\" is invalid: spec.containers[0].volumeMounts[0].name: Not found: \"other\"";
+    stage.event("FailedCreate", why).await;
+    patch(&sets, "web", json!({"spec": {"template": template("data")}})).await;
+    stage.until(&pods, "once it is mended", |all| all.len() == 1).await;
+}
