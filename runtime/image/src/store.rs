@@ -145,7 +145,7 @@ impl Store {
         Ok(Self { dirs, catalogue: Catalogue::built_in(), library, trust: Trust::default() })
     }
 
-    /// The same, which trusts the registries whose authorities' certificates lie in this directory: `REGISTRY/ca.crt`.
+    /// The same, which also trusts the registries whose authorities' certificates lie in this directory: `REGISTRY/ca.crt`.
     pub fn trusting(self, directory: PathBuf) -> Self {
         Self { trust: Trust::Directory(directory), ..self }
     }

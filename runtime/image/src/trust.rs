@@ -1,9 +1,15 @@
 //! Which registries are who they say they are: the authorities that are trusted, and what is said when none vouches.
 
-use std::{fmt::Display, fs, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    fmt::Display,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use rustls::{CertificateError as Bad, Error, InvalidMessage, pki_types::UnixTime};
+use rustls::{AlertDescription, CertificateError as Bad, Error, InvalidMessage, pki_types::UnixTime};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 /// Whose certificates are believed.
@@ -12,22 +18,24 @@ pub(crate) enum Trust {
     /// The authorities of this machine, or those `SSL_CERT_FILE` names.
     #[default]
     System,
-    /// A node: for each registry those in `DIRECTORY/REGISTRY/*.crt`, as containerd keeps them.
+    /// A node: the same, and for each registry those in `DIRECTORY/REGISTRY/*.crt`, as containerd keeps them.
     Directory(PathBuf),
 }
 
 impl Trust {
     /// The authorities for a registry. A file that cannot be read vouches for nobody.
-    // upstream: containerd, core/remotes/docker/config/hosts.go, loadCertFiles
+    // upstream: containerd, core/remotes/docker/config/hosts.go, ConfigureHosts, loadCertFiles
     pub(crate) fn authorities(&self, registry: &str) -> RootCerts {
         let Self::Directory(directory) = self else { return RootCerts::PlatformVerifier };
-        let files = fs::read_dir(directory.join(registry)).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files = fs::read_dir(folder(directory, registry)).into_iter().flatten().flatten().map(|entry| entry.path());
         let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "crt")).filter_map(|path| fs::read(path).ok());
-        let certificates = texts.flat_map(|text| parse_pem(&text).filter_map(Result::ok).collect::<Vec<_>>()).filter_map(|item| match item {
+        let own = texts.flat_map(|text| parse_pem(&text).filter_map(Result::ok).collect::<Vec<_>>()).filter_map(|item| match item {
             PemItem::Certificate(certificate) => Some(certificate),
             _ => None,
         });
-        RootCerts::Specific(Arc::new(certificates.collect::<Vec<Certificate<'static>>>()))
+        let known = rustls_native_certs::load_native_certs().certs;
+        let known = known.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
+        RootCerts::Specific(Arc::new(known.chain(own).collect::<Vec<Certificate<'static>>>()))
     }
 
     /// What a reader can do about a registry nobody vouches for.
@@ -35,7 +43,9 @@ impl Trust {
         match self {
             Self::System => format!("to trust {registry}, name a file with the certificate of its authority in SSL_CERT_FILE"),
             Self::Directory(directory) => {
-                format!("to trust {registry}, put the certificate of its authority into {}/{registry}/ca.crt on the node", directory.display())
+                // What there is for all registries would not be looked at any more; what there is for this one is.
+                let folder = Some(folder(directory, registry)).filter(|folder| !folder.ends_with(DEFAULT)).unwrap_or_else(|| directory.join(registry));
+                format!("to trust {registry}, put the certificate of its authority into {}/ca.crt on the node", folder.display())
             }
         }
     }
@@ -58,9 +68,43 @@ impl Trust {
                 ("certificate signed by unknown authority".to_owned(), format!("the certificate of {registry} is that of an authority: give it one that an authority has signed"))
             }
             Error::InvalidMessage(InvalidMessage::InvalidContentType) => return "http: server gave HTTP response to HTTPS client".to_owned(),
-            other => return format!("remote error: tls: {other}"),
+            Error::AlertReceived(alert) => return format!("remote error: tls: {}", alerted(*alert)),
+            other => return format!("tls: failed to verify certificate: {other}"),
         };
         format!("tls: failed to verify certificate: x509: {why}; {remedy}")
+    }
+}
+
+/// Where containerd looks for a registry it has no directory of.
+const DEFAULT: &str = "_default";
+
+/// A registry's directory: the first there is.
+// upstream: containerd, core/remotes/docker/config/hosts.go, hostPaths; config_unix.go, hostDirectory
+fn folder(directory: &Path, registry: &str) -> PathBuf {
+    let portable = registry.rsplit_once(':').map(|(host, port)| directory.join(format!("{host}_{port}_")));
+    let exact = directory.join(registry);
+    let mut all = portable.into_iter().chain([exact.clone(), directory.join(DEFAULT)]);
+    all.find(|folder| folder.exists()).unwrap_or(exact)
+}
+
+/// What the other side says against a connection.
+// upstream: Go, crypto/tls/alert.go
+fn alerted(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA => "unknown certificate authority".to_owned(),
+        AlertDescription::BadRecordMac => "bad record MAC".to_owned(),
+        AlertDescription::ProtocolVersion => "protocol version not supported".to_owned(),
+        AlertDescription::InsufficientSecurity => "insufficient security level".to_owned(),
+        AlertDescription::DecodeError => "error decoding message".to_owned(),
+        AlertDescription::DecryptError => "error decrypting message".to_owned(),
+        AlertDescription::CertificateUnknown => "unknown certificate".to_owned(),
+        AlertDescription::CertificateUnobtainable => "certificate unobtainable".to_owned(),
+        AlertDescription::CertificateExpired => "expired certificate".to_owned(),
+        AlertDescription::CertificateRevoked => "revoked certificate".to_owned(),
+        other => {
+            let words = format!("{other:?}").chars().flat_map(|letter| letter.is_uppercase().then_some(' ').into_iter().chain(letter.to_lowercase())).collect::<String>();
+            words.trim().to_owned()
+        }
     }
 }
 
@@ -94,11 +138,75 @@ fn date(time: UnixTime) -> impl Display {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{process::Command, time::Duration};
 
     use rustls::pki_types::ServerName;
 
     use super::*;
+
+    /// The variable that makes the first test below say whom it trusts: its environment is that of its process.
+    const CERTIFICATES: &str = "DRYDOCK_TEST_CERTIFICATES";
+
+    #[test]
+    fn who_is_trusted() {
+        let Ok(directory) = std::env::var(CERTIFICATES) else { return };
+        for registry in ["one.example:5000", "two.example:5000", "three.example", "[::1]:5000"] {
+            let RootCerts::Specific(all) = Trust::Directory(directory.clone().into()).authorities(registry) else { panic!("those of the computer") };
+            let der: Vec<Vec<u8>> = all.iter().map(|certificate| certificate.der().to_vec()).collect();
+            let names = fs::read_dir(format!("{directory}/known")).unwrap().flatten().map(|entry| entry.path());
+            let mut names: Vec<_> = names.filter(|path| der.contains(&fs::read(path).unwrap())).map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+            names.sort();
+            println!("{registry} {} {}", der.len(), names.join(" "));
+        }
+    }
+
+    #[test]
+    fn a_node_trusts_whom_its_computer_trusts_and_the_first_directory_of_a_registry() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir(root.join("known")).unwrap();
+        for (name, file) in [
+            ("system", "authorities.pem"),
+            ("portable", "one.example_5000_/ca.crt"),
+            ("shadowed", "one.example:5000/ca.crt"),
+            ("exact", "two.example:5000/any.crt"),
+            ("ignored", "two.example:5000/client.cert"),
+            ("default", "_default/ca.crt"),
+        ] {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let certificate = rcgen::CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), certificate.pem()).unwrap();
+            fs::write(root.join("known").join(name), certificate.der()).unwrap();
+        }
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "trust::tests::who_is_trusted", "--nocapture"]).env_remove("SSL_CERT_DIR");
+        let output = child.env("SSL_CERT_FILE", root.join("authorities.pem")).env(CERTIFICATES, root).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let said: Vec<&str> = said.lines().filter(|line| line.contains(" 2 ")).collect();
+        assert_eq!(
+            said,
+            ["one.example:5000 2 portable system", "two.example:5000 2 exact system", "three.example 2 default system", "[::1]:5000 2 default system"],
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        for (registry, wanted) in [("one.example:5000", "one.example_5000_"), ("two.example:5000", "two.example:5000"), ("three.example", "three.example")] {
+            let remedy = Trust::Directory(root.to_owned()).remedy(registry);
+            assert!(remedy.contains(&format!("/{wanted}/ca.crt ")), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn only_the_other_side_makes_a_remote_error() {
+        for (error, wanted) in [
+            (Error::AlertReceived(AlertDescription::HandshakeFailure), "remote error: tls: handshake failure"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "remote error: tls: unknown certificate authority"),
+            (Error::InvalidCertificate(Bad::Revoked), "tls: failed to verify certificate: invalid peer certificate: Revoked"),
+            (Error::General("no authorities".to_owned()), "tls: failed to verify certificate: unexpected error: no authorities"),
+        ] {
+            assert_eq!(Trust::System.in_gos_words(&error, "registry.example", "registry.example"), wanted);
+        }
+    }
 
     #[test]
     fn certificates_are_refused_in_gos_words() {
