@@ -2,8 +2,9 @@
 
 use drydock_kit::{Drydock, PATIENCE, eventually};
 
-/// A server of the gRPC health protocol, in the words of HTTP/2: it takes frames until the request has ended, then answers. What it answers
-/// lies in a file, so it can fall ill.
+/// A server of the gRPC health protocol, in the words of HTTP/2: it takes frames until the request has ended, then answers. It is well
+/// until there is a file that says otherwise, and so at once after each start: a Pod without a readiness probe is ready before this script
+/// has done anything.
 ///
 /// A frame is nine bytes, three of them its length, one its type, one its flags, and then so many bytes. Stream 1 is the call. The answer
 /// is `:status: 200` and a content type, a message whose field 1 is the state, and `grpc-status: 0` for the end.
@@ -14,7 +15,6 @@ metadata: {name: grpc}
 data:
   server: |
     mkfifo /tmp/answer
-    echo 1 > /tmp/state
     while :; do nc -l 5000 < /tmp/answer | sh /etc/grpc/converse > /tmp/answer; done
   converse: |
     printf '\000\000\000\004\000\000\000\000\000'
@@ -27,7 +27,7 @@ data:
       [ $4 != 0x00 ] || [ $(($5 & 1)) = 0 ] || break
     done
     printf '\000\000\040\001\004\000\000\000\001\210\000\014content-type\020application/grpc'
-    printf '\000\000\007\000\000\000\000\000\001\000\000\000\000\002\010\00'$(cat /tmp/state)
+    printf '\000\000\007\000\000\000\000\000\001\000\000\000\000\002\010\00'$([ -e /tmp/ill ] && echo 2 || echo 1)
     printf '\000\000\017\001\005\000\000\000\001\000\013grpc-status\001%s' 0
     cat > /dev/null
 ---
@@ -53,7 +53,7 @@ fn a_grpc_probe_asks_the_container_and_restarts_it() {
     let ran = drydock.kubectl(&["wait", "--for=condition=Ready", "pod/grpc", "--timeout=60s"]);
     assert!(ran.status.success(), "{}{}", ran.stderr, drydock.kubectl(&["describe", "pod", "grpc"]).stdout);
     // It answers that it does not serve, and is started anew, well.
-    drydock.kubectl(&["exec", "grpc", "--", "sh", "-c", "echo 2 > /tmp/state"]).ok();
+    drydock.kubectl(&["exec", "grpc", "--", "sh", "-c", "touch /tmp/ill"]).ok();
     eventually(PATIENCE, || {
         let status = drydock.get(&["pod", "grpc"])["status"]["containerStatuses"][0].take();
         if status["restartCount"].as_u64() > Some(0) && status["ready"] == true { Ok(()) } else { Err(status.to_string()) }

@@ -1,6 +1,6 @@
 //! A StatefulSet as a reader tries it: names, claims and addresses that stay.
 
-use drydock_kit::Drydock;
+use drydock_kit::{Drydock, PATIENCE, eventually};
 
 const DATABASE: &str = r#"
 apiVersion: v1
@@ -41,12 +41,22 @@ fn a_stateful_set_keeps_names_files_and_addresses() {
     let found = drydock.kubectl(&["exec", "db-0", "--", "nslookup", "db-1.db.default.svc.cluster.local"]).ok();
     assert!(found.contains(&address), "{address}: {found}");
     drydock.kubectl(&["delete", "pod", "db-1"]).ok();
-    rolled("the same again");
+    // The set may not know yet that a Pod is missing, and the Pod may not be there yet.
+    eventually(PATIENCE, || {
+        let ran = drydock.kubectl(&["wait", "--for=condition=Ready", "pod/db-1", "--timeout=60s"]);
+        if ran.status.success() { Ok(()) } else { Err(ran.stderr) }
+    });
     assert_eq!(drydock.kubectl(&["exec", "db-1", "--", "cat", "/data/who"]).ok(), "db-1\n");
     drydock.kubectl(&["set", "env", "statefulset/db", "VERSION=2"]).ok();
     rolled("a new template");
     drydock.kubectl(&["scale", "statefulset", "db", "--replicas=1"]).ok();
     drydock.kubectl(&["wait", "--for=delete", "pod/db-1", "--timeout=60s"]).ok();
+    // Once for the new template, once more for the scale.
+    eventually(PATIENCE, || {
+        let events = drydock.get(&["events"]);
+        let told = events["items"].as_array().unwrap().iter().filter(|event| event["message"] == "delete Pod db-1 in StatefulSet db successful");
+        if told.filter_map(|event| event["count"].as_u64()).sum::<u64>() == 2 { Ok(()) } else { Err(events.to_string()) }
+    });
     let described = drydock.kubectl(&["describe", "statefulset", "db"]).ok();
     assert!(described.contains("delete Pod db-1 in StatefulSet db successful"), "{described}");
     assert_eq!(drydock.kubectl(&["get", "pvc", "-o", "name"]).ok().lines().count(), 2, "what it wrote is kept");
