@@ -57,7 +57,8 @@ async fn next(mut lines: Lines, left: Option<usize>, options: LogOptions) -> Opt
 
 async fn locate(node: &Node, namespace: &str, name: &str, container: &str, previous: bool) -> Result<(PathBuf, Growth), Refusal> {
     let entry = if previous { node.records.find_previous(namespace, name, container) } else { node.records.find(namespace, name, None, container) };
-    if let Some(Entry { record, io, .. }) = entry {
+    // It is known a moment before it is started, and its log is there from then on.
+    if let Some(Entry { record, io, .. }) = entry.filter(|entry| entry.record.log_path.exists()) {
         return Ok((record.log_path, io.map(|io| io.progress())));
     }
     let pod = super::pod(node, namespace, name).await?;
