@@ -16,6 +16,7 @@ use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
+use drydock_primitives::quantity::Quantity;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
@@ -148,13 +149,18 @@ impl Room {
         Some(bytes(disk.blocks_available()).saturating_sub(keeps))
     }
 
+    /// Whose disk is full, by the size it was given.
+    fn full(&self, left: Left) -> String {
+        match left {
+            Left::Machine(_) => format!("the disk of {} ({}) is full", self.machine, Quantity::from_bytes(self.limit.most.try_into().unwrap_or(i64::MAX))),
+            Left::Computer(_) => "the disk of your computer is full".to_owned(),
+        }
+    }
+
     fn end(&self, pid: i32, bytes: u64, left: Left) {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let name: String = name.chars().filter(|letter| !letter.is_control()).collect();
-        let full = match left {
-            Left::Machine(_) => format!("the disk of {} ({} GiB) is full", self.machine, self.limit.most >> 30),
-            Left::Computer(_) => "the disk of your computer is full".to_owned(),
-        };
+        let full = self.full(left);
         tell(pid, &format!("{name}: No space left on device: {full}\n"));
         eprintln!("node-init: {full}; {name} ({pid}) wrote {bytes} bytes to it and is ended");
         if let Err(errno) = kill(Pid::from_raw(pid), Signal::SIGKILL) {
@@ -216,6 +222,20 @@ mod tests {
     fn the_less_is_left_the_sooner_is_the_next_look() {
         for (left, millis) in [(100 * GIB, 1000), (4 * GIB, 1000), (2 * GIB, 500), (GIB, 250), (1, 50), (0, 50)] {
             assert_eq!(until_next(left), Duration::from_millis(millis), "{left}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_by_its_size() {
+        for (most, wanted) in [
+            (512 << 20, "the disk of node-1 (512Mi) is full"),
+            (10 * GIB, "the disk of node-1 (10Gi) is full"),
+            (5 * GIB / 2, "the disk of node-1 (2560Mi) is full"),
+            (1_000_000_000, "the disk of node-1 (1000000000) is full"),
+        ] {
+            let room = Room::new("node-1", DiskLimit { places: Vec::new(), except: Vec::new(), most });
+            assert_eq!(room.full(Left::Machine(0)), wanted);
+            assert_eq!(room.full(Left::Computer(0)), "the disk of your computer is full");
         }
     }
 
