@@ -222,7 +222,7 @@ export function startStrip(): void {
         paint();
         keep();
       } else {
-        strays = seen;
+        strays = [...strays.filter(({ at }) => Date.now() - at < EARLY), ...seen];
       }
     }
     before = now;
