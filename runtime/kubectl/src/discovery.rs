@@ -76,6 +76,41 @@ impl Mapping {
     }
 }
 
+/// Kinds that `create` knows without asking: group and version, kind, plural, whether in namespaces.
+const TYPED: [(&str, &str, &str, bool); 16] = [
+    ("v1", "ConfigMap", "configmaps", true),
+    ("v1", "Secret", "secrets", true),
+    ("v1", "ServiceAccount", "serviceaccounts", true),
+    ("v1", "Service", "services", true),
+    ("v1", "ResourceQuota", "resourcequotas", true),
+    ("v1", "Namespace", "namespaces", false),
+    ("apps/v1", "Deployment", "deployments", true),
+    ("batch/v1", "Job", "jobs", true),
+    ("batch/v1", "CronJob", "cronjobs", true),
+    ("networking.k8s.io/v1", "Ingress", "ingresses", true),
+    ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", true),
+    ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", false),
+    ("rbac.authorization.k8s.io/v1", "Role", "roles", true),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", true),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", false),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", false),
+];
+
+/// Where a kind is created whose generator does not ask the server what it has.
+pub fn typed(api_version: &str, kind: &str) -> Option<Mapping> {
+    let (_, _, resource, namespaced) = TYPED.iter().find(|(version, known, ..)| *version == api_version && *known == kind)?;
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    Some(Mapping {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: kind.to_owned(),
+        resource: (*resource).to_owned(),
+        singular: kind.to_lowercase(),
+        namespaced: *namespaced,
+        ..Mapping::default()
+    })
+}
+
 /// A name as a part of a path.
 pub fn segment(name: &str) -> String {
     const ESCAPED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'%').add(b'/');
@@ -122,7 +157,7 @@ pub async fn load(factory: &Factory) -> Result<Mapper, Failure> {
 /// The server's kinds, from the server; kept on disk.
 pub async fn fetch(factory: &Factory) -> Result<Mapper, Failure> {
     let lists = match ask(factory).await {
-        Err(failure @ Failure::Unreachable(_)) => return Err(lament(factory, failure).await),
+        Err(failure) => return Err(lament(factory, generic(failure)).await),
         other => other?,
     };
     let directory = directory(factory).await?;
@@ -134,19 +169,44 @@ pub async fn fetch(factory: &Factory) -> Result<Mapper, Failure> {
 /// Stock kubectl tries five times and logs each.
 // upstream: client-go/discovery/cached/memory/memcache.go
 async fn lament(factory: &Factory, failure: Failure) -> Failure {
-    let text = failure.text();
     let Ok(rest) = factory.rest().await else { return failure };
-    let host = rest.host().replace("localhost:", "127.0.0.1:");
-    let cause = match text.strip_prefix("Unable to connect to the server: ") {
-        Some(cause) => cause.to_owned(),
-        None => format!("dial tcp {host}: connect: connection refused"),
+    let cause = match &failure {
+        Failure::Unreachable(_) => rest.lost(&failure),
+        Failure::Status(_) => failure.text(),
+        _ => return failure,
     };
-    let cause = format!("couldn't get current server API group list: Get \"{}/api?timeout=32s\": {cause}", rest.server);
-    // `run` asks without the client that asks again.
-    for _ in 0..if factory.path == "kubectl run" { 1 } else { 5 } {
-        crate::write::klog(factory, 'E', "memcache.go:265", &format!("\"Unhandled Error\" err={cause:?}"));
+    let cause = format!("couldn't get current server API group list: {cause}");
+    for _ in 0..times(&factory.path) {
+        crate::write::klog(factory, 'E', "memcache.go:265", &format!("\"Unhandled Error\" err={}", crate::trace::logged(&cause)));
     }
     failure
+}
+
+/// How often a command asks before it gives up.
+fn times(path: &str) -> usize {
+    match path.trim_start_matches("kubectl ").split(' ').next().unwrap_or_default() {
+        // These read the schema first, or ask without the client that keeps answers.
+        "apply" if path == "kubectl apply" => 0,
+        "create" | "replace" | "top" => 0,
+        "run" | "diff" | "api-versions" | "api-resources" => 1,
+        "explain" | "auth" | "taint" => 2,
+        "logs" | "exec" | "attach" | "port-forward" | "wait" | "drain" | "certificate" => 4,
+        _ => 5,
+    }
+}
+
+/// Stock kubectl does not read what the server says of discovery that it refuses.
+// upstream: client-go/discovery/discovery_client.go downloadAPIs
+fn generic(failure: Failure) -> Failure {
+    let Failure::Status(mut status) = failure else { return failure };
+    let said = match status["code"].as_u64() {
+        Some(401) => "the server has asked for the client to provide credentials",
+        Some(404) => "the server could not find the requested resource",
+        Some(400) => "the server rejected our request for an unknown reason",
+        _ => return Failure::Status(status),
+    };
+    status["message"] = json!(said);
+    Failure::Status(status)
 }
 
 /// What discovery says: groups, and the resources of each version.
@@ -210,8 +270,8 @@ async fn ask(factory: &Factory) -> Result<Lists, Failure> {
     let mut groups = Vec::new();
     let mut resources = Vec::new();
     for root in ["/api", "/apis"] {
-        let answer = match factory.call(Call::get(root).accept(AGGREGATED).query("timeout", "32s")).await {
-            Err(failure) if failure.is("NotFound") => continue,
+        let answer = match factory.call(Call::get(root).accept(AGGREGATED).query("timeout", factory.discovery_timeout())).await {
+            Err(failure) if failure.is("NotFound") && root == "/api" => continue,
             other => other?,
         };
         match answer["kind"].as_str().unwrap_or_default() {
@@ -235,7 +295,7 @@ async fn ask(factory: &Factory) -> Result<Lists, Failure> {
 async fn legacy(factory: &Factory, root: &str, versions: &[Value], resources: &mut Vec<Value>) -> Result<(), Failure> {
     for version in versions {
         let name = version["groupVersion"].as_str().unwrap_or_default();
-        match factory.call(Call::get(format!("{root}/{name}")).query("timeout", "32s")).await {
+        match factory.call(Call::get(format!("{root}/{name}")).query("timeout", factory.discovery_timeout())).await {
             Ok(list) => resources.push(list),
             // A group whose server is away does not hide the others.
             Err(Failure::Status(_)) => {}

@@ -108,6 +108,15 @@ impl Factory {
         Ok((!limit.is_zero()).then_some(limit))
     }
 
+    /// How long the server may take to tell its kinds, as it is told.
+    // upstream: client-go/discovery/discovery_client.go setDiscoveryDefaults
+    pub fn discovery_timeout(&self) -> String {
+        match self.request_timeout() {
+            Ok(Some(limit)) if limit.subsec_nanos() == 0 && limit.as_secs() < 60 => format!("{}s", limit.as_secs()),
+            _ => "32s".to_owned(),
+        }
+    }
+
     async fn connect(&self) -> Result<Rest, Failure> {
         let timeout = self.request_timeout()?;
         let loaded = self.config()?;
@@ -116,25 +125,51 @@ impl Factory {
                 crate::rest::log(&self.streams, "loader.go:402", &format!("Config loaded from file:  {}", file.path.display()));
             }
         }
-        let chosen = loaded.choose(&self.globals)?;
+        let mut chosen = loaded.choose(&self.globals)?;
+        let wrong = config::credentials::ready(self, &mut chosen)?;
         let server = chosen.cluster["server"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
+        let refused = wrong.or_else(|| unreachable(&server));
+        if refused.is_some() {
+            // Nothing is sent: the client below need not understand where.
+            chosen.cluster["server"] = json!("http://localhost");
+            chosen.user = json!({"as": chosen.user["as"], "as-uid": chosen.user["as-uid"], "as-groups": chosen.user["as-groups"]});
+        }
         let mut settings = settings(&chosen).await?;
         settings.default_retry = false;
+        match chosen.cluster["proxy-url"].as_str().filter(|proxy| !proxy.is_empty()) {
+            // What the environment names is not for this machine's own servers.
+            None => settings.proxy_url = None,
+            Some(proxy) => return Err(Failure::new(format!("proxies are not supported: {proxy}"))),
+        }
         let command = self.path.clone();
         let session = uuid::Uuid::new_v4().to_string();
         for (name, value) in [("user-agent", USER_AGENT), ("kubectl-command", &command), ("kubectl-session", &session)] {
             let value = HeaderValue::from_str(value).map_err(|error| Failure::new(error.to_string()))?;
             settings.headers.push((HeaderName::from_static(name), value));
         }
-        impersonation(&chosen.user, &chosen.user_name, &mut settings)?;
+        impersonation(&chosen.user, &mut settings)?;
         let shown = ["impersonate-user", "impersonate-group", "impersonate-uid", "user-agent"];
         let of = |wanted: &str| settings.headers.iter().filter(|(name, _)| name.as_str() == wanted).map(|(name, value)| (titled(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect::<Vec<_>>();
         let identity: Vec<(String, String)> = shown.into_iter().flat_map(of).collect();
-        let client = kube::Client::try_from(settings).map_err(|error| Failure::new(innermost(&error)))?;
+        let client = kube::Client::try_from(settings).map_err(|error| match innermost(&error) {
+            why if why.contains("KeyMismatch") => Failure::new("tls: private key does not match public key"),
+            why => Failure::new(why),
+        })?;
         let mut rest = Rest::new(client, server, timeout, self.globals.verbosity);
         rest.identity = identity;
+        rest.refused = refused;
         Ok(rest)
     }
+}
+
+/// Why there can be no answer from an address.
+fn unreachable(server: &str) -> Option<String> {
+    let (scheme, rest) = server.split_once("://")?;
+    if !matches!(scheme, "http" | "https") {
+        return Some(format!("unsupported protocol scheme {scheme:?}"));
+    }
+    let port = rest.split('/').next()?.rsplit_once(']').map_or(rest, |(_, port)| port).split('/').next()?.rsplit_once(':')?.1;
+    (!port.is_empty() && port.parse::<u16>().is_err()).then(|| format!("dial tcp: address {port}: invalid port"))
 }
 
 /// The kube client's settings from the chosen cluster and user.
@@ -153,11 +188,11 @@ async fn settings(chosen: &Chosen) -> Result<kube::Config, Failure> {
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": chosen.namespace}}],
         "current-context": "x",
     });
-    let kubeconfig = serde_json::from_value(kubeconfig).map_err(|error| Failure::new(format!("invalid configuration: {error}")))?;
+    let kubeconfig: kube::config::Kubeconfig = serde_json::from_value(kubeconfig).map_err(|error| Failure::new(format!("invalid configuration: {error}")))?;
     kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await.map_err(|error| Failure::new(innermost(&error)))
 }
 
-fn impersonation(user: &Value, name: &str, settings: &mut kube::Config) -> Result<(), Failure> {
+fn impersonation(user: &Value, settings: &mut kube::Config) -> Result<(), Failure> {
     let mut add = |name: &'static str, value: &str| {
         let value = HeaderValue::from_str(value).map_err(|error| Failure::new(error.to_string()))?;
         settings.headers.push((HeaderName::from_static(name), value));
@@ -171,9 +206,6 @@ fn impersonation(user: &Value, name: &str, settings: &mut kube::Config) -> Resul
     }
     for group in user["as-groups"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         add("impersonate-group", group)?;
-    }
-    if user["as"].as_str().unwrap_or_default().is_empty() && user["as-groups"].as_array().is_some_and(|groups| !groups.is_empty()) {
-        return Err(Failure::new(format!("requesting uid, groups or user-extra for {name} without impersonating a user")));
     }
     Ok(())
 }

@@ -31,6 +31,9 @@ pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 /// A server-side apply patch.
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
+/// What is said when `--request-timeout` is over.
+const TIMED_OUT: &str = "Unable to connect to the server: net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -130,13 +133,17 @@ pub struct Rest {
     verbosity: i64,
     /// What `-v` shows of our headers.
     pub identity: Vec<(String, String)>,
+    /// What was asked last: `Get "https://host/api"`.
+    asked: RefCell<String>,
+    /// Why no request can be sent, when that is known before.
+    pub refused: Option<String>,
     warned: RefCell<Vec<String>>,
 }
 
 impl Rest {
     /// Around a client.
     pub fn new(client: kube::Client, server: String, timeout: Option<Duration>, verbosity: i64) -> Self {
-        Self { client, server, timeout, verbosity, identity: Vec::new(), warned: RefCell::new(Vec::new()) }
+        Self { client, server, timeout, verbosity, identity: Vec::new(), asked: RefCell::default(), refused: None, warned: RefCell::new(Vec::new()) }
     }
 
     /// `host:port` of the server.
@@ -175,7 +182,7 @@ impl Rest {
             Err(status(parts.status, &body, &call))
         };
         match self.timeout {
-            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(self.timed_out(&call))),
+            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::Unreachable(TIMED_OUT.to_owned()))),
             None => work.await,
         }
     }
@@ -210,12 +217,22 @@ impl Rest {
         };
         let trace = self.trace(streams, &call);
         trace.request(&bytes);
+        *self.asked.borrow_mut() = format!("{} \"{}{}\"", verb(&call.method), self.server, call.target());
+        self.reachable()?;
         let request = request.body(Body::from(bytes)).map_err(|error| Failure::new(error.to_string()))?;
         let started = Instant::now();
         let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
         trace.answer(response.status(), response.headers(), started.elapsed());
         self.warn(streams, response.headers());
         Ok(response)
+    }
+
+    /// Whether a request can be sent at all.
+    pub(crate) fn reachable(&self) -> Result<(), Failure> {
+        match &self.refused {
+            Some(why) => Err(Failure::Unreachable(format!("Unable to connect to the server: {why}"))),
+            None => Ok(()),
+        }
     }
 
     fn trace<'a>(&'a self, streams: &'a Streams, call: &'a Call) -> Trace<'a> {
@@ -244,11 +261,13 @@ impl Rest {
         self.warned.borrow_mut().push(message);
     }
 
-    fn timed_out(&self, call: &Call) -> Failure {
-        let verb = call.method.as_str();
-        let verb = verb[..1].to_owned() + &verb[1..].to_lowercase();
-        let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
-        Failure::Unreachable(format!("Unable to connect to the server: {verb} \"{}{}\": {why}", self.server, call.target()))
+    /// The same with what was asked, as Go tells of a request that had no answer.
+    // upstream: net/url Error
+    pub(crate) fn lost(&self, failure: &Failure) -> String {
+        let text = failure.text();
+        let host = self.host().replace("localhost:", "127.0.0.1:");
+        let cause = text.strip_prefix("Unable to connect to the server: ").map_or_else(|| format!("dial tcp {host}: connect: connection refused"), str::to_owned);
+        format!("{}: {cause}", self.asked.borrow())
     }
 
     /// What stock kubectl says when there is no answer.
@@ -279,15 +298,25 @@ pub fn cause(host: &str, error: &(dyn std::error::Error + 'static)) -> String {
     in_go(host, &texts)
 }
 
+/// `Get` of `GET`.
+fn verb(method: &Method) -> String {
+    let (first, rest) = method.as_str().split_at(1);
+    first.to_owned() + &rest.to_lowercase()
+}
+
 /// The common causes in Go's words.
 fn in_go(host: &str, texts: &[String]) -> String {
     let all = texts.join(": ");
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if all.contains("failed to lookup address") {
-        return format!("dial tcp: lookup {name}: no such host");
+        let asked = nameserver().map(|server| format!(" on {server}:53")).unwrap_or_default();
+        return format!("dial tcp: lookup {name}{asked}: no such host");
     }
     if all.contains("UnknownIssuer") {
         return "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned();
+    }
+    if let Some(said) = texts.iter().find_map(|text| other_name(text)) {
+        return format!("tls: failed to verify certificate: x509: {said}");
     }
     if all.contains("NotValidForName") {
         return format!("tls: failed to verify certificate: x509: certificate is not valid for {name}");
@@ -295,12 +324,37 @@ fn in_go(host: &str, texts: &[String]) -> String {
     if all.contains("InvalidContentType") {
         return "http: server gave HTTP response to HTTPS client".to_owned();
     }
+    if all.contains("connection closed before message completed") || all.contains("tls handshake eof") {
+        return "EOF".to_owned();
+    }
     for (found, said) in [("Network is unreachable", "network is unreachable"), ("No route to host", "no route to host"), ("deadline has elapsed", "i/o timeout")] {
         if all.contains(found) {
             return format!("dial tcp {host}: connect: {said}");
         }
     }
     texts.last().cloned().unwrap_or_default()
+}
+
+/// Who was asked for the address, which Go tells.
+fn nameserver() -> Option<String> {
+    let settings = std::fs::read_to_string("/etc/resolv.conf").ok()?;
+    settings.lines().find_map(|line| line.strip_prefix("nameserver")).map(|server| server.trim().to_owned())
+}
+
+/// For whom a certificate is, when it is for others.
+// upstream: crypto/x509/verify.go HostnameError
+fn other_name(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("certificate not valid for name ")?;
+    let mut words = rest.split('"');
+    let wanted = words.nth(1)?;
+    let (_, names) = rest.split_once("only valid for ").unwrap_or(("", ""));
+    let kind = if wanted.parse::<std::net::IpAddr>().is_ok() { "IpAddress(" } else { "DnsName(" };
+    let names: Vec<&str> = names.split(kind).skip(1).filter_map(|name| name.split(')').next()).map(|name| name.trim_matches('"')).collect();
+    Some(match names.as_slice() {
+        [] if kind == "IpAddress(" => format!("cannot validate certificate for {wanted} because it doesn't contain any IP SANs"),
+        [] => format!("certificate is not valid for any names, but wanted to match {wanted}"),
+        names => format!("certificate is valid for {}, not {wanted}", names.join(", ")),
+    })
 }
 
 fn unquote(quoted: &str) -> String {
@@ -333,6 +387,7 @@ fn status(code: StatusCode, body: &[u8], call: &Call) -> Failure {
     let verb = if call.method == Method::GET { "get" } else { call.method.as_str() };
     let text = String::from_utf8_lossy(body).trim().to_owned();
     let (reason, message) = match code.as_u16() {
+        400 => ("BadRequest", "the server rejected our request for an unknown reason".to_owned()),
         401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
         403 => ("Forbidden", text),
         404 => ("NotFound", "the server could not find the requested resource".to_owned()),

@@ -78,6 +78,19 @@ impl Streams {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// The next word of standard input; nothing at its end.
+    pub fn word(&self) -> Result<Option<String>, Failure> {
+        let (mut word, mut letter) = (Vec::new(), [0]);
+        while self.read(&mut letter)? > 0 {
+            match letter[0] {
+                space if !space.is_ascii_whitespace() => word.push(space),
+                _ if word.is_empty() => {}
+                _ => break,
+            }
+        }
+        Ok((!word.is_empty()).then(|| String::from_utf8_lossy(&word).into_owned()))
+    }
+
     /// Some bytes of standard input; none at its end.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Failure> {
         Ok(self.input.borrow_mut().read(buffer)?)

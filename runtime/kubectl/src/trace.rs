@@ -109,15 +109,18 @@ impl Trace<'_> {
             _ => SHOWN[0],
         };
         let shown = if text.len() > limit { format!("{} [truncated {} chars]", &text[..text.floor_char_boundary(limit)], text.len() - limit) } else { text.into_owned() };
-        // klog puts what has several lines on lines of its own.
-        let value = if shown.contains('\n') {
-            let lines: Vec<String> = shown.trim_end_matches('\n').split('\n').map(|line| format!("\t{line}")).collect();
-            format!("<\n{}\n >", lines.join("\n"))
-        } else {
-            go::quote(&shown)
-        };
+        let value = logged(&shown);
         self.line(place, &format!("{title:?} body={value}"));
     }
+}
+
+/// A value in a line of klog: what has several lines is put on lines of its own.
+pub(crate) fn logged(value: &str) -> String {
+    if !value.contains('\n') {
+        return go::quote(value);
+    }
+    let lines: Vec<String> = value.trim_end_matches('\n').split('\n').map(|line| format!("\t{line}")).collect();
+    format!("<\n{}\n >", lines.join("\n"))
 }
 
 /// The answer of a server that refused, which is shown from 4 on.

@@ -98,9 +98,13 @@ impl Selection {
             return Ok(Info { mapping: guessed(&version, &kind), namespace: own, name, source: source.to_owned(), object });
         }
         let mapping = if version.is_empty() {
-            factory.look(|mapper| mapper.mappings.iter().find(|mapping| mapping.kind == kind).cloned()).await?
+            factory.look(|mapper| mapper.mappings.iter().find(|mapping| mapping.kind == kind).cloned()).await
         } else {
-            factory.kind_of(&version, &kind).await?
+            factory.kind_of(&version, &kind).await
+        };
+        let mapping = match mapping {
+            Err(failure) if self.validate && matches!(failure, Failure::Unreachable(_) | Failure::Status(_)) => return Err(unvalidated(factory, source, &failure).await),
+            other => other?,
         };
         let Some(mapping) = mapping else {
             return Err(Failure::new(format!(
@@ -223,9 +227,15 @@ pub fn no_object(document: &Value) -> Option<&'static str> {
     }
 }
 
-/// A document without version or kind is refused before anything is asked.
+/// A document without version or kind, or a list with something in it that has none, is refused before anything is asked.
+// upstream: kubectl/pkg/validation/schema.go
 fn valid(source: &str, document: &Value) -> Result<(), Failure> {
-    let Some(why) = no_object(document) else { return Ok(()) };
+    let listed = || match &document["items"] {
+        _ if document["kind"] != "List" || document["apiVersion"] != "v1" => None,
+        Value::Array(items) => items.iter().find_map(no_object),
+        _ => Some("invalid object to validate"),
+    };
+    let Some(why) = no_object(document).or_else(listed) else { return Ok(()) };
     Err(Failure::new(format!("error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false")))
 }
 
@@ -256,7 +266,11 @@ fn objects_in(source: &str, document: &Document) -> Result<Vec<Value>, Failure> 
     if kind.is_empty() {
         return Err(undecodable(source, &format!("Object 'Kind' is missing in '{}'", document.shown)));
     }
-    let found = if kind.ends_with("List") && value["items"].is_array() { items(value) } else { vec![value.clone()] };
+    let list = value["items"].is_array() || value["items"].is_null() && kind == "List";
+    let found = if kind.ends_with("List") && list { items(value) } else { vec![value.clone()] };
+    if kind.ends_with("List") && found.iter().any(|inner| inner["apiVersion"] == "v1" && inner["kind"] == "List" && list) {
+        return Err(Failure::new("*unstructured.Unstructured is not a list: no Items field in this object"));
+    }
     found.iter().try_for_each(|object| typed(source, object))?;
     Ok(found)
 }
@@ -291,3 +305,14 @@ fn typed(source: &str, object: &Value) -> Result<(), Failure> {
 fn undecodable(source: &str, why: &str) -> Failure {
     Failure::new(format!("unable to decode {source:?}: {why}"))
 }
+
+/// Stock kubectl reads the schema before it asks for the kinds of the server, so that is what it says it could not do.
+// upstream: kubectl/pkg/cmd/util/factory_client_access.go Validator, apimachinery/pkg/util/validation/schema.go
+async fn unvalidated(factory: &Factory, source: &str, failure: &Failure) -> Failure {
+    let why = match (failure, factory.rest().await) {
+        (Failure::Unreachable(_), Ok(rest)) => rest.lost(failure).replacen("/api?timeout", "/openapi/v2?timeout", 1),
+        _ => failure.text(),
+    };
+    Failure::new(format!("error validating {source:?}: error validating data: failed to download openapi: {why}; if you choose to ignore these errors, turn validation off with --validate=false"))
+}
+

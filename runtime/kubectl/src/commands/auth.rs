@@ -7,6 +7,7 @@ use clap::{ArgMatches, Command};
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -78,9 +79,17 @@ fn usage() -> Failure {
     Failure::new("you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.")
 }
 
+/// The kind a word means; a server that cannot be asked knows none.
+async fn known(factory: &Factory, word: &str) -> Result<Option<Mapping>, Failure> {
+    match factory.look(|mapper| mapper.find(word).cloned()).await {
+        Err(Failure::Unreachable(_) | Failure::Status(_)) => Ok(None),
+        other => other,
+    }
+}
+
 async fn resource(factory: &Factory, matches: &ArgMatches, verb: &str, target: &str, namespace: &str) -> Result<Value, Failure> {
     let (word, name) = target.split_once('/').unwrap_or((target, ""));
-    let found = if word == "*" { None } else { factory.look(|mapper| mapper.find(word).cloned()).await? };
+    let found = if word == "*" { None } else { known(factory, word).await? };
     let (group, plural) = match &found {
         Some(mapping) => (mapping.group.clone(), mapping.resource.clone()),
         None => {

@@ -4,7 +4,7 @@
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-use crate::discovery::Mapping;
+use crate::discovery::{Mapper, Mapping};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -43,7 +43,13 @@ pub async fn resources(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     if !["", "name", "kind"].contains(&by.as_str()) {
         return Err(Failure::new("--sort-by accepts only name or kind"));
     }
-    let mapper = if matches.on("cached") { factory.mapper().await? } else { factory.fresh_mapper().await? };
+    let mapper = if matches.on("cached") { factory.mapper().await } else { factory.fresh_mapper().await };
+    let nothing = Mapper::default();
+    let (mapper, failure) = match mapper {
+        Ok(mapper) => (mapper, None),
+        // What is known is shown, and that is nothing.
+        Err(failure) => (&nothing, Some(failure)),
+    };
     let (verbs, categories, group) = (matches.texts("verbs"), matches.texts("categories"), matches.text("api-group"));
     let mut shown: Vec<&Mapping> = mapper
         .mappings
@@ -78,7 +84,8 @@ pub async fn resources(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
         }
         lines.push(cells);
     }
-    factory.streams.print(table::align(&lines, &mut Vec::new()))
+    factory.streams.print(table::align(&lines, &mut Vec::new()))?;
+    failure.map_or(Ok(()), Err)
 }
 
 fn no_arguments(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
@@ -94,7 +101,16 @@ pub fn versions_command() -> Command {
 /// `api-versions`.
 pub async fn versions(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     no_arguments(factory, matches)?;
-    let mapper = factory.fresh_mapper().await?;
+    let mapper = match factory.fresh_mapper().await {
+        Err(failure) => {
+            let why = match (&failure, factory.rest().await) {
+                (Failure::Unreachable(_), Ok(rest)) => rest.lost(&failure),
+                _ => failure.text(),
+            };
+            return Err(Failure::new(format!("couldn't get available api versions from server: {why}")));
+        }
+        Ok(mapper) => mapper,
+    };
     let mut all: Vec<String> = mapper.versions.iter().map(|v| if v.group.is_empty() { v.version.clone() } else { format!("{}/{}", v.group, v.version) }).collect();
     all.sort();
     for version in all {
@@ -115,7 +131,7 @@ pub async fn info(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failur
         factory.streams.line(MORE)?;
         return Err(failure);
     }
-    let services = factory.call(Call::get("/api/v1/namespaces/kube-system/services").query("labelSelector", "kubernetes.io/cluster-service=true").query("limit", "500")).await?;
+    let services = factory.call(Call::get("/api/v1/namespaces/kube-system/services").query("labelSelector", "kubernetes.io/cluster-service=true")).await?;
     let server = factory.rest().await?.server.clone();
     let color = factory.streams.out_is_terminal;
     let painted = |text: &str, code: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };

@@ -1,8 +1,16 @@
 //! kubeconfig files: found, merged, chosen from, turned into what the client needs.
 // upstream: client-go/tools/clientcmd/{loader,client_config,validation}.go
 
+pub(crate) mod credentials;
+mod pem;
+mod plugin;
+mod types;
+mod usable;
+
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::builder::json_type;
@@ -98,6 +106,7 @@ fn parse(path: &Path, text: &str) -> Result<Value, Failure> {
                     return Err(failed(&format!("json: cannot unmarshal {found} into Go struct field Config.{list} of type {of}v1.{named}")));
                 }
             }
+            types::check(&value).map_err(|error| failed(&error))?;
             Ok(typed(value))
         }
         _ => Err(failed(
@@ -168,6 +177,10 @@ fn merge(env: &Environment, files: &[File]) -> Value {
 
 /// Paths in a kubeconfig are relative to its directory.
 fn absolute(entry: &mut Value, directory: &Path) {
+    // A program without a slash is looked for on PATH.
+    if let Some(program) = entry["exec"]["command"].as_str().filter(|program| program.contains('/') && !program.starts_with('/')) {
+        entry["exec"]["command"] = json!(directory.join(program.trim_start_matches("./")).display().to_string());
+    }
     for field in ["certificate-authority", "client-certificate", "client-key", "tokenFile"] {
         if let Some(path) = entry[field].as_str().filter(|path| !path.is_empty()) {
             entry[field] = json!(directory.join(path).display().to_string());
@@ -183,31 +196,15 @@ pub fn entry<'a>(config: &'a Value, list: &str, name: &str) -> Option<&'a Value>
     config[list].as_array()?.iter().find(|entry| entry["name"] == name).map(|entry| &entry[field])
 }
 
-/// Files of certificates and keys that are named and cannot be read.
-// upstream: client-go/tools/clientcmd/validation.go
-fn readable(cluster: Option<&Value>, cluster_name: &str, user: Option<&Value>, user_name: &str) -> Result<(), Failure> {
-    let token = user.is_some_and(|user| user["token"].as_str().is_some_and(|token| !token.is_empty()));
-    let files = [
-        (cluster, cluster_name, "certificate-authority", "certificate-authority"),
-        (user, user_name, "client-certificate", "client-cert"),
-        (user, user_name, "client-key", "client-key"),
-    ];
-    let mut wrong = Vec::new();
-    for (entry, name, field, word) in files {
-        let Some(path) = entry.and_then(|entry| entry[field].as_str()).filter(|path| !path.is_empty()) else { continue };
-        // A token makes the certificate needless.
-        if (token && field.starts_with("client-")) || entry.is_some_and(|entry| entry[format!("{field}-data")].is_string()) {
-            continue;
-        }
-        if let Err(error) = std::fs::File::open(path) {
-            wrong.push(format!("unable to read {word} {path} for {name} due to open {path}: {}", crate::failure::go_io(&error)));
-        }
-    }
-    match wrong.as_slice() {
-        [] => Ok(()),
-        [one] => Err(Failure::new(one)),
-        many => Err(Failure::Plain(format!("Error in configuration: \n* {}", many.join("\n* ")), 1)),
-    }
+/// Bytes as kubeconfigs hold them.
+fn encoded(bytes: &[u8]) -> Value {
+    json!(STANDARD.encode(bytes))
+}
+
+/// Such bytes; line breaks are nothing.
+fn decoded(text: &str) -> Vec<u8> {
+    let text: String = text.chars().filter(|letter| !matches!(letter, '\n' | '\r')).collect();
+    STANDARD.decode(text).unwrap_or_default()
 }
 
 /// What the client needs, after context and flags are applied.
@@ -266,9 +263,9 @@ impl Loaded {
         if user.is_none() && !user_name.is_empty() {
             return Err(Failure::new(format!("auth info {user_name:?} does not exist")));
         }
-        flags_of_cluster(cluster.get_or_insert_with(|| json!({})), globals);
+        flags_of_cluster(cluster.get_or_insert_with(|| json!({})), globals)?;
         flags_of_user(user.get_or_insert_with(|| json!({})), globals);
-        readable(cluster.as_ref(), &cluster_name, user.as_ref(), &user_name)?;
+        usable::check(cluster.as_ref().unwrap_or(&Value::Null), &cluster_name, user.as_ref().unwrap_or(&Value::Null), &user_name)?;
         let (namespace, enforced) = self.namespace(globals)?;
         Ok(Chosen { cluster: cluster.unwrap_or_default(), user: user.unwrap_or_default(), user_name, namespace, enforced })
     }
@@ -278,39 +275,65 @@ fn no_context(name: &str) -> Failure {
     Failure::Plain(format!("Error in configuration: context was not found for specified context: {name}"), 1)
 }
 
-fn flags_of_cluster(cluster: &mut Value, globals: &Globals) {
+fn flags_of_cluster(cluster: &mut Value, globals: &Globals) -> Result<(), Failure> {
     let server = if globals.server.is_empty() { cluster["server"].as_str().unwrap_or_default() } else { &globals.server };
-    let server = if server.is_empty() { "http://localhost:8080".to_owned() } else { with_scheme(server) };
+    let server = if server.is_empty() { "http://localhost:8080".to_owned() } else { base_url(server)? };
     cluster["server"] = json!(server);
-    if !globals.authority.is_empty() {
-        cluster["certificate-authority"] = json!(globals.authority);
+    // An insecure flag stands for the authority of the kubeconfig, not for that of a flag.
+    if globals.insecure.is_some() || !globals.authority.is_empty() {
         cluster["certificate-authority-data"] = Value::Null;
-    }
-    if let Some(insecure) = globals.insecure {
-        cluster["insecure-skip-tls-verify"] = json!(insecure);
-        if insecure {
-            cluster["certificate-authority"] = Value::Null;
-            cluster["certificate-authority-data"] = Value::Null;
-        }
+        cluster["certificate-authority"] = if globals.authority.is_empty() { Value::Null } else { json!(globals.authority) };
+        cluster["insecure-skip-tls-verify"] = json!(globals.insecure.unwrap_or(false));
     }
     if !globals.tls_server_name.is_empty() {
         cluster["tls-server-name"] = json!(globals.tls_server_name);
     }
+    Ok(())
 }
 
-fn with_scheme(server: &str) -> String {
-    if server.contains("://") { server.to_owned() } else { format!("http://{server}") }
+/// The server with a scheme.
+// upstream: client-go/rest/url_utils.go DefaultServerURL
+fn base_url(server: &str) -> Result<String, Failure> {
+    if server.split_once("://").is_some_and(|(scheme, rest)| is_scheme(scheme) && !authority(rest).is_empty() && wrong_authority(authority(rest)).is_none()) {
+        return Ok(server.to_owned());
+    }
+    let url = format!("http://{server}");
+    let host = authority(server);
+    if let Some(why) = wrong_authority(host) {
+        return Err(Failure::new(format!("parse {url:?}: {why}")));
+    }
+    if !matches!(&server[host.len()..], "" | "/") {
+        return Err(Failure::new(format!("host must be a URL or a host:port pair: {server:?}")));
+    }
+    Ok(url)
+}
+
+fn is_scheme(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_alphabetic()) && word.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+}
+
+/// The part of an address before its path.
+fn authority(rest: &str) -> &str {
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// What is wrong with a host and port.
+fn wrong_authority(host: &str) -> Option<String> {
+    if let Some(wrong) = host.chars().find(|letter| letter.is_whitespace() || "\"<>^`{|}\\".contains(*letter)) {
+        return Some(format!("invalid character {:?} in host name", wrong.to_string()));
+    }
+    let port = host.rsplit_once(']').map_or(host, |(_, rest)| rest).split_once(':').map(|(_, port)| port)?;
+    port.bytes().any(|letter| !letter.is_ascii_digit()).then(|| format!("invalid port {:?} after host", format!(":{port}")))
 }
 
 fn flags_of_user(user: &mut Value, globals: &Globals) {
-    if !globals.token.is_empty() {
-        *user = json!({"token": globals.token});
-    }
     let mut set = |field: &str, value: &str| {
         if !value.is_empty() {
             user[field] = json!(value);
         }
     };
+    // Beside a certificate, which the server looks at first. upstream: client-go/tools/clientcmd/client_config.go getAuthInfo
+    set("token", &globals.token);
     set("username", &globals.username);
     set("password", &globals.password);
     set("as", &globals.as_user);

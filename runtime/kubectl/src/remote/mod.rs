@@ -56,6 +56,7 @@ pub async fn upgrade_to_spdy(factory: &Factory, call: &Call, protocol: &str) -> 
 async fn switch(factory: &Factory, request: http::request::Builder, spoken: header::HeaderName) -> Result<(Connection, String), Failure> {
     let request = request.body(Body::empty()).map_err(|error| Failure::new(error.to_string()))?;
     let rest = factory.rest().await?;
+    rest.reachable()?;
     let response = rest.client.send(request).await.map_err(|error| rest.unreachable(&error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refused(response).await);

@@ -2,7 +2,7 @@
 
 use std::io::{stdin, stdout};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,6 +20,15 @@ impl Raw {
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(std::io::Error::from)?;
+        Ok(Self { before })
+    }
+
+    /// Only do not show what is typed.
+    pub fn quiet() -> Result<Self, Failure> {
+        let before = tcgetattr(stdin()).map_err(std::io::Error::from)?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(stdin(), OptionalActions::Now, &quiet).map_err(std::io::Error::from)?;
         Ok(Self { before })
     }
 }

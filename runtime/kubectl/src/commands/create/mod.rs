@@ -151,18 +151,30 @@ pub(super) async fn finish(factory: &Factory, matches: &ArgMatches, mut object: 
         return writer.tell(factory, &object, "created");
     }
     let created = send(factory, &writer, object).await;
-    let created = created.map_err(|failure| match failure {
-        Failure::Status(_) if !wrap.is_empty() => Failure::new(format!("{wrap}{}", failure.text())),
-        other => other,
-    })?;
+    let created = match created {
+        Err(failure) => return Err(wrapped(factory, failure, wrap).await),
+        Ok(created) => created,
+    };
     writer.tell(factory, &created, "created")
+}
+
+/// With what was attempted, where upstream says it; then nothing is told of servers that cannot be reached but Go's words.
+pub(super) async fn wrapped(factory: &Factory, failure: Failure, wrap: &str) -> Failure {
+    match (&failure, factory.rest().await) {
+        (Failure::Status(_), _) if !wrap.is_empty() => Failure::new(format!("{wrap}{}", failure.text())),
+        (Failure::Unreachable(_), Ok(rest)) if !wrap.is_empty() => Failure::new(format!("{wrap}{}", rest.lost(&failure))),
+        _ => failure,
+    }
 }
 
 /// Create an object whose kind is known by name.
 pub(super) async fn send(factory: &Factory, writer: &Writer, object: Value) -> Result<Value, Failure> {
     let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
-    let mapping = factory.kind_of(&version, &kind).await?;
+    let mapping = match crate::discovery::typed(&version, &kind) {
+        Some(mapping) => Some(mapping),
+        None => factory.kind_of(&version, &kind).await?,
+    };
     // Stock kubectl does not look: it asks, and this is what the server says.
     let missing = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "the server could not find the requested resource", "code": 404});
     let mapping = mapping.ok_or_else(|| Failure::Status(Box::new(missing)))?;

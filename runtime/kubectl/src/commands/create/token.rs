@@ -47,10 +47,10 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {"creationTimestamp": null}, "spec": spec});
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
     let answer = factory.call(Call::new(http::Method::POST, path).json(&request)).await;
-    let answer = answer.map_err(|failure| match failure {
-        Failure::Status(_) => Failure::new(format!("failed to create token: {}", failure.text())),
-        other => other,
-    })?;
+    let answer = match answer {
+        Err(failure) => return Err(super::wrapped(factory, failure, "failed to create token: ").await),
+        Ok(answer) => answer,
+    };
     match Printer::read(factory, matches, &[])? {
         Some(mut printer) => printer.print(factory, &answer),
         None => factory.streams.line(answer["status"]["token"].as_str().unwrap_or_default()),
