@@ -79,6 +79,10 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
             return finish(&streams, printed);
         }
     };
+    let profile = flags::Flags::text(&matches, "profile");
+    if !["", "none", "cpu", "heap", "goroutine", "threadcreate", "block", "mutex"].contains(&profile.as_str()) {
+        return finish(&streams, Err(Failure::new(format!("unknown profile '{profile}'"))));
+    }
     let factory = Factory::new(env, streams, Globals::read(&matches, &(chosen.entry.command)()), chosen.path());
     let outcome = if waits(&chosen.path(), &matches) {
         tokio::select! {

@@ -337,7 +337,7 @@ impl Selection {
     /// The request for a part of a list.
     pub fn list_call(&self, mapping: &Mapping, namespace: &str, next: &str) -> Call {
         let call = Call::get(mapping.list_path(namespace)).query_some("continue", next).query_some("fieldSelector", &self.fields).query_some("labelSelector", &self.labels);
-        if self.chunk > 0 { call.query("limit", self.chunk.to_string()) } else { call }
+        if self.chunk == 0 { call } else { call.query("limit", self.chunk.to_string()) }
     }
 
     /// A selector the server refuses is told with the selector.

@@ -161,8 +161,14 @@ async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) 
     }
     // What cannot be sorted is not shown: stock kubectl loses the failure.
     let everywhere = selection.all_namespaces || found.iter().any(|(mapping, _)| !mapping.namespaced);
-    if !by.is_empty() && sort::tables(&mut found, &by).is_err() {
-        found.clear();
+    // One object by its name is in order.
+    let named = found.len() == 1 && (selection.words.len() == 2 || selection.words.iter().any(|word| word.contains('/')));
+    if !by.is_empty() && !named {
+        match sort::tables(&mut found, &by) {
+            Err(fatal @ Failure::Plain(..)) => return Err(fatal),
+            Err(_) => found.clear(),
+            Ok(()) => {}
+        }
     }
     let several = found.iter().any(|(mapping, _)| mapping.kind != found[0].0.kind || mapping.group != found[0].0.group);
     let with_kind = matches.on("show-kind") || several;

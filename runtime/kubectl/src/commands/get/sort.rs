@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::discovery::Mapping;
 use crate::failure::Failure;
 use crate::jsonpath::{JsonPath, relaxed};
+use crate::write::klog_line;
 
 /// Objects in order.
 pub(super) fn objects(objects: Vec<Value>, by: &str) -> Result<Vec<Value>, Failure> {
     let (path, shown) = path(by)?;
-    sorted(objects, |object| object, &path, &shown)
+    sorted(objects, |object| object, &path, &shown).map_err(|failure| fatal(failure, "sorter.go:329", "*unstructured.Unstructured"))
 }
 
 /// The rows of each table in order.
@@ -28,10 +29,18 @@ pub(super) fn tables(found: &mut [(Mapping, Value)], by: &str) -> Result<(), Fai
     }
     for (_, table) in found {
         if let Some(rows) = table["rows"].as_array_mut() {
-            *rows = sorted(std::mem::take(rows), |row| &row["object"], &path, &shown)?;
+            *rows = sorted(std::mem::take(rows), |row| &row["object"], &path, &shown).map_err(|failure| fatal(failure, "sorter.go:375", "[][][]reflect.Value"))?;
         }
     }
     Ok(())
+}
+
+/// What has no order ends the program.
+fn fatal(failure: Failure, place: &str, holder: &str) -> Failure {
+    match failure {
+        Failure::Plain(why, code) => Failure::Plain(klog_line('F', place, &why.replacen("HOLDER", holder, 1)), code),
+        other => other,
+    }
 }
 
 fn path(by: &str) -> Result<(JsonPath, String), Failure> {
@@ -49,8 +58,9 @@ fn sorted<T>(things: Vec<T>, object: impl Fn(&T) -> &Value, path: &JsonPath, sho
     if !keyed.is_empty() && keyed.iter().all(|(key, _)| key.is_none()) {
         return Err(Failure::new(format!("couldn't find any field with path {shown:?} in the list of objects")));
     }
-    if let Some((Some(key), _)) = keyed.iter().find(|(key, _)| matches!(key, Some(Value::Object(_) | Value::Array(_)))) {
-        return Err(Failure::new(format!("unsortable type: {}", if key.is_array() { "slice" } else { "map" })));
+    if let Some((Some(key), _)) = keyed.iter().find(|(key, _)| matches!(key, Some(Value::Object(_) | Value::Array(_))) && keyed.len() > 1) {
+        let kind = if key.is_array() { "[]interface {}" } else { "map[string]interface {}" };
+        return Err(Failure::Plain(format!("Field {shown} in HOLDER is an unsortable type: interface, err: unsortable type: {kind}"), 1));
     }
     keyed.sort_by(|a, b| compare(a.0.as_ref(), b.0.as_ref()));
     Ok(keyed.into_iter().map(|(_, thing)| thing).collect())
