@@ -458,18 +458,23 @@ fn process_ids_are_shared_when_asked_for(fence: &Fence) {
 fn what_multiplies_can_be_ended(fence: &Fence) {
     let mut bench = Bench::new(fence, "bomb");
     bench.sandbox = Some(Sandbox::create(&SandboxConfig { share_processes: true, ..SandboxConfig::default() }, None).unwrap());
-    let mut bomb = bench.shell("f() { while :; do f & done; }; f");
+    // It begins when told to: by the time we look, its first process may have had its last fork refused and be gone.
+    let mut bomb = bench.shell("f() { while :; do f & done; }; read go; f");
+    bomb.process.stdin = true;
     bomb.pid = PidMode::Sandbox;
     let most = 200;
     let limit = Rlimit { resource: libc::RLIMIT_NPROC as u32, soft: most, hard: most };
     bomb.process.rlimits.push(limit);
     let bomb = bench.start(&bomb).unwrap();
     let namespace = mount_namespace(bomb.pid).unwrap();
+    let Stdio::Pipes { stdin: Some(go), .. } = &bomb.stdio else { panic!("no standard input: {bomb:?}") };
+    File::from(go.try_clone().unwrap()).write_all(b"go\n").unwrap();
     // Until nothing more fits in, or for a while where this user has more processes than that already.
-    let (mut before, mut same) = (0, 0);
+    let (mut before, mut same, patience) = (0, 0, Instant::now());
     while same < 5 {
         let now = signal_mount_namespace(namespace, libc::SIGCONT).unwrap();
-        same = if now <= before { same + 1 } else { 0 };
+        let begun = now > 1 || patience.elapsed() > Duration::from_secs(10);
+        same = if begun && now <= before { same + 1 } else { 0 };
         before = before.max(now);
     }
     assert!(signal_mount_namespace(namespace, libc::SIGKILL).unwrap() > 0);
