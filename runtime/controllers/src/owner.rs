@@ -13,8 +13,9 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Change, Key};
 use crate::error::{Result, ignore_not_found};
+use crate::queue::Queue;
 use crate::shared::MANAGER;
 
 /// The owner that manages the object.
@@ -32,6 +33,36 @@ pub(crate) fn controller_reference<K: Resource<DynamicType = ()>>(owner: &K) -> 
         controller: Some(true),
         block_owner_deletion: Some(true),
     }
+}
+
+/// What is owned concerns its owner, its owner before, and, when it has none, every object whose selector would adopt it.
+pub(crate) fn watch_owned<O, K>(owned: &Cache<O>, owners: &Cache<K>, queue: &Queue<Key>, selector: impl Fn(&K) -> Option<Selector> + Send + Sync + 'static)
+where
+    O: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (owners, queue) = (owners.clone(), queue.clone());
+    owned.on_change(move |change| {
+        let add_owner = |object: &O| {
+            let owner = controller_of(object.meta()).filter(|owner| owner.kind == K::kind(&()));
+            if let Some(owner) = owner {
+                queue.add(Key::new(object.meta().namespace.as_deref().unwrap_or_default(), &owner.name));
+            }
+            owner.is_some()
+        };
+        if let Change::Updated { old, .. } = change {
+            add_owner(old);
+        }
+        let object = change.latest();
+        if add_owner(object) || controller_of(object.meta()).is_some() || matches!(change, Change::Deleted(_)) {
+            return;
+        }
+        for owner in owners.in_namespace(object.meta().namespace.as_deref().unwrap_or_default()) {
+            if selector(&owner).is_some_and(|selector| !selector.is_everything() && matches(&selector, object.meta())) {
+                queue.add(Key::of(&*owner));
+            }
+        }
+    });
 }
 
 /// The selector of a workload; one that cannot be read matches nothing.

@@ -69,31 +69,7 @@ fn watch(controller: &Controller, queue: &Queue<Key>) {
         }
         sets.list().iter().for_each(|set| every.add(Key::of(&**set)));
     });
-    let (sets, concerned) = (caches.daemon_sets.clone(), queue.clone());
-    let add_owner = {
-        let queue = queue.clone();
-        move |pod: &Pod| {
-            let owner = controller_of(&pod.metadata).filter(|owner| owner.kind == "DaemonSet");
-            if let Some(owner) = owner {
-                queue.add(Key::new(&pod.namespace().unwrap_or_default(), &owner.name));
-            }
-            owner.is_some()
-        }
-    };
-    caches.pods.on_change(move |change| {
-        if let Change::Updated { old, .. } = change {
-            add_owner(old);
-        }
-        let pod = change.latest();
-        if add_owner(pod) || controller_of(&pod.metadata).is_some() || matches!(change, Change::Deleted(_)) {
-            return;
-        }
-        for set in sets.in_namespace(&pod.namespace().unwrap_or_default()) {
-            if selector(&set).is_ok_and(|selector| !selector.is_everything() && owner::matches(&selector, &pod.metadata)) {
-                concerned.add(Key::of(&*set));
-            }
-        }
-    });
+    owner::watch_owned(&caches.pods, &caches.daemon_sets, queue, |set| selector(set).ok());
 }
 
 fn selector(set: &DaemonSet) -> Result<Selector> {

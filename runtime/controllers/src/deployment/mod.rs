@@ -51,31 +51,7 @@ fn watch(controller: &Controller, queue: &Queue<Key>) {
         move |change| queue.add(Key::of(&**change.latest()))
     });
     let (deployments, sets) = (caches.deployments.clone(), caches.replica_sets.clone());
-    caches.replica_sets.on_change({
-        let (queue, deployments) = (queue.clone(), deployments.clone());
-        move |change| {
-            let add_owner = |set: &ReplicaSet| {
-                let owner = controller_of(&set.metadata).filter(|owner| owner.kind == "Deployment");
-                if let Some(owner) = owner {
-                    queue.add(Key::new(&set.namespace().unwrap_or_default(), &owner.name));
-                }
-                owner.is_some()
-            };
-            if let Change::Updated { old, .. } = change {
-                add_owner(old);
-            }
-            let set = change.latest();
-            if add_owner(set) || controller_of(&set.metadata).is_some() || matches!(change, Change::Deleted(_)) {
-                return;
-            }
-            for deployment in deployments.in_namespace(&set.namespace().unwrap_or_default()) {
-                let selector = deployment.spec.as_ref().and_then(|spec| owner::selector(&spec.selector).ok());
-                if selector.is_some_and(|selector| !selector.is_everything() && owner::matches(&selector, &set.metadata)) {
-                    queue.add(Key::of(&*deployment));
-                }
-            }
-        }
-    });
+    owner::watch_owned(&caches.replica_sets, &deployments, queue, |deployment| owner::selector(&deployment.spec.as_ref()?.selector).ok());
     // Recreate waits for the last old Pod to go; nothing else of a Pod concerns a Deployment directly.
     let queue = queue.clone();
     caches.pods.on_change(move |change| {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use crate::cache::{Change, Key};
+use crate::cache::Key;
 use crate::error::Result;
 use crate::owner::{self, controller_of};
 use crate::pod;
@@ -35,7 +35,7 @@ pub(crate) fn run<K: Replicated>(controller: Controller) -> impl Future<Output =
         let queue = queue.clone();
         move |change| queue.add(Key::of(&**change.latest()))
     });
-    watch_pods::<K>(&controller, &queue);
+    owner::watch_owned(&controller.caches.pods, K::cache(&controller.caches), &queue, |set: &K| Some(set.wish().ok()??.selector));
     async move {
         controller.caches.pods.synced().await;
         K::cache(&controller.caches).synced().await;
@@ -43,36 +43,6 @@ pub(crate) fn run<K: Replicated>(controller: Controller) -> impl Future<Output =
         let controller = Arc::new(controller);
         queue.work(WORKERS, cancel, move |key| reconcile::<K>(Arc::clone(&controller), key)).await;
     }
-}
-
-/// A Pod concerns its owner, its owner before, and, when it has none, every object that would adopt it.
-fn watch_pods<K: Replicated>(controller: &Controller, queue: &Queue<Key>) {
-    let (queue, sets) = (queue.clone(), K::cache(&controller.caches).clone());
-    let add_owner = {
-        let queue = queue.clone();
-        move |pod: &Pod| {
-            let owner = controller_of(&pod.metadata).filter(|owner| owner.kind == K::kind(&()));
-            if let Some(owner) = owner {
-                queue.add(Key::new(pod.metadata.namespace.as_deref().unwrap_or_default(), &owner.name));
-            }
-            owner.is_some()
-        }
-    };
-    controller.caches.pods.on_change(move |change| {
-        if let Change::Updated { old, .. } = change {
-            add_owner(old);
-        }
-        let pod = change.latest();
-        if add_owner(pod) || controller_of(&pod.metadata).is_some() || matches!(change, Change::Deleted(_)) {
-            return;
-        }
-        for set in sets.in_namespace(pod.metadata.namespace.as_deref().unwrap_or_default()) {
-            let wish = set.wish().ok().flatten();
-            if wish.is_some_and(|wish| !wish.selector.is_everything() && owner::matches(&wish.selector, &pod.metadata)) {
-                queue.add(Key::of(&*set));
-            }
-        }
-    });
 }
 
 async fn reconcile<K: Replicated>(controller: Arc<Controller>, key: Key) -> Result<Option<Duration>> {
