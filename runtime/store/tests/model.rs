@@ -150,7 +150,8 @@ fn agrees(seed: u64, history_bytes: u64) {
     }
     assert_eq!(state(&store.snapshot()), model);
     assert_eq!(told, model.iter().map(|(key, (_, _, bytes))| (key.clone(), bytes.clone())).collect());
-    let size: u64 = std::fs::read_dir(directory.path()).expect("a directory").map(|entry| entry.expect("an entry").metadata().expect("metadata").len()).sum();
+    // A segment may go between the list and the look at it: it is compacted beside.
+    let size: u64 = std::fs::read_dir(directory.path()).expect("a directory").filter_map(|entry| entry.ok()?.metadata().ok()).map(|metadata| metadata.len()).sum();
     assert!(history_bytes > 1 << 20 || size < 200_000, "seed {seed}: {size} bytes on the disk");
     let known: Vec<_> = past.iter().filter(|(revision, _)| *revision >= store.forgotten()).collect();
     assert!(history_bytes > 1 << 20 || known.len() < past.len());
