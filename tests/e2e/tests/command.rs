@@ -29,7 +29,7 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
         (&["serve", "--no-open", "--listen", &page], "Choose another port with --listen"),
         (&["serve", "--no-open", "--listen", "0.0.0.0:4747"], "loopback interface only"),
         (&["cluster", "status"], "start one with `drydock serve` or `drydock cluster up`"),
-        (&["cluster", "up", "--nodes", "0"], "0 is not in 1..=20"),
+        (&["cluster", "up", "--nodes", "21"], "21 is not in 0..=20"),
         (&["serve", "--no-open", "--nodes", "500"], "500 is not in 1..=20"),
         (&["serve", "--no-open", "--listen", "127.0.0.1:0", "--content", "/nowhere"], "the content of /nowhere: chapters/lunches/course.yaml"),
     ];
