@@ -8,9 +8,10 @@ use std::fs::{File, Permissions};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{ArgMatches, Command};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -21,11 +22,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use regex::Regex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixSocket};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::flags::{Flags, duration, number, switch, text};
+use crate::streams::Streams;
 use crate::write::klog;
 
 /// What Go leaves as it is in a path.
@@ -64,15 +65,15 @@ struct Filter {
 }
 
 /// What requests are answered from.
-struct Server {
+struct Server<'a> {
     client: kube::Client,
     /// Tells why there is no answer, in Go's words.
     why: Box<dyn Fn(&kube::Error) -> String + Send + Sync>,
     filter: Option<Filter>,
     api_prefix: String,
     files: Option<(String, PathBuf)>,
-    /// Lines of the log; the command's own task writes them.
-    log: UnboundedSender<String>,
+    /// Where the log goes: at once, since the command may be ended at any time.
+    streams: &'a Streams,
 }
 
 /// Do it.
@@ -81,12 +82,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if matches.number("port") != 8001 && !socket.is_empty() {
         return Err(Failure::new("cannot set --unix-socket and --port at the same time"));
     }
-    let (log, lines) = mpsc::unbounded_channel();
-    let server = Arc::new(server(factory, matches, log).await?);
+    let server = server(factory, matches).await?;
     if socket.is_empty() {
         let listener = listen(&matches.text("address"), matches.number("port")).await?;
         say(factory, &listener.local_addr()?.to_string())?;
-        return serve_all(factory, &server, lines, async || Ok(listener.accept().await?.0)).await;
+        return serve_all(&server, async || Ok(listener.accept().await?.0)).await;
     }
     let path = factory.env.path(&socket);
     // A socket left over from before would be in the way; any other file stays.
@@ -96,7 +96,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let refused = |error: &std::io::Error| Failure::new(format!("listen unix {socket}: bind: {}", go_io(error)));
     let listener = bound(&path).map_err(|error| refused(&error))?.listen(WAITING)?;
     say(factory, &socket)?;
-    serve_all(factory, &server, lines, async || Ok(listener.accept().await?.0)).await
+    serve_all(&server, async || Ok(listener.accept().await?.0)).await
 }
 
 /// A socket at a path that from its first moment is only this user's.
@@ -109,17 +109,13 @@ fn bound(path: &Path) -> std::io::Result<UnixSocket> {
     Ok(socket)
 }
 
-/// Serves whoever comes, and tells what went wrong meanwhile.
-async fn serve_all<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    factory: &Factory,
-    server: &Arc<Server>,
-    mut lines: UnboundedReceiver<String>,
-    accept: impl AsyncFn() -> std::io::Result<C>,
-) -> Result<(), Failure> {
+/// Serves whoever comes.
+async fn serve_all<C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(server: &Server<'_>, accept: impl AsyncFn() -> std::io::Result<C>) -> Result<(), Failure> {
+    let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
-            connection = accept() => drop(tokio::spawn(serve(Arc::clone(server), connection?))),
-            Some(line) = lines.recv() => factory.streams.warn(&line),
+            connection = accept() => connections.push(serve(server, connection?)),
+            Some(()) = connections.next() => {}
         }
     }
 }
@@ -142,7 +138,7 @@ fn say(factory: &Factory, place: &str) -> Result<(), Failure> {
     factory.streams.flush()
 }
 
-async fn server(factory: &Factory, matches: &ArgMatches, log: UnboundedSender<String>) -> Result<Server, Failure> {
+async fn server<'a>(factory: &'a Factory, matches: &ArgMatches) -> Result<Server<'a>, Failure> {
     let slashed = |flag: &str| {
         let prefix = matches.text(flag);
         if prefix.ends_with('/') { prefix } else { format!("{prefix}/") }
@@ -178,7 +174,7 @@ async fn server(factory: &Factory, matches: &ArgMatches, log: UnboundedSender<St
         filter,
         api_prefix: slashed("api-prefix"),
         files: (!files.is_empty()).then(|| (slashed("www-prefix"), factory.env.path(&files))),
-        log,
+        streams: &factory.streams,
     })
 }
 
@@ -207,17 +203,14 @@ impl Filter {
     }
 }
 
-async fn serve(server: Arc<Server>, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-    let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(server.answer(request).await) }
-    });
+async fn serve(server: &Server<'_>, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let service = service_fn(async |request| Ok::<_, Infallible>(server.answer(request).await));
     let mut http = hyper::server::conn::http1::Builder::new();
     // A client that goes away ends its connection; nothing else does.
     drop(http.title_case_headers(true).serve_connection(TokioIo::new(connection), service).with_upgrades().await);
 }
 
-impl Server {
+impl Server<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let raw = request.uri().path().to_owned();
         // What is judged is what the API server will read: the path without its percent signs.
@@ -244,8 +237,7 @@ impl Server {
         let target = written.unwrap_or_else(|| utf8_percent_encode(&inner, KEPT).to_string());
         self.forward(request, &target).await.unwrap_or_else(|why| {
             let line = crate::write::klog_line('E', "proxy_server.go:147", &format!("Error while proxying request: {why}"));
-            // Nobody listens when the command ends, and then there is nobody to tell.
-            drop(self.log.send(line));
+            self.streams.warn(&line);
             plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{why}\n"))
         })
     }
@@ -408,13 +400,14 @@ mod tests {
     /// What a proxy answers, before an API server that says which path it was asked for.
     async fn asked(api_prefix: &str, path: &str) -> String {
         let api = tower::service_fn(async |request: Request<Body>| Ok::<_, Infallible>(Response::new(Body::from(format!("asked {}", request.uri()).into_bytes()))));
+        let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()));
         let server = Server {
             client: kube::Client::new(api, "default"),
             why: Box::new(ToString::to_string),
             filter: Some(filter()),
             api_prefix: api_prefix.to_owned(),
             files: None,
-            log: mpsc::unbounded_channel().0,
+            streams: &streams,
         };
         let (mut here, there) = tokio::io::duplex(1 << 16);
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -423,7 +416,7 @@ mod tests {
             here.write_all(request.as_bytes()).await.unwrap();
             here.read_to_string(&mut answer).await.unwrap();
         };
-        tokio::join!(serve(Arc::new(server), there), ask);
+        tokio::join!(serve(&server, there), ask);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let place = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap_or(body);
         format!("{} {}", head.split(' ').nth(1).unwrap(), place.trim_end())
