@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
@@ -61,6 +62,9 @@ impl<K> Change<K> {
     }
 }
 
+/// Ends when a copy is complete.
+pub(crate) type Synced = BoxFuture<'static, ()>;
+
 type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 
 /// The copy. Clones share it.
@@ -113,8 +117,9 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static> Cac
     }
 
     /// Ends when the first list is complete.
-    pub(crate) async fn synced(&self) {
-        self.wait(|progress| progress.lists_done > 0).await;
+    pub(crate) fn synced(&self) -> Synced {
+        let cache = self.clone();
+        async move { cache.wait(|progress| progress.lists_done > 0).await }.boxed()
     }
 
     /// Ends when the copy is at least as new as `written`.

@@ -41,13 +41,9 @@ pub(crate) fn run(controller: Controller, offer: LoadBalancer) -> impl Future<Ou
     let queue = Queue::new(controller.clock.clone());
     let changed = queue.clone();
     controller.caches.services.on_change(move |change| changed.add(Key::of(&**change.latest())));
-    async move {
-        controller.caches.services.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        // One worker: two at a time could choose the same address.
-        queue.work(1, cancel, move |key| reconcile(Arc::clone(&controller), offer, key)).await;
-    }
+    let synced = [controller.caches.services.synced()];
+    // One worker: two at a time could choose the same address.
+    controller.work(queue, 1, synced, move |controller, key| reconcile(controller, offer, key))
 }
 
 async fn reconcile(controller: Arc<Controller>, offer: LoadBalancer, key: Key) -> Result<Option<Duration>> {

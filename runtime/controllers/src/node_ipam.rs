@@ -26,13 +26,9 @@ pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + '
         let queue = queue.clone();
         move |change| queue.add(Key::of(&**change.latest()))
     });
-    async move {
-        controller.caches.nodes.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        // One worker: two at a time could choose the same range.
-        queue.work(1, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let synced = [controller.caches.nodes.synced()];
+    // One worker: two at a time could choose the same range.
+    controller.work(queue, 1, synced, reconcile)
 }
 
 async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Duration>> {

@@ -51,13 +51,8 @@ pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + '
             }
         }
     });
-    async move {
-        caches.nodes.synced().await;
-        caches.pods.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let synced = [caches.nodes.synced(), caches.pods.synced()];
+    controller.work(queue, WORKERS, synced, reconcile)
 }
 
 async fn reconcile(controller: Arc<Controller>, key: Key) -> Result<Option<Duration>> {

@@ -34,13 +34,9 @@ pub(crate) fn run_accounts(controller: Controller) -> impl Future<Output = ()> +
             }
         }
     });
-    async move {
-        controller.caches.namespaces.synced().await;
-        controller.caches.service_accounts.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(2, cancel, move |name| keep_account(Arc::clone(&controller), name)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.namespaces.synced(), caches.service_accounts.synced()];
+    controller.work(queue, 2, synced, keep_account)
 }
 
 /// Publishes the certificate in every namespace. Handlers stand when this returns.
@@ -58,13 +54,9 @@ pub(crate) fn run_root_ca(controller: Controller) -> impl Future<Output = ()> + 
             }
         }
     });
-    async move {
-        controller.caches.namespaces.synced().await;
-        controller.caches.root_cas.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(2, cancel, move |name| publish(Arc::clone(&controller), name)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.namespaces.synced(), caches.root_cas.synced()];
+    controller.work(queue, 2, synced, publish)
 }
 
 fn namespaces(controller: &Controller) -> Queue<String> {

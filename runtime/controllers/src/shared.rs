@@ -1,6 +1,12 @@
 //! What all controllers share: one cache per kind.
 
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
 use drydock_primitives::clock::SharedClock;
+use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -13,7 +19,9 @@ use kube::{Api, Client};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Synced};
+use crate::error::Result;
+use crate::queue::Queue;
 use crate::recorder::Recorder;
 use crate::ClientFactory;
 
@@ -52,6 +60,21 @@ pub(crate) struct Controller {
     pub(crate) clock: SharedClock,
     pub(crate) cancel: CancellationToken,
     pub(crate) recorder: Recorder,
+}
+
+impl Controller {
+    /// Reconciles the keys of `queue`, up to `workers` at a time, from when the caches are `synced` until cancelled.
+    pub(crate) async fn work<K, F, R, const N: usize>(self, queue: Queue<K>, workers: usize, synced: [Synced; N], reconcile: F)
+    where
+        K: Clone + Debug + Eq + Hash + Send + Sync + 'static,
+        F: Fn(Arc<Controller>, K) -> R + Clone + Send + 'static,
+        R: Future<Output = Result<Option<Duration>>> + Send,
+    {
+        join_all(synced).await;
+        let cancel = self.cancel.clone();
+        let controller = Arc::new(self);
+        queue.work(workers, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
+    }
 }
 
 /// Makes controllers that share their caches.

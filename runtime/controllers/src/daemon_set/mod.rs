@@ -46,16 +46,9 @@ const FAILED_FOR: Duration = Duration::from_secs(1);
 pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + 'static {
     let queue = Queue::new(controller.clock.clone());
     watch(&controller, &queue);
-    async move {
-        let caches = &controller.caches;
-        caches.pods.synced().await;
-        caches.nodes.synced().await;
-        caches.revisions.synced().await;
-        caches.daemon_sets.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.pods.synced(), caches.nodes.synced(), caches.revisions.synced(), caches.daemon_sets.synced()];
+    controller.work(queue, WORKERS, synced, reconcile)
 }
 
 fn watch(controller: &Controller, queue: &Queue<Key>) {

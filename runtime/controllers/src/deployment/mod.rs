@@ -34,14 +34,9 @@ const WORKERS: usize = 5;
 pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + 'static {
     let queue = Queue::new(controller.clock.clone());
     watch(&controller, &queue);
-    async move {
-        controller.caches.pods.synced().await;
-        controller.caches.replica_sets.synced().await;
-        controller.caches.deployments.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.pods.synced(), caches.replica_sets.synced(), caches.deployments.synced()];
+    controller.work(queue, WORKERS, synced, reconcile)
 }
 
 fn watch(controller: &Controller, queue: &Queue<Key>) {

@@ -35,14 +35,8 @@ pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + '
             slices.add(Key::new(&slice.namespace().unwrap_or_default(), service));
         }
     });
-    async move {
-        caches.services.synced().await;
-        caches.endpoints.synced().await;
-        caches.slices.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let synced = [caches.services.synced(), caches.endpoints.synced(), caches.slices.synced()];
+    controller.work(queue, WORKERS, synced, reconcile)
 }
 
 fn is_mirror(slice: &EndpointSlice) -> bool {

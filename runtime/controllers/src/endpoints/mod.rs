@@ -40,14 +40,9 @@ pub(crate) fn run_endpoints(controller: Controller) -> impl Future<Output = ()> 
         let queue = queue.clone();
         move |change| queue.add(Key::of(&**change.latest()))
     });
-    async move {
-        controller.caches.services.synced().await;
-        controller.caches.pods.synced().await;
-        controller.caches.endpoints.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.services.synced(), caches.pods.synced(), caches.endpoints.synced()];
+    controller.work(queue, WORKERS, synced, reconcile)
 }
 
 /// A queue of Services that have changed, or whose Pods have.

@@ -39,15 +39,9 @@ pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + '
             }
         }
     });
-    async move {
-        controller.caches.services.synced().await;
-        controller.caches.pods.synced().await;
-        controller.caches.nodes.synced().await;
-        controller.caches.slices.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.services.synced(), caches.pods.synced(), caches.nodes.synced(), caches.slices.synced()];
+    controller.work(queue, WORKERS, synced, reconcile)
 }
 
 fn is_ours(slice: &EndpointSlice) -> bool {

@@ -36,13 +36,9 @@ pub(crate) fn run<K: Replicated>(controller: Controller) -> impl Future<Output =
         move |change| queue.add(Key::of(&**change.latest()))
     });
     owner::watch_owned(&controller.caches.pods, K::cache(&controller.caches), &queue, |set: &K| Some(set.wish().ok()??.selector));
-    async move {
-        controller.caches.pods.synced().await;
-        K::cache(&controller.caches).synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile::<K>(Arc::clone(&controller), key)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.pods.synced(), K::cache(caches).synced()];
+    controller.work(queue, WORKERS, synced, reconcile::<K>)
 }
 
 async fn reconcile<K: Replicated>(controller: Arc<Controller>, key: Key) -> Result<Option<Duration>> {

@@ -37,16 +37,9 @@ const HASH_LABEL: &str = "controller.kubernetes.io/hash";
 pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + 'static {
     let queue = Queue::new(controller.clock.clone());
     watch(&controller, &queue);
-    async move {
-        let caches = &controller.caches;
-        caches.pods.synced().await;
-        caches.claims.synced().await;
-        caches.revisions.synced().await;
-        caches.stateful_sets.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(WORKERS, cancel, move |key| reconcile(Arc::clone(&controller), key)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.pods.synced(), caches.claims.synced(), caches.revisions.synced(), caches.stateful_sets.synced()];
+    controller.work(queue, WORKERS, synced, reconcile)
 }
 
 fn watch(controller: &Controller, queue: &Queue<Key>) {

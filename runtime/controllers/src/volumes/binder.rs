@@ -36,15 +36,9 @@ enum Item {
 pub(crate) fn run(controller: Controller) -> impl Future<Output = ()> + Send + 'static {
     let queue = Queue::new(controller.clock.clone());
     watch(&controller, &queue);
-    async move {
-        controller.caches.claims.synced().await;
-        controller.caches.volumes.synced().await;
-        controller.caches.classes.synced().await;
-        controller.caches.nodes.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(1, cancel, move |item| reconcile(Arc::clone(&controller), item)).await;
-    }
+    let caches = &controller.caches;
+    let synced = [caches.claims.synced(), caches.volumes.synced(), caches.classes.synced(), caches.nodes.synced()];
+    controller.work(queue, 1, synced, reconcile)
 }
 
 fn watch(controller: &Controller, queue: &Queue<Item>) {

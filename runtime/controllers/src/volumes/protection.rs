@@ -34,13 +34,8 @@ pub(crate) fn run_claims(controller: Controller) -> impl Future<Output = ()> + S
         let pod = change.latest();
         claims_of(pod).for_each(|name| changed.add(Key::new(&pod.namespace().unwrap_or_default(), name)));
     });
-    async move {
-        caches.claims.synced().await;
-        caches.pods.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(1, cancel, move |key| release_claim(Arc::clone(&controller), key)).await;
-    }
+    let synced = [caches.claims.synced(), caches.pods.synced()];
+    controller.work(queue, 1, synced, release_claim)
 }
 
 /// Lets volumes go when no claim has them. Handlers stand when this returns.
@@ -49,12 +44,8 @@ pub(crate) fn run_volumes(controller: Controller) -> impl Future<Output = ()> + 
     let caches = controller.caches.clone();
     let changed = queue.clone();
     caches.volumes.on_change(move |change| changed.add(Key::of(&**change.latest())));
-    async move {
-        caches.volumes.synced().await;
-        let cancel = controller.cancel.clone();
-        let controller = Arc::new(controller);
-        queue.work(1, cancel, move |key| release_volume(Arc::clone(&controller), key)).await;
-    }
+    let synced = [caches.volumes.synced()];
+    controller.work(queue, 1, synced, release_volume)
 }
 
 fn is_held<K: Resource>(object: &K, finalizer: &str) -> bool {
