@@ -140,6 +140,8 @@ test('Pods without a node stand together, beside the nodes', only, async () => {
 });
 
 test('the page stays where it is, wherever the reader jumps; tabs belong to their chapter', only, async () => {
+  await page.click('[data-menu]');
+  await page.waitForSelector('.contents[data-open]');
   await page.$$eval('[data-contents] a', (links) => links.at(-1).scrollIntoView());
   await page.click('[data-contents] a[href="/ch02#lab"]');
   assert.deepEqual(await page.evaluate(() => [document.scrollingElement.scrollTop, document.scrollingElement.scrollHeight - innerHeight]), [0, 0]);

@@ -16,6 +16,7 @@ import { picture, startPicture } from './picture';
 import { startScene } from './scene';
 import { startStrip } from './strip';
 import { startTop } from './top';
+import { startTray } from './tray';
 
 function pictureSplitter(): HTMLElement {
   const box = (): DOMRect => (picture.parentElement ?? picture).getBoundingClientRect();
@@ -44,6 +45,7 @@ function start(): void {
   startStrip();
   startPicture((pane) => void openPage(pane));
   startBench(picture, startPanes(), pictureSplitter());
+  startTray();
   startBack();
   startScene();
   startTop();

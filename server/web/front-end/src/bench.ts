@@ -4,10 +4,11 @@ import { all, announce, h, icon, iconButton } from './dom';
 import { call, world } from './net';
 import { lookBack } from './back';
 import { ask } from './dialogs';
-import { focusLesson, focusRegion, showBench } from './panes';
+import { behind, focusLesson, focusRegion, showBench } from './panes';
 import { ran, typedByHand } from './lesson';
 import { commandBegan, commandEnded } from './strip';
 import { pictureShown, togglePicture } from './picture';
+import { printed } from './tray';
 import { millis } from './words';
 import { Browser, placeOf } from './browser';
 import type { Editor } from './editor';
@@ -120,6 +121,7 @@ async function fillTerminal(tab: Tab): Promise<void> {
   const term = new Term(tab.key, {
     mode: (mode) => showMode(tab, mode),
     run: (id, phase) => ran(id, phase),
+    printed: () => printed(tab.key),
     released: () => keybar.querySelector('[aria-pressed]')?.setAttribute('aria-pressed', 'false'),
     page: (address) => void openPage(address),
     forwards: (port, now) => {
@@ -192,6 +194,12 @@ function showMode(tab: Tab, mode: Mode): void {
   }
 }
 
+/** Have a terminal ready to be typed into: beside the book it is shown; behind it, its tray tells what comes. */
+export async function prepare(session: string, focus: boolean): Promise<void> {
+  if (behind()) await select(session, false);
+  else await reveal(session, focus);
+}
+
 /** Show a terminal, in whatever arrangement shows the machine. */
 export async function reveal(session: string, focus: boolean): Promise<void> {
   showBench();
@@ -228,6 +236,9 @@ export async function released(session: string): Promise<boolean> {
   await left(session, ['busy']);
   return tabs.get(session)?.mode?.mode === 'prompt';
 }
+
+/** Whether a program is in front in a terminal. */
+export const isBusy = (session: string): boolean => tabs.get(session)?.mode?.mode === 'busy';
 
 /** The line that runs in a terminal; empty where nobody said. */
 export function runningLine(session: string): string {
@@ -366,7 +377,9 @@ export function startBench(picture: HTMLElement, beside: HTMLElement, between: H
   void select(tabs.has(shown) ? shown : 'main', false);
 }
 
-/** For the tests, and for a transcript: what a terminal shows. */
+export const termOf = (session: string): Term | undefined => tabs.get(session)?.term;
+
+/** For the tests: what a terminal shows. */
 export function terminalText(session: string): string | undefined {
-  return tabs.get(session)?.term?.text();
+  return termOf(session)?.text();
 }

@@ -115,7 +115,7 @@ export function startOffline(): void {
   });
 }
 
-/** One line for as long as what is done cannot be kept. */
+/** One line for as long as something is wrong that is none of the page's: what is done cannot be kept, a cluster does not answer. */
 export function startTrouble(): void {
   let line: HTMLElement | null = null;
   world.on('trouble', () => {
@@ -123,7 +123,7 @@ export function startTrouble(): void {
     line = null;
     if (world.trouble === null) return;
     const why = `${world.trouble.charAt(0).toUpperCase()}${world.trouble.slice(1).replace(/[.?]?$/, '.')}`;
-    line = h('div', { class: 'banner trouble-banner', role: 'alert' }, h('span', {}, `${why} What you do now is lost when Drydock ends; make room and it is kept again by itself.`));
+    line = h('div', { class: 'banner trouble-banner', role: 'alert' }, h('span', {}, why));
     document.body.append(line);
   });
 }

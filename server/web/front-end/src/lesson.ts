@@ -4,8 +4,9 @@ import { all, announce, h, icon, one } from './dom';
 import type { Icon } from './dom';
 import { Refused, call, world } from './net';
 import { refusedRun, toast } from './dialogs';
-import { openFile, openPage, prompted, reveal } from './bench';
+import { openFile, openPage, prepare, prompted } from './bench';
 import { sceneSettled } from './scene';
+import { follow, trayPhase } from './tray';
 import { sentence } from './words';
 import type { Given, RunPhase } from './types';
 
@@ -51,12 +52,15 @@ export async function run(figure: HTMLElement, way: Way): Promise<void> {
   const block = figure.dataset['command'] ?? '';
   const name = way.session ?? figure.dataset['session'] ?? 'main';
   mark(figure, { phase: 'running' });
-  await reveal(name, !way.byKeyboard);
+  await prepare(name, !way.byKeyboard);
   await prompted(name);
+  const id = `${chapter}/${block}`;
+  follow({ id, session: name, figure }, (one('code[data-text]', figure).dataset['text'] ?? '').split('\n').find((text) => text && !text.startsWith('#')) ?? '');
   try {
     await call('POST', '/api/runs', { chapter, block, session: way.session, skip: way.skip });
   } catch (error) {
     mark(figure, null);
+    trayPhase(id, null);
     if (error instanceof Refused && error.status === 409) return refusedRun(error, name, (session) => void run(figure, { ...way, session }));
     toast(error instanceof Refused ? error.message : String(error));
   }
@@ -111,6 +115,7 @@ export function ran(id: string, phase: RunPhase): void {
   // What is told of before: whether it still counts is in the book.
   if (ends && figure.dataset['run'] !== 'running') return mark(figure, null);
   mark(figure, phase);
+  trayPhase(id, phase);
   if (phase.phase === 'finished' && phase.exit) announce(`The command ended with exit code ${phase.exit}`);
 }
 
@@ -147,9 +152,11 @@ function asked(figure: HTMLElement): string | undefined {
 /** A key to be pressed in a terminal: the button presses it there. */
 function dressPress(figure: HTMLElement): void {
   const result = h('span', { class: 'result', role: 'status' });
+  const keys = figure.dataset['keys'] ?? '';
   const press = async (byKeyboard: boolean): Promise<void> => {
     const name = figure.dataset['session'] ?? 'main';
-    await reveal(name, !byKeyboard);
+    await prepare(name, !byKeyboard);
+    follow({ id: '', session: name, figure }, keys);
     try {
       await call('POST', '/api/presses', { chapter, block: figure.dataset['press'] });
       result.textContent = 'pressed';
@@ -157,7 +164,6 @@ function dressPress(figure: HTMLElement): void {
       toast(error instanceof Refused ? sentenceCase(error.message) : String(error));
     }
   };
-  const keys = figure.dataset['keys'] ?? '';
   one('[data-bar]', figure).append(result, act('key', 'Press', `Press ${keys} in the terminal`, (event) => void press(event.detail === 0), 'run'));
 }
 

@@ -30,6 +30,11 @@ export function setPanes(wanted: Panes): void {
   announce({ split: 'Book and machine', read: 'Book only', bench: 'Machine only' }[wanted]);
 }
 
+/** Whether the machine is behind the book: on a phone, while the book is shown. */
+export function behind(): boolean {
+  return single.matches && panes() === 'read';
+}
+
 /** Make sure the machine can be seen. */
 export function showBench(): void {
   if (panes() === 'read') setPanes(single.matches ? 'bench' : 'split');
@@ -143,5 +148,5 @@ export function startPanes(): HTMLElement {
     const least = (stacked.matches ? 140 : 320) / Math.max(1, to - from);
     return [Math.min(0.5, least), Math.max(0.5, 1 - least)];
   };
-  return splitter({ label: 'Between the book and the machine', row: () => stacked.matches, read, write, span, limits, reset: () => write(stacked.matches ? 0.5 : 0.52) });
+  return splitter({ label: 'Between the book and the machine', row: () => stacked.matches, read, write, span, limits, reset: () => write(stacked.matches ? 0.5 : 0.48) });
 }

@@ -6,7 +6,7 @@ import { Unicode11Addon } from '@xterm/addon-unicode11';
 import { WebLinksAddon } from '@xterm/addon-web-links';
 import { WebglAddon } from '@xterm/addon-webgl';
 import { Terminal } from '@xterm/xterm';
-import type { ILink, ITheme } from '@xterm/xterm';
+import type { ILink, IMarker, ITheme } from '@xterm/xterm';
 
 import { h, icon } from './dom';
 import { nonce, pauses, socket } from './net';
@@ -44,9 +44,20 @@ const FORWARDS = /Forwarding from 127\.0\.0\.1:(\d+)/;
 /** And of it and every connection through it. */
 const HANDLES = /(?:Forwarding from 127\.0\.0\.1:|Handling connection for )(\d+)/;
 
+/** What a mark says, decoded. */
+function plain(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}
+
 export interface Listener {
   mode: (mode: Mode) => void;
   run: (id: string, phase: RunPhase) => void;
+  /** Something new is on the screen. */
+  printed: () => void;
   /** `Ctrl` of the key bar has been used. */
   released: () => void;
   /** An address of the lab was clicked. */
@@ -55,6 +66,19 @@ export interface Listener {
   forwards: (port: string | undefined, now: boolean) => void;
   /** Leave the terminal: forward or backward, or to where the learner came from. */
   leave: (way: 'next' | 'previous' | 'back') => void;
+}
+
+/** A command and what it printed, a line each however narrow the terminal is. */
+export interface Printed {
+  line: string;
+  lines: string[];
+}
+
+/** Where on the screen a command's output is, from the marks of the shell. */
+interface Piece {
+  line: string;
+  from: IMarker | undefined;
+  to?: IMarker | undefined;
 }
 
 export class Term {
@@ -97,6 +121,7 @@ export class Term {
         else if (event.ctrlKey || event.metaKey) window.open(uri, '_blank', 'noopener');
       }));
     this.term.registerLinkProvider({ provideLinks: (row, give) => give(this.forwards(row)) });
+    this.term.parser.registerOscHandler(133, (mark) => this.marked(mark));
     this.term.attachCustomKeyEventHandler((event) => this.key(event));
     const encoder = new TextEncoder();
     this.term.onData((data) => this.send(encoder.encode(this.held(data))));
@@ -180,6 +205,51 @@ export class Term {
     return lines.join('\n').trimEnd();
   }
 
+  private pieces: Piece[] = [];
+  private listening = false;
+
+  /** From here on `transcript` tells the commands that start, and of a program that runs already what it prints from now on. */
+  begin(runs: boolean): void {
+    this.pieces = runs ? [{ line: '', from: this.term.registerMarker(0) }] : [];
+    this.listening = true;
+  }
+
+  /** No command that starts from here on is told; what came before has been painted `then`. */
+  rest(then: () => void): void {
+    this.term.write('', () => {
+      this.listening = false;
+      then();
+    });
+  }
+
+  /** A mark of the shell: a command starts, or it has ended. */
+  private marked(mark: string): boolean {
+    const last = this.pieces.at(-1);
+    if (mark.startsWith('C') && this.listening) this.pieces.push({ line: plain(/;cmdline=([^;]*)/.exec(mark)?.[1] ?? ''), from: this.term.registerMarker(0) });
+    else if (mark.startsWith('D') && last && !last.to) last.to = this.term.registerMarker(0);
+    return true;
+  }
+
+  /** What was printed since `begin`, at most so many lines of each command; whether a program has the whole screen now. */
+  transcript(most: number): { pieces: Printed[]; screen: boolean } {
+    const screen = this.term.buffer.active.type === 'alternate';
+    return { screen, pieces: this.pieces.map(({ line, from, to }) => ({ line, lines: this.lines(from, to, most) })) };
+  }
+
+  private lines(from: IMarker | undefined, to: IMarker | undefined, most: number): string[] {
+    const buffer = this.term.buffer.normal;
+    const end = to && to.line >= 0 ? to.line : buffer.baseY + buffer.cursorY + 1;
+    const out: string[] = [];
+    // Wide lines of a narrow screen are several rows: enough of them are looked at.
+    for (let row = Math.max(from?.line ?? 0, end - 4 * most, 0); row < end; row++) {
+      const text = buffer.getLine(row)?.translateToString(!buffer.getLine(row + 1)?.isWrapped) ?? '';
+      if (buffer.getLine(row)?.isWrapped && out.length > 0) out.push(`${out.pop() ?? ''}${text}`);
+      else out.push(text);
+    }
+    while (out.length > 0 && out.at(-1)?.trim() === '') out.pop();
+    return out.slice(-most);
+  }
+
   dispose(): void {
     this.closed = true;
     this.socket?.close();
@@ -228,12 +298,16 @@ export class Term {
     if (this.repaint) {
       this.repaint = false;
       this.term.reset();
+      // The screen is painted anew, without marks: what runs is told by all that is on it.
+      const runs = this.pieces.at(-1);
+      this.pieces = runs && !runs.to ? [{ ...runs, from: undefined }] : [];
       this.listener.forwards([...this.decoder.decode(bytes).matchAll(new RegExp(FORWARDS, 'g'))].at(-1)?.[1], false);
     } else if (bytes.length < 4096) this.listener.forwards(FORWARDS.exec(this.decoder.decode(bytes))?.[1], true);
     this.pending += 1;
     this.term.write(bytes, () => {
       this.pending -= 1;
       this.unread += bytes.length;
+      this.listener.printed();
       if (this.unread < ACK && this.pending > 0) return;
       this.tell({ type: 'ack', bytes: this.unread });
       this.unread = 0;
@@ -250,7 +324,6 @@ export class Term {
   }
 
   private readonly decoder = new TextDecoder();
-
 
   /** A sentence over the terminal; it leaves by itself unless it has to stay. */
   private say(text: string | null, stay = false): void {
