@@ -23,7 +23,7 @@ use crate::compile::CompileError;
 use crate::engine::{Engine, Progress, wants_answer};
 use crate::plan::Plan;
 use crate::probe::{Probe, Prober, Probes};
-use crate::reads::COLLECTIONS;
+use crate::reads::{COLLECTIONS, Reads};
 use crate::trigger::News;
 use crate::verdict::{Outcome, Verdict};
 use crate::watch::{self, Update};
@@ -118,7 +118,7 @@ impl Grader {
         let shared = Arc::new(Shared { current: Mutex::new(current), news: broadcast::channel(BACKLOG).0, trouble: state::Sender::new(None) });
         let plans = plans.into_iter().map(|plan| (plan.chapter.clone(), plan)).collect();
         let clients = clients.into();
-        let task = Task { prober: Prober::new(clients.clone()), clients, plans, keeper, shared: Arc::clone(&shared), open: None };
+        let task = Task { prober: Prober::new(clients.clone()), clients, plans, keeper, shared: Arc::clone(&shared), open: None, unkept: None };
         tokio::spawn(task.run(taken));
         Ok(Grader { orders, shared })
     }
@@ -133,8 +133,7 @@ impl Grader {
         self.shared.news.subscribe()
     }
 
-    /// What is wrong with keeping progress, in a sentence; `None` while it is kept. For a banner: what is green now may not be after a
-    /// restart.
+    /// What is wrong, in a sentence: progress is not kept, or a cluster that is not ours does not answer. For a banner.
     pub fn trouble(&self) -> state::Receiver<Option<String>> {
         self.shared.trouble.subscribe()
     }
@@ -258,6 +257,8 @@ struct Task {
     keeper: Keeper,
     shared: Arc<Shared>,
     open: Option<Open>,
+    /// Why progress is not kept.
+    unkept: Option<String>,
 }
 
 /// The chapter that is judged.
@@ -275,6 +276,10 @@ struct Open {
     told: mpsc::UnboundedReceiver<(Probe, Value)>,
     deadline: Option<Timestamp>,
     replies: Vec<(String, oneshot::Sender<Option<Verdict>>)>,
+    /// What is wrong with a cluster that is not ours.
+    away: Option<String>,
+    /// Kinds that may not be seen there.
+    refused: BTreeSet<String>,
     _watches: JoinSet<()>,
 }
 
@@ -453,17 +458,24 @@ impl Task {
             told,
             deadline: None,
             replies: Vec::new(),
+            away: None,
+            refused: BTreeSet::new(),
             _watches: watches,
         });
         self.keep();
         Ok(())
     }
 
-    /// The cluster's revision now; waits for the cluster.
+    /// The cluster's revision now; waits for the cluster. One that is not ours may not answer for long: then everything that will be seen
+    /// of it is news.
     async fn revision(&self) -> u64 {
         loop {
             match watch::revision(&self.clients.subject).await {
                 Ok(revision) => return revision,
+                Err(error) if self.clients.foreign => {
+                    tracing::debug!(error, "no revision of the learner's cluster");
+                    return 0;
+                }
                 Err(error) => tracing::debug!(error, "the cluster does not answer yet"),
             }
             tokio::time::sleep(TRIES[1]).await;
@@ -475,6 +487,12 @@ impl Task {
         let mut news: Vec<News> = Vec::new();
         let mut next = Some(update);
         while let Some(update) = next {
+            match &update {
+                Update::Away(why) => open.away.clone_from(why),
+                Update::Refused { kind } => drop(open.refused.insert(kind.clone())),
+                Update::Kind { kind, .. } => drop(open.refused.remove(kind)),
+                _ => {}
+            }
             if let Some(happened) = News::of(&update).filter(|happened| !news.contains(happened)) {
                 news.push(happened);
             }
@@ -482,6 +500,7 @@ impl Task {
             next = open.news.try_recv().ok();
         }
         open.trigger(&news);
+        self.tell_trouble();
     }
 
     fn asked(&mut self, asked: Asked) {
@@ -546,27 +565,49 @@ impl Task {
         }
     }
 
-    fn keep(&self) {
+    fn keep(&mut self) {
         let Some(open) = &self.open else { return };
         let kept = Kept { progress: open.engine.progress().clone(), verdicts: open.engine.verdicts().cloned().collect() };
-        self.report(&self.keeper.write(&open.engine.plan().chapter, &kept));
+        let written = self.keeper.write(&open.engine.plan().chapter, &kept);
+        self.report(&written);
     }
 
-    /// Say whether progress is kept, when that has changed.
-    fn report(&self, written: &Result<(), GraderError>) {
-        let trouble = written.as_ref().err().map(|error| {
+    /// Note whether progress is kept.
+    fn report(&mut self, written: &Result<(), GraderError>) {
+        self.unkept = written.as_ref().err().map(|error| {
             tracing::error!(%error, "progress is not kept");
-            match error {
-                GraderError::Progress { source, .. } => format!("Your progress cannot be saved: {source}. What is green now may not be after a restart."),
-                other => format!("Your progress cannot be saved: {other}."),
-            }
+            let why = match error {
+                GraderError::Progress { source, .. } => source.to_string(),
+                other => other.to_string(),
+            };
+            format!("Your progress cannot be saved: {why}. What is green now may not be after a restart; make room and it is kept again by itself.")
         });
+        self.tell_trouble();
+    }
+
+    /// Say what is wrong, when that has changed: the worst of it.
+    fn tell_trouble(&self) {
+        let open = self.open.as_ref();
+        let away = || open.and_then(|open| open.away.clone().or_else(|| refused(&open.refused, open.engine.plan())));
+        let trouble = self.unkept.clone().or_else(away);
         self.shared.trouble.send_if_modified(|known| {
             let news = *known != trouble;
             *known = trouble;
             news
         });
     }
+}
+
+/// What the learner's user may not see of what the checks of a chapter read, in a sentence.
+fn refused(kinds: &BTreeSet<String>, plan: &Plan) -> Option<String> {
+    let read: BTreeSet<String> = plan.checks().flat_map(|(_, check)| Reads::of(check).kinds().cloned().collect::<Vec<_>>()).collect();
+    let unseen: Vec<&str> = kinds.intersection(&read).map(String::as_str).collect();
+    let list = match unseen.as_slice() {
+        [] => return None,
+        [one] => (*one).to_owned(),
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+    };
+    Some(format!("On your cluster the user of --kubeconfig may not list objects of kind {list}, so checks about them stay open."))
 }
 
 impl Open {

@@ -18,6 +18,7 @@ pub mod elsewhere;
 pub mod engine;
 pub mod eval;
 pub mod explain;
+mod foreign;
 pub mod grader;
 pub mod interpolate;
 pub mod plan;

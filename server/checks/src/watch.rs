@@ -14,13 +14,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clients::Clients;
+use crate::foreign::{Failure, Follower, Health, Pause};
 use crate::plan::Plan;
 use crate::reads::{COLLECTIONS, EXPLAINED, Reads};
-use crate::world::{Change, ObjectKey, World, key_of};
+use crate::world::{Change, World, key_of};
 
 const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
 /// How long to wait before a watch that ended is started again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// What is asked first of a cluster: which kinds it has.
+const DISCOVERY: &str = "";
 
 /// News for the world.
 #[derive(Debug)]
@@ -64,6 +67,13 @@ pub enum Update {
         /// Kind.
         kind: String,
     },
+    /// The learner's user may not see this kind.
+    Refused {
+        /// Kind.
+        kind: String,
+    },
+    /// What is wrong with a cluster that is not ours, in a sentence; `None` when it is well again.
+    Away(Option<String>),
 }
 
 impl Update {
@@ -90,14 +100,14 @@ impl Update {
             }
             Update::Record { collection, record } => world.put_record(collection, record),
             Update::Gone { collection, name } => world.remove_record(collection, &name),
-            Update::Unserved { .. } => {}
+            Update::Unserved { .. } | Update::Refused { .. } | Update::Away(_) => {}
         }
     }
 
     /// What is up to date once this is applied, if it is the first news of something.
     pub fn completes(&self) -> Option<&str> {
         match self {
-            Update::Kind { kind, .. } | Update::Unserved { kind } => Some(kind),
+            Update::Kind { kind, .. } | Update::Unserved { kind } | Update::Refused { kind } => Some(kind),
             Update::Records { collection, .. } => Some(collection),
             _ => None,
         }
@@ -142,10 +152,10 @@ pub fn follow(clients: &Clients, kinds: BTreeSet<String>, records: bool, since: 
 
 /// The newest revision that was heard of.
 #[derive(Debug, Clone, Default)]
-struct Reached(Arc<AtomicU64>);
+pub(crate) struct Reached(Arc<AtomicU64>);
 
 impl Reached {
-    fn at(&self, revision: u64) {
+    pub(crate) fn at(&self, revision: u64) {
         self.0.fetch_max(revision, Ordering::Relaxed);
     }
 
@@ -179,13 +189,19 @@ impl Stamps {
 }
 
 async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::UnboundedSender<Update>) {
+    let (health, mut pause) = (Health::new(news.clone()), Pause::new());
     let served = loop {
-        match served(&subject.client).await {
+        let failure = match served(&subject.client).await {
             Ok(served) => break served,
-            Err(error) => tracing::debug!(error, "discovery"),
+            Err(failure) => failure,
+        };
+        tracing::debug!(?failure, "discovery");
+        if subject.since.is_none() {
+            health.note(DISCOVERY, Some(&failure));
         }
-        tokio::time::sleep(PAUSE).await;
+        pause.after(&failure).await;
     };
+    health.note(DISCOVERY, None);
     let mut tasks = JoinSet::new();
     for kind in kinds {
         let Some(place) = served.get(&kind).cloned() else {
@@ -195,10 +211,14 @@ async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::Unb
             }
             continue;
         };
-        let (subject, news) = (subject.clone(), news.clone());
+        let (client, reached, news) = (subject.client.clone(), subject.reached.clone(), news.clone());
+        let Some(since) = subject.since else {
+            tasks.spawn(Follower { client, kind, place, reached, health: health.clone(), news }.follow());
+            continue;
+        };
         tasks.spawn(async move {
             while !news.is_closed() {
-                if let Err(error) = follow_kind(&subject, &kind, &place, &news).await {
+                if let Err(error) = follow_kind(&client, since, &kind, &place, &news).await {
                     tracing::debug!(kind, error, "the watch ended");
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -210,23 +230,37 @@ async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::Unb
 
 /// Where a kind is served.
 #[derive(Debug, Clone)]
-struct Place {
+pub(crate) struct Place {
     group: String,
     version: String,
     plural: String,
+    pub(crate) namespaced: bool,
 }
 
 impl Place {
-    fn path(&self) -> String {
-        let Place { group, version, plural } = self;
-        if group.is_empty() { format!("/api/{version}/{plural}") } else { format!("/apis/{group}/{version}/{plural}") }
+    /// Its list, of one namespace or of all.
+    pub(crate) fn path(&self, namespace: Option<&str>) -> String {
+        let root = if self.group.is_empty() { "/api" } else { "/apis" };
+        let within = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        format!("{root}/{}{within}/{}", self.api_version(), self.plural)
+    }
+
+    /// A kind of the core group that has namespaces.
+    #[cfg(test)]
+    pub(crate) fn core(plural: &str) -> Place {
+        Place { group: String::new(), version: "v1".into(), plural: plural.into(), namespaced: true }
+    }
+
+    /// What its objects have as `apiVersion`.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 }
 
 /// Every kind that can be listed, at its group's preferred version; of two groups with one kind the older one wins.
-async fn served(client: &kube::Client) -> Result<BTreeMap<String, Place>, String> {
+async fn served(client: &kube::Client) -> Result<BTreeMap<String, Place>, Failure> {
     let mut versions = vec![(String::new(), "v1".to_owned(), "/api/v1".to_owned())];
-    for group in get(client, "/apis").await?["groups"].as_array().into_iter().flatten() {
+    for group in ask(client, "/apis").await?["groups"].as_array().into_iter().flatten() {
         let preferred = &group["preferredVersion"];
         if let (Some(name), Some(version)) = (group["name"].as_str(), preferred["version"].as_str()) {
             versions.push((name.to_owned(), version.to_owned(), format!("/apis/{name}/{version}")));
@@ -239,7 +273,8 @@ async fn served(client: &kube::Client) -> Result<BTreeMap<String, Place>, String
         for resource in resources["resources"].as_array().into_iter().flatten() {
             let listed = resource["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|verb| verb == "list"));
             if let (Some(kind), Some(plural), true) = (resource["kind"].as_str(), resource["name"].as_str(), listed) {
-                let place = Place { group: group.clone(), version: version.clone(), plural: plural.to_owned() };
+                let namespaced = resource["namespaced"] == true;
+                let place = Place { group: group.clone(), version: version.clone(), plural: plural.to_owned(), namespaced };
                 served.entry(kind.to_owned()).or_insert(place);
             }
         }
@@ -247,18 +282,15 @@ async fn served(client: &kube::Client) -> Result<BTreeMap<String, Place>, String
     Ok(served)
 }
 
-async fn follow_kind(subject: &Subject, kind: &str, place: &Place, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
-    let client = &subject.client;
-    let mut list = get(client, &place.path()).await?;
+async fn follow_kind(client: &kube::Client, since: u64, kind: &str, place: &Place, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+    let mut list = get(client, &place.path(None)).await?;
     let revision = number(&list["metadata"]["resourceVersion"]);
-    subject.reached.at(revision);
     let objects = match list["items"].take() {
         Value::Array(items) => items,
         _ => Vec::new(),
     };
-    let api_version = if place.group.is_empty() { place.version.clone() } else { format!("{}/{}", place.group, place.version) };
+    let api_version = place.api_version();
     let objects: Vec<Value> = objects.into_iter().map(|object| typed(object, kind, &api_version)).collect();
-    let Some(since) = subject.since else { return watch_kind(subject, place, (kind, &api_version), objects, revision, news).await };
     let base = format!("{LAB}/history?group={}&resource={}", place.group, place.plural);
     // What was compacted away, or a cluster of another make, leaves the list alone.
     let (changes, reached) = match get(client, &format!("{base}&since={since}")).await {
@@ -283,32 +315,8 @@ async fn follow_kind(subject: &Subject, kind: &str, place: &Place, news: &mpsc::
     .await
 }
 
-/// The watch that every cluster has: it tells what is new, and what was before is remembered here.
-async fn watch_kind(subject: &Subject, place: &Place, (kind, api_version): (&str, &str), objects: Vec<Value>, revision: u64, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
-    let mut known: BTreeMap<ObjectKey, Arc<Value>> = objects.iter().map(|object| (key_of(object), Arc::new(object.clone()))).collect();
-    let closed = |_| "nobody listens".to_owned();
-    news.send(Update::Kind { kind: kind.to_owned(), objects, revision, changes: Vec::new() }).map_err(closed)?;
-    lines(&subject.client, &format!("{}?watch=true&resourceVersion={revision}", place.path()), |mut line| {
-        let object = typed(line["object"].take(), kind, api_version);
-        let deleted = match line["type"].as_str() {
-            Some("ADDED" | "MODIFIED") => false,
-            Some("DELETED") => true,
-            Some("BOOKMARK") => return Ok(()),
-            // It is too long ago, most likely: list again.
-            _ => return Err(object["message"].as_str().unwrap_or("the watch failed").to_owned()),
-        };
-        let (key, revision, object) = (key_of(&object), number(&object["metadata"]["resourceVersion"]), Arc::new(object));
-        let old = if deleted { known.remove(&key) } else { known.insert(key.clone(), Arc::clone(&object)) };
-        let old = old.or_else(|| deleted.then(|| Arc::clone(&object)));
-        subject.reached.at(revision);
-        let change = Change { revision, kind: kind.to_owned(), key, old, new: (!deleted).then_some(object), actor: String::new() };
-        news.send(Update::Change(change)).map_err(closed)
-    })
-    .await
-}
-
 /// Items of a list do not say what they are.
-fn typed(mut object: Value, kind: &str, api_version: &str) -> Value {
+pub(crate) fn typed(mut object: Value, kind: &str, api_version: &str) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.entry("kind").or_insert_with(|| kind.into());
         fields.entry("apiVersion").or_insert_with(|| api_version.into());
@@ -369,19 +377,25 @@ async fn lines(client: &kube::Client, path: &str, mut each: impl FnMut(Value) ->
 }
 
 async fn get(client: &kube::Client, path: &str) -> Result<Value, String> {
-    let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-    client.request(request).await.map_err(|error| error.to_string())
+    ask(client, path).await.map_err(|error| error.to_string())
 }
 
-fn number(value: &Value) -> u64 {
+async fn ask(client: &kube::Client, path: &str) -> Result<Value, kube::Error> {
+    client.request(http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?).await
+}
+
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_str().and_then(|text| text.parse().ok()).or_else(|| value.as_u64()).unwrap_or(0)
 }
 
-/// The cluster's revision now.
+/// The cluster's revision now. Who may not list namespaces asks their own.
 ///
 /// # Errors
 /// When it does not answer.
 pub async fn revision(client: &kube::Client) -> Result<u64, String> {
-    let list = get(client, "/api/v1/namespaces?limit=1").await?;
+    let list = match ask(client, "/api/v1/namespaces?limit=1").await {
+        Err(kube::Error::Api(status)) if status.code == 403 => get(client, &format!("/api/v1/namespaces/{}/pods?limit=1", client.default_namespace())).await?,
+        answer => answer.map_err(|error| error.to_string())?,
+    };
     Ok(number(&list["metadata"]["resourceVersion"]))
 }

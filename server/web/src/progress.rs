@@ -137,7 +137,8 @@ impl Progress {
             return Ok(());
         }
         let written = self.write(&book).map_err(|source| ProgressError::Write { path: self.path.clone(), source });
-        self.trouble.send_replace(written.as_ref().err().map(ToString::to_string));
+        let lost = "What you do now is lost when Drydock ends; make room and it is kept again by itself.";
+        self.trouble.send_replace(written.as_ref().err().map(|error| format!("{error} {lost}")));
         written?;
         self.book.send_replace(Arc::new(book));
         Ok(())

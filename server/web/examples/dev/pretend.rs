@@ -115,7 +115,7 @@ async fn listen(world: Arc<World>, events: pipe::Receiver) {
                 status.objects.push(Object { panes: vec![format!("p{name}")], ..object });
             }),
             "cordon" | "uncordon" => world.edit(|status| status.nodes.iter_mut().filter(|node| node.name == name).for_each(|node| node.cordoned = verb == "cordon")),
-            "full" => drop(world.trouble.send_replace(Some("progress cannot be written: no space left on the disk".into()))),
+            "full" => drop(world.trouble.send_replace(Some("progress cannot be written: no space left on the disk. What you do now is lost when Drydock ends".into()))),
             "room" => drop(world.trouble.send_replace(None)),
             "reset" => world.reset(),
             "slow" | "fast" => drop(world.slow.send_replace(verb == "slow")),
