@@ -22,6 +22,7 @@ mod archive;
 mod catalogue;
 mod digest;
 mod error;
+mod hosts;
 mod keyring;
 mod library;
 pub mod portable;

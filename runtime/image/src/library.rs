@@ -3,7 +3,8 @@
 //! It is one directory per state directory, written by `drydock image` on the host and only read by nodes: for them it
 //! is what a registry is for a machine. `index.json` names manifests, `blobs/sha256/` holds everything by its digest.
 //!
-//! A blob appears under its name complete; the index is replaced by a rename, under a lock.
+//! A blob appears under its name complete; the index is replaced by a rename, under a lock. What a writer that was killed
+//! left is removed by the next one, and when a cluster starts.
 
 use std::{
     collections::BTreeSet,
@@ -29,6 +30,8 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub(crate) const IMAGE_NAME: &str = "io.containerd.image.name";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// How the name of a blob begins that is not whole yet.
+const INCOMING: &str = ".incoming-";
 /// What makes a directory an OCI image layout.
 pub(crate) const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -207,8 +210,47 @@ impl Library {
             }
             fs::write(&layout, LAYOUT).map_err(StoreError::io("write", &layout))?;
         }
-        let file = tempfile::Builder::new().prefix(".incoming-").tempfile_in(&blobs).map_err(StoreError::io("create a file in", &blobs))?;
+        let lock = self.lock()?;
+        self.remove_unfinished_in(&blobs)?;
+        let file = tempfile::Builder::new().prefix(INCOMING).tempfile_in(&blobs).map_err(StoreError::io("create a file in", &blobs))?;
+        file.as_file().try_lock().map_err(|error| StoreError::io("lock", file.path())(error.into()))?;
+        drop(lock);
         Ok(BlobWriter { file, hasher: Sha256::new(), length: 0 })
+    }
+
+    /// Removes what a writer that was killed left half written.
+    pub fn remove_unfinished(&self) -> Result<(), StoreError> {
+        let blobs = self.directory.join("blobs/sha256");
+        if !blobs.exists() {
+            return Ok(());
+        }
+        let lock = self.lock()?;
+        self.remove_unfinished_in(&blobs)?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// A writer holds a lock on its file for as long as it lives, whichever process ids it sees; who creates one and who
+    /// removes some hold the library's lock, so that no file is met before it has its own.
+    fn remove_unfinished_in(&self, blobs: &Path) -> Result<(), StoreError> {
+        for entry in fs::read_dir(blobs).map_err(StoreError::io("list", blobs))? {
+            let path = entry.map_err(StoreError::io("list", blobs))?.path();
+            if !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(INCOMING.as_bytes())) {
+                continue;
+            }
+            // One that cannot be opened has a name by now, or is another user's.
+            if fs::File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+                fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The library's lock, for as long as the file is open.
+    fn lock(&self) -> Result<Flock<fs::File>, StoreError> {
+        let path = self.directory.join("index.lock");
+        let file = fs::File::create(&path).map_err(StoreError::io("create", &path))?;
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| StoreError::io("lock", &path)(error.into()))
     }
 
     /// Gives a manifest that is here a name; the name leaves the manifest it had before.
@@ -237,8 +279,9 @@ impl Library {
         Ok(removed)
     }
 
-    /// Removes blobs that no named image needs.
+    /// Removes blobs that no named image needs, and those that never became any.
     fn sweep(&self) -> Result<(), StoreError> {
+        self.remove_unfinished()?;
         let mut needed = BTreeSet::new();
         for stored in self.list()? {
             needed.insert(stored.digest.hex().to_owned());
@@ -267,9 +310,7 @@ impl Library {
 
     fn change(&self, change: impl FnOnce(&mut Index) -> bool) -> Result<bool, StoreError> {
         fs::create_dir_all(&self.directory).map_err(StoreError::io("create directory", &self.directory))?;
-        let path = self.directory.join("index.lock");
-        let file = fs::File::create(&path).map_err(StoreError::io("create", &path))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| StoreError::io("lock", &path)(error.into()))?;
+        let lock = self.lock()?;
         let mut index = self.index()?;
         let changed = change(&mut index);
         if changed {

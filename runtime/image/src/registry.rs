@@ -6,7 +6,8 @@
 //!
 //! Whose act it is decides how far it may go. `drydock image pull NAME` is the learner's, so any registry will do. A
 //! Pod's image comes from the library, the catalogue, or a registry near the cluster ([`is_near`]): its nodes have no
-//! way to the Internet, and a Pod of a lesson is the same with a network as without.
+//! way to the Internet, and a Pod of a lesson is the same with a network as without. A node may be told to ask mirrors
+//! ([`hosts`](crate::hosts)); each that answers something else than the image leaves the word to the next.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +27,8 @@ use ureq::{
 
 use crate::{
     digest::Digest,
-    error::{PullError, StoreError, chain},
+    error::{PullError, PullErrorKind, StoreError, chain},
+    hosts::Host,
     library::{Descriptor, Library, Manifest, own_platform},
     recipe::{Progress, Watcher},
     reference::Reference,
@@ -57,7 +59,7 @@ pub(crate) fn is_near(domain: &str) -> bool {
     (host, port).to_socket_addrs().is_ok_and(|mut addresses| addresses.any(|address| near(address.ip())))
 }
 
-fn host_and_port(domain: &str) -> (&str, u16) {
+pub(crate) fn host_and_port(domain: &str) -> (&str, u16) {
     let plain = if is_loopback(domain) { 80 } else { 443 };
     match domain.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().unwrap_or(plain)),
@@ -66,25 +68,26 @@ fn host_and_port(domain: &str) -> (&str, u16) {
 }
 
 /// `localhost` and loopback addresses are spoken to without TLS.
-fn is_loopback(domain: &str) -> bool {
+pub(crate) fn is_loopback(domain: &str) -> bool {
     let host = domain.rsplit_once(':').map_or(domain, |(host, _)| host);
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Pulls an image into the library and names it there; gives its manifest's digest.
 pub fn pull(reference: &Reference, library: &Library, credentials: &Credentials, watcher: &mut Watcher<'_>) -> Result<Digest, PullError> {
-    pull_trusting(reference, library, credentials, &Trust::System, watcher)
+    pull_from(&[Host::itself(&reference.domain)], reference, library, credentials, &Trust::System, watcher)
 }
 
-/// The same, by somebody who trusts others.
-pub(crate) fn pull_trusting(
+/// The same, by somebody who trusts others, from these hosts in their order.
+pub(crate) fn pull_from(
+    hosts: &[Host],
     reference: &Reference,
     library: &Library,
     credentials: &Credentials,
     trust: &Trust,
     watcher: &mut Watcher<'_>,
 ) -> Result<Digest, PullError> {
-    let mut registry = Registry::new(reference, credentials, trust);
+    let mut registry = Registry::new(reference, credentials, trust, hosts);
     let wished = match (&reference.digest, &reference.tag) {
         (Some(digest), _) => digest.to_string(),
         (None, Some(tag)) => tag.clone(),
@@ -114,17 +117,26 @@ struct Registry<'a> {
     reference: &'a Reference,
     credentials: &'a Credentials,
     trust: &'a Trust,
+    doors: Vec<Door<'a>>,
+}
+
+/// One of the hosts that have the repository, and as whom it is asked.
+struct Door<'a> {
+    host: &'a Host,
     agent: Agent,
     base: String,
+    /// Tells a mirror whose images are meant.
+    namespace: Option<&'a str>,
     authorization: Option<String>,
 }
 
-impl<'a> Registry<'a> {
-    fn new(reference: &'a Reference, credentials: &'a Credentials, trust: &'a Trust) -> Self {
+impl<'a> Door<'a> {
+    fn new(host: &'a Host, reference: &'a Reference, trust: &Trust) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
-            .root_certs(trust.authorities(&reference.domain))
+            .root_certs(trust.authorities(host))
+            .disable_verification(host.skip_verify)
             .unversioned_rustls_crypto_provider(provider)
             .build();
         let config = Agent::config_builder()
@@ -134,11 +146,33 @@ impl<'a> Registry<'a> {
             .timeout_recv_response(Some(Duration::from_secs(30)))
             .user_agent("drydock")
             .build();
-        // Docker's registry answers under this name, too.
-        let host = if reference.domain == "docker.io" { "index.docker.io" } else { &reference.domain };
-        let scheme = if is_loopback(host) { "http" } else { "https" };
-        let base = format!("{scheme}://{host}/v2/{}", reference.path);
-        Self { reference, credentials, trust, agent: config.into(), base, authorization: None }
+        let base = format!("{}://{}{}/{}", host.scheme, host.name, host.path, reference.path);
+        // upstream: containerd, core/remotes/docker/registry.go, isProxy
+        let is_mirror = host.name != Host::itself(&reference.domain).name && !(reference.domain == "docker.io" && host.name.ends_with(".docker.io"));
+        Self { host, agent: config.into(), base, namespace: is_mirror.then_some(reference.domain.as_str()), authorization: None }
+    }
+
+    fn url(&self, kind: &str, name: &str) -> String {
+        let namespace = self.namespace.map(|namespace| format!("?ns={}", namespace.replace(':', "%3A"))).unwrap_or_default();
+        format!("{}/{kind}/{name}{namespace}", self.base)
+    }
+
+    fn send_as(&self, url: &str, authorization: Option<&str>) -> Result<Response<Body>, ureq::Error> {
+        let mut request = self.agent.get(url).header("accept", ACCEPTED);
+        for (name, value) in &self.host.headers {
+            request = request.header(name, value);
+        }
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        request.call()
+    }
+}
+
+impl<'a> Registry<'a> {
+    fn new(reference: &'a Reference, credentials: &'a Credentials, trust: &'a Trust, hosts: &'a [Host]) -> Self {
+        let doors = hosts.iter().map(|host| Door::new(host, reference, trust)).collect();
+        Self { reference, credentials, trust, doors }
     }
 
     /// The manifest for this machine, kept in the library; a list of manifests is followed.
@@ -163,9 +197,29 @@ impl<'a> Registry<'a> {
         Ok((digest, manifest))
     }
 
-    /// Gets something of the repository, as somebody when the registry wants to know who asks.
+    /// Gets something of the repository from the first host that has it.
+    // upstream: containerd, core/remotes/docker/resolver.go, Resolve: the first error is told that is not "not found"
     fn get(&mut self, kind: &str, name: &str) -> Result<Response<Body>, PullError> {
-        let url = format!("{}/{kind}/{name}", self.base);
+        let by_tag = kind == "manifests" && Digest::parse(name).is_none();
+        let mut told: Option<PullError> = None;
+        for at in 0..self.doors.len() {
+            let host = self.doors[at].host;
+            if !host.pulls || (by_tag && !host.resolves) {
+                continue;
+            }
+            match self.get_from(at, kind, name) {
+                Ok(response) => return Ok(response),
+                Err(error) if told.as_ref().is_none_or(|told| told.kind == PullErrorKind::NotFound) => told = Some(error),
+                Err(_) => {}
+            }
+        }
+        Err(told.unwrap_or_else(|| PullError::unresolved(self.reference, "no host of its registry is said to be able to do that")))
+    }
+
+    /// Gets it from one of the hosts, as somebody when that wants to know who asks.
+    fn get_from(&mut self, at: usize, kind: &str, name: &str) -> Result<Response<Body>, PullError> {
+        let door = &self.doors[at];
+        let url = door.url(kind, name);
         // upstream: containerd, core/remotes/docker/{resolver,fetcher}.go and core/remotes/errors/errors.go
         let (verb, step) = match kind {
             "manifests" => ("Head", format!("failed to resolve reference \"{}\"", self.reference)),
@@ -173,13 +227,13 @@ impl<'a> Registry<'a> {
         };
         let reference = self.reference;
         let failed = |why: &str| PullError::failed(reference, format_args!("{step}: {why}"));
-        let unreachable = |error: ureq::Error| failed(&format!("failed to do request: {verb} \"{url}\": {}", in_gos_words(&error, &reference.domain, self.trust)));
-        let mut response = self.send(&url).map_err(unreachable)?;
+        let unreachable = |error: ureq::Error| failed(&format!("failed to do request: {verb} \"{url}\": {}", in_gos_words(&error, &reference.domain, &door.host.name, self.trust)));
+        let mut response = door.send_as(&url, door.authorization.as_deref()).map_err(unreachable)?;
         if response.status() == StatusCode::UNAUTHORIZED
-            && let Some(authorization) = self.log_in(&challenge_of(&response))?
+            && let Some(authorization) = self.log_in(door, &challenge_of(&response))?
         {
-            response = self.send_as(&url, Some(&authorization)).map_err(unreachable)?;
-            self.authorization = Some(authorization);
+            response = door.send_as(&url, Some(&authorization)).map_err(unreachable)?;
+            self.doors[at].authorization = Some(authorization);
         }
         match response.status() {
             StatusCode::OK => Ok(response),
@@ -191,44 +245,32 @@ impl<'a> Registry<'a> {
         }
     }
 
-    fn send(&self, url: &str) -> Result<Response<Body>, ureq::Error> {
-        self.send_as(url, self.authorization.as_deref())
-    }
-
-    fn send_as(&self, url: &str, authorization: Option<&str>) -> Result<Response<Body>, ureq::Error> {
-        let mut request = self.agent.get(url).header("accept", ACCEPTED);
-        if let Some(authorization) = authorization {
-            request = request.header("authorization", authorization);
-        }
-        request.call()
-    }
-
     /// What to send as authorization after this challenge; `None` when it is none that anybody knows.
-    fn log_in(&self, challenge: &Challenge) -> Result<Option<String>, PullError> {
+    fn log_in(&self, door: &Door<'_>, challenge: &Challenge) -> Result<Option<String>, PullError> {
         let known = !self.credentials.user.is_empty();
         let basic = || format!("Basic {}", STANDARD.encode(format!("{}:{}", self.credentials.user, self.credentials.password)));
         match (challenge.scheme.as_str(), challenge.parameters.get("realm")) {
             ("basic", _) if known => Ok(Some(basic())),
             ("basic", _) => Err(PullError::denied(self.reference, "authorization failed: no basic auth credentials")),
-            ("bearer", Some(realm)) => self.token(realm, &challenge.parameters, known.then(basic)).map(Some),
+            ("bearer", Some(realm)) => self.token(door, realm, &challenge.parameters, known.then(basic)).map(Some),
             _ => Ok(None),
         }
     }
 
     /// A token of the registry's authority.
     // upstream: containerd, core/remotes/docker/auth/fetch.go
-    fn token(&self, realm: &str, parameters: &BTreeMap<String, String>, basic: Option<String>) -> Result<String, PullError> {
+    fn token(&self, door: &Door<'_>, realm: &str, parameters: &BTreeMap<String, String>, basic: Option<String>) -> Result<String, PullError> {
         let kind = if basic.is_some() { "oauth" } else { "anonymous" };
         let failed = |why: &dyn Display| PullError::unresolved(self.reference, format_args!("failed to authorize: failed to fetch {kind} token: {why}"));
         let scope = format!("repository:{}:pull", self.reference.path);
-        let mut request = self.agent.get(realm).query("scope", parameters.get("scope").unwrap_or(&scope));
+        let mut request = door.agent.get(realm).query("scope", parameters.get("scope").unwrap_or(&scope));
         if let Some(service) = parameters.get("service") {
             request = request.query("service", service);
         }
         if let Some(basic) = basic {
             request = request.header("authorization", basic);
         }
-        let response = request.call().map_err(|error| failed(&format_args!("Get \"{realm}\": {}", in_gos_words(&error, realm_host(realm), self.trust))))?;
+        let response = request.call().map_err(|error| failed(&format_args!("Get \"{realm}\": {}", in_gos_words(&error, &self.reference.domain, realm_host(realm), self.trust))))?;
         if response.status() != StatusCode::OK {
             return Err(failed(&format_args!("unexpected status from GET request to {realm}: {}", response.status())));
         }
@@ -241,16 +283,16 @@ impl<'a> Registry<'a> {
 }
 
 /// Why there was no answer, as the programs say it whose words people look for on the Internet.
-fn in_gos_words(error: &ureq::Error, domain: &str, trust: &Trust) -> String {
+fn in_gos_words(error: &ureq::Error, namespace: &str, domain: &str, trust: &Trust) -> String {
     let (host, port) = host_and_port(domain);
     let address = || (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()).map_or_else(|| format!("{host}:{port}"), |first| first.to_string());
     match error {
         ureq::Error::HostNotFound => format!("dial tcp: lookup {host}: no such host"),
         ureq::Error::Timeout(ureq::Timeout::Connect) => format!("dial tcp {}: i/o timeout", address()),
         ureq::Error::Timeout(_) => "net/http: timeout awaiting response headers".to_owned(),
-        ureq::Error::Rustls(error) => trust.in_gos_words(error, domain, host),
+        ureq::Error::Rustls(error) => trust.in_gos_words(error, namespace, domain),
         ureq::Error::Io(error) => match (error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()), error.kind()) {
-            (Some(error), _) => trust.in_gos_words(error, domain, host),
+            (Some(error), _) => trust.in_gos_words(error, namespace, domain),
             (None, ErrorKind::ConnectionRefused) => format!("dial tcp {}: connect: connection refused", address()),
             (None, ErrorKind::NetworkUnreachable) => format!("dial tcp {}: connect: network is unreachable", address()),
             (None, ErrorKind::HostUnreachable) => format!("dial tcp {}: connect: no route to host", address()),

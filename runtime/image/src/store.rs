@@ -23,6 +23,7 @@ use crate::{
     catalogue::{Bundled, Catalogue, Entry, Source},
     digest::{Digest, Hashing},
     error::{PullError, StoreError, chain},
+    hosts::Host,
     keyring::Keyring,
     library::{Library, Stored},
     portable,
@@ -145,7 +146,8 @@ impl Store {
         Ok(Self { dirs, catalogue: Catalogue::built_in(), library, trust: Trust::default() })
     }
 
-    /// The same, which also trusts the registries whose authorities' certificates lie in this directory: `REGISTRY/ca.crt`.
+    /// The same, which finds in this directory whom else it trusts and which mirrors it asks, by registry: `REGISTRY/ca.crt`,
+    /// `REGISTRY/hosts.toml`.
     pub fn trusting(self, directory: PathBuf) -> Self {
         Self { trust: Trust::Directory(directory), ..self }
     }
@@ -269,7 +271,7 @@ impl Store {
                 fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
             }
         }
-        Ok(())
+        self.library.remove_unfinished()
     }
 
     /// Id and size of a bundled image, without making it local.
@@ -317,10 +319,12 @@ impl Store {
         }
     }
 
-    /// Asks a registry, when the name says which: the great public ones cannot be reached from inside a cluster, so for
-    /// them it is decided here.
+    /// Asks a registry, or its mirrors: the great public ones cannot be reached from inside a cluster, so for them it is
+    /// decided here.
     fn pull_from_registry(&self, reference: &Reference, keyring: &Keyring) -> Result<Image, PullError> {
-        if reference.domain == "docker.io" || !registry::is_near(&reference.domain) {
+        let hosts = self.trust.hosts(&reference.domain).map_err(|error| PullError::unresolved(reference, error))?;
+        let hosts: Vec<_> = hosts.into_iter().filter(Host::is_near).collect();
+        if hosts.is_empty() {
             return Err(if self.catalogue.has_repository(reference) {
                 PullError::tag_not_found(reference)
             } else {
@@ -334,7 +338,7 @@ impl Store {
         let mut known = keyring.find(reference).peekable();
         let anonymous = known.peek().is_none().then_some(&nobody);
         for credentials in known.chain(anonymous) {
-            result = registry::pull_trusting(reference, &pulled, credentials, &self.trust, &mut |_| {});
+            result = registry::pull_from(&hosts, reference, &pulled, credentials, &self.trust, &mut |_| {});
             if result.is_ok() {
                 break;
             }

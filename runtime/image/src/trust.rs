@@ -12,6 +12,11 @@ use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError as Bad, Error, InvalidMessage, pki_types::UnixTime};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
+use crate::{
+    hosts::{self, Host, HostsError},
+    registry::host_and_port,
+};
+
 /// Whose certificates are believed.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Trust {
@@ -23,12 +28,26 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
-    /// The authorities for a registry. A file that cannot be read vouches for nobody.
-    // upstream: containerd, core/remotes/docker/config/hosts.go, ConfigureHosts, loadCertFiles
-    pub(crate) fn authorities(&self, registry: &str) -> RootCerts {
-        let Self::Directory(directory) = self else { return RootCerts::PlatformVerifier };
-        let files = fs::read_dir(folder(directory, registry)).into_iter().flatten().flatten().map(|entry| entry.path());
-        let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "crt")).filter_map(|path| fs::read(path).ok());
+    /// Who answers for a registry, in the order they are asked.
+    // upstream: containerd, core/remotes/docker/config/hosts.go, ConfigureHosts, loadHostDir, loadCertFiles
+    pub(crate) fn hosts(&self, registry: &str) -> Result<Vec<Host>, HostsError> {
+        let itself = Host::itself(registry);
+        let Self::Directory(directory) = self else { return Ok(vec![itself]) };
+        let folder = folder(directory, registry);
+        if let Some(hosts) = hosts::read(&folder, &itself)? {
+            return Ok(hosts);
+        }
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let authorities = files.filter(|path| path.extension().is_some_and(|extension| extension == "crt")).collect();
+        Ok(vec![Host { authorities, ..itself }])
+    }
+
+    /// The authorities that may vouch for a host. A file that cannot be read vouches for nobody.
+    pub(crate) fn authorities(&self, host: &Host) -> RootCerts {
+        if matches!(self, Self::System) {
+            return RootCerts::PlatformVerifier;
+        }
+        let texts = host.authorities.iter().filter_map(|path| fs::read(path).ok());
         let own = texts.flat_map(|text| parse_pem(&text).filter_map(Result::ok).collect::<Vec<_>>()).filter_map(|item| match item {
             PemItem::Certificate(certificate) => Some(certificate),
             _ => None,
@@ -44,17 +63,24 @@ impl Trust {
             Self::System => format!("to trust {registry}, name a file with the certificate of its authority in SSL_CERT_FILE"),
             Self::Directory(directory) => {
                 // What there is for all registries would not be looked at any more; what there is for this one is.
-                let folder = Some(folder(directory, registry)).filter(|folder| !folder.ends_with(DEFAULT)).unwrap_or_else(|| directory.join(registry));
+                let found = folder(directory, registry);
+                let file = found.join(hosts::FILE);
+                if fs::metadata(&file).is_ok_and(|file| file.len() > 0) {
+                    return format!("to trust it, name a file with the certificate of its authority as ca of it in {} on the node", file.display());
+                }
+                let folder = Some(found).filter(|folder| !folder.ends_with(DEFAULT)).unwrap_or_else(|| directory.join(registry));
                 format!("to trust {registry}, put the certificate of its authority into {}/ca.crt on the node", folder.display())
             }
         }
     }
 
-    /// Why a TLS connection did not come about, as the programs say it whose words people look for, and what to do.
+    /// Why a TLS connection to `registry`, one of the hosts of `namespace`, did not come about, as the programs say it whose
+    /// words people look for, and what to do.
     // upstream: Go, crypto/x509/verify.go
-    pub(crate) fn in_gos_words(&self, error: &Error, registry: &str, host: &str) -> String {
+    pub(crate) fn in_gos_words(&self, error: &Error, namespace: &str, registry: &str) -> String {
+        let (host, _) = host_and_port(registry);
         let (why, remedy) = match error {
-            Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => ("certificate signed by unknown authority".to_owned(), self.remedy(registry)),
+            Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => ("certificate signed by unknown authority".to_owned(), self.remedy(namespace)),
             Error::InvalidCertificate(Bad::ExpiredContext { time, not_after }) => {
                 (format!("certificate has expired or is not yet valid: current time {} is after {}", date(*time), date(*not_after)), renew(registry))
             }
@@ -151,7 +177,8 @@ mod tests {
     fn who_is_trusted() {
         let Ok(directory) = std::env::var(CERTIFICATES) else { return };
         for registry in ["one.example:5000", "two.example:5000", "three.example", "[::1]:5000"] {
-            let RootCerts::Specific(all) = Trust::Directory(directory.clone().into()).authorities(registry) else { panic!("those of the computer") };
+            let trust = Trust::Directory(directory.clone().into());
+            let RootCerts::Specific(all) = trust.authorities(&trust.hosts(registry).unwrap()[0]) else { panic!("those of the computer") };
             let der: Vec<Vec<u8>> = all.iter().map(|certificate| certificate.der().to_vec()).collect();
             let names = fs::read_dir(format!("{directory}/known")).unwrap().flatten().map(|entry| entry.path());
             let mut names: Vec<_> = names.filter(|path| der.contains(&fs::read(path).unwrap())).map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
@@ -235,7 +262,7 @@ mod tests {
         ];
         for (error, host, wanted) in cases {
             let registry = format!("{host}:5000");
-            let said = Trust::Directory("/certs".into()).in_gos_words(&Error::InvalidCertificate(error), &registry, host);
+            let said = Trust::Directory("/certs".into()).in_gos_words(&Error::InvalidCertificate(error), &registry, &registry);
             assert_eq!(said.replace(&registry, "REGISTRY"), format!("tls: failed to verify certificate: x509: {wanted}"));
         }
     }

@@ -2,10 +2,14 @@
 
 mod fixture;
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 use drydock_image::{
-    PullErrorKind, PullPolicy, Pulled, Store,
+    Library, PullErrorKind, PullPolicy, Pulled, Store,
     portable::{export, import},
 };
 use fixture::{fixture, reference};
@@ -73,5 +77,61 @@ fn images_go_into_files_and_come_back() {
     for content in ["", "hello", "{}"] {
         fs::write(&file, content).unwrap();
         assert!(import(&file, None, &library).is_err(), "{content}");
+    }
+}
+
+/// The variable that makes the first test below the one that is killed while it writes.
+const WRITES: &str = "DRYDOCK_TEST_WRITES_INTO";
+
+/// Gives some bytes, says so, and then nothing for as long as it is left alone.
+struct Endless;
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        static BEGAN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+        if BEGAN.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            println!("writing");
+            std::thread::park();
+        }
+        buffer[0] = b'x';
+        Ok(1)
+    }
+}
+
+#[test]
+fn one_that_is_killed_while_it_writes() {
+    let Some(directory) = std::env::var_os(WRITES) else { return };
+    Library::new(directory.as_ref()).put(Endless, None).unwrap();
+}
+
+#[test]
+fn what_a_killed_writer_left_is_removed_and_what_one_that_lives_writes_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, library, digest) = fixture(directory.path());
+    let blobs = directory.path().join("library/blobs/sha256");
+    let left = || fs::read_dir(&blobs).unwrap().flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".incoming-")).count();
+    let start = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "one_that_is_killed_while_it_writes", "--nocapture"]).env(WRITES, directory.path().join("library"));
+        let mut writer = command.stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok).any(|line| line.contains("writing"));
+        assert!(said, "it does not write");
+        writer
+    };
+    let sweeps: [(&str, Box<dyn Fn()>); 3] = [
+        ("the next writer", Box::new(|| drop(library.put(b"next".as_slice(), None).unwrap()))),
+        ("the start of a cluster", Box::new(|| store.remove_unfinished().unwrap())),
+        ("the end of an image", Box::new(|| assert!(library.remove(&reference("example/app:v1")).unwrap()))),
+    ];
+    for (name, sweep) in sweeps {
+        let mut writer = start();
+        assert_eq!(left(), 1, "{name}");
+        sweep();
+        assert_eq!(left(), 1, "{name} takes what is being written");
+        library.name(&reference("example/app:v1"), &digest).unwrap();
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        sweep();
+        assert_eq!(left(), 0, "{name} leaves it");
     }
 }

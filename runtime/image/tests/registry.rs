@@ -96,6 +96,7 @@ fn converse(stream: impl Read + Write, answer: impl Fn(&str, &str) -> Answer) ->
 fn answer(door: Door, address: SocketAddr, library: &Library, manifest: &Digest, path: &str, authorization: &str) -> Answer {
     let known = authorization == format!("Basic {RIGHT}");
     let refused = |challenge: String| ("401 Unauthorized", format!("WWW-Authenticate: {challenge}\r\n"), Vec::new());
+    let path = path.split('?').next().unwrap_or(path).replace("/v2/library/app/", "/v2/app/");
     if path.starts_with("/token") {
         return match authorization.is_empty() || known {
             true => ("200 OK", String::new(), b"{\"token\": \"t0k\"}".to_vec()),
@@ -109,7 +110,7 @@ fn answer(door: Door, address: SocketAddr, library: &Library, manifest: &Digest,
         Door::Password if !known => return refused("Basic realm=\"test\"".to_owned()),
         Door::Token | Door::Password => {}
     }
-    if path == "/v2/app/manifests/v1" {
+    if path == "/v2/app/manifests/v1" && library.has(manifest) {
         let (architecture, size) = (oci_spec::image::Arch::default(), 1);
         let platform = |architecture: &str| serde_json::json!({"architecture": architecture, "os": "linux"});
         let list = serde_json::json!({"manifests": [
@@ -255,5 +256,75 @@ fn a_registry_by_tls_has_to_be_trusted() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains(&wanted), "{wanted}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A registry behind mirrors, as its directory on a node says.
+#[test]
+fn a_node_asks_the_mirrors_its_hosts_file_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, library, digest) = fixture(&directory.path().join("theirs"));
+    let (empty, nothing) = (Library::new(&directory.path().join("empty")), Digest::of(b"nothing"));
+    let mirror = Registry::start(HERE, Door::Token, None, &library, &digest);
+    let without = Registry::start(HERE, Door::Token, None, &empty, &nothing);
+    let closed = Registry::start(HERE, Door::Password, None, &library, &digest);
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let certificates = directory.path().join("certs.d");
+    fs::create_dir_all(certificates.join("docker.io")).unwrap();
+    let file = certificates.join("docker.io/hosts.toml");
+    let host = |address: &SocketAddr, more: &str| format!("[host.\"http://{address}\"]\n{more}\n");
+    let refused = format!("failed to do request: Head \"http://{dead}/v2/library/app/manifests/v1?ns=docker.io\": dial tcp {dead}: connect: connection refused");
+    for (name, text, wanted) in [
+        ("one", host(&mirror.address, ""), Ok(())),
+        ("its own server", format!("server = \"http://{}\"", mirror.address), Ok(())),
+        ("the second, as the first is dead", host(&dead, "") + &host(&mirror.address, ""), Ok(())),
+        ("the second, as the first has no such image", host(&without.address, "") + &host(&mirror.address, ""), Ok(())),
+        ("the second, as the first lets nobody in", host(&closed.address, "") + &host(&mirror.address, ""), Ok(())),
+        ("tags of one, content of another", host(&closed.address, "capabilities = [\"pull\"]") + &host(&mirror.address, "capabilities = [\"resolve\", \"pull\"]"), Ok(())),
+        ("none has it", host(&without.address, ""), Err("docker.io/library/app:v1: not found".to_owned())),
+        ("the first trouble that is more than an absence", host(&without.address, "") + &host(&dead, "") + &host(&closed.address, ""), Err(refused)),
+        ("a file that is wrong", host(&mirror.address, "capabilities = \"read\""), Err(format!("failed to resolve reference \"docker.io/library/app:v1\": {}: host.\"http://{}\".capabilities: unknown capability \"read\"; there are pull, resolve, push and referrers", file.display(), mirror.address))),
+    ] {
+        fs::write(&file, text).unwrap();
+        let node = Store::open(&directory.path().join(name)).unwrap().trusting(certificates.clone());
+        let pulled = node.pull("app:v1").map(|image| image.digest);
+        match wanted {
+            Ok(()) => assert_eq!(pulled, Ok(digest.clone()), "{name}"),
+            Err(why) => assert!(pulled.as_ref().is_err_and(|error| error.message.ends_with(&why)), "{name}: {pulled:?}"),
+        }
+    }
+    let asked = mirror.asked.lock().unwrap();
+    assert!(asked.iter().all(|path| path.starts_with("/token") || path.ends_with("?ns=docker.io")), "{asked:?}");
+}
+
+#[test]
+fn a_mirror_by_tls_is_trusted_as_its_hosts_file_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, library, digest) = fixture(&directory.path().join("theirs"));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new([HERE.to_string()]).unwrap().self_signed(&key).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let tls = Arc::new(builder.with_single_cert(vec![certificate.der().clone()], private).unwrap());
+    let mirror = Registry::start(HERE, Door::Password, Some(tls), &library, &digest);
+    let certificates = directory.path().join("certs.d");
+    let folder = certificates.join("registry.example");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("mirror.pem"), certificate.pem()).unwrap();
+    let mut known = Keyring::default();
+    assert!(known.add(format!("{{\"auths\":{{\"registry.example\":{{\"auth\":\"{RIGHT}\"}}}}}}").as_bytes()));
+    for (name, more, wanted) in [
+        ("unknown", "", Some("x509: certificate signed by unknown authority; to trust it, name a file with the certificate of its authority as ca of it in FOLDER/hosts.toml on the node")),
+        ("known", "ca = \"mirror.pem\"", None),
+        ("unasked", "skip_verify = true", None),
+    ] {
+        fs::write(folder.join("hosts.toml"), format!("[host.\"https://{}\"]\n{more}\n", mirror.address)).unwrap();
+        let node = Store::open(&directory.path().join(name)).unwrap().trusting(certificates.clone());
+        let pulled = node.ensure_with("registry.example/app:v1", PullPolicy::Always, &known).map(|pulled| pulled.into_image().digest);
+        match wanted {
+            None => assert_eq!(pulled, Ok(digest.clone()), "{name}"),
+            Some(why) => assert!(pulled.as_ref().is_err_and(|error| error.message.replace(&folder.display().to_string(), "FOLDER").ends_with(why)), "{name}: {pulled:?}"),
+        }
     }
 }
