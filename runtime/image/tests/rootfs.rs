@@ -1,10 +1,9 @@
 //! Bundled images, run: the programs of an image on its own root file system, in namespaces of their own.
 //!
-//! Needs user namespaces with overlayfs and the `unshare` and `mount` commands; where the kernel or the machine does
-//! not allow them, the test says so and proves nothing.
+//! Needs what Drydock itself needs, user namespaces with overlayfs, and the `unshare` and `mount` commands. What is written
+//! goes onto a tmpfs, since the directory for temporary files may lie on an overlay itself.
 
 use std::{
-    path::Path,
     process::{Command, Output},
 };
 
@@ -13,6 +12,8 @@ use drydock_image::{Image, Store};
 /// Mounts the image's layers, gives the machine a name and an address, starts `$SERVER` and runs `$SCRIPT` beside it.
 const HARNESS: &str = r#"
 set -e
+mount -t tmpfs work "$WORK"
+mkdir "$WORK/upper" "$WORK/work" "$WORK/root"
 mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
 mount -t proc proc "$WORK/root/proc"
 hostname pod-1
@@ -29,9 +30,6 @@ cat "$WORK/log"
 
 fn run(image: &Image, server: &str, script: &str) -> Output {
     let work = tempfile::tempdir().unwrap();
-    for name in ["upper", "work", "root"] {
-        std::fs::create_dir(work.path().join(name)).unwrap();
-    }
     let layers: Vec<String> = image.layers.iter().rev().map(|layer| layer.to_string_lossy().into_owned()).collect();
     Command::new("unshare")
         .args(["-r", "-m", "-p", "-f", "-n", "-u", "--kill-child", "sh", "-c", HARNESS])
@@ -43,20 +41,6 @@ fn run(image: &Image, server: &str, script: &str) -> Output {
         .unwrap()
 }
 
-/// Why images cannot be run here, if they cannot.
-fn obstacle(directory: &Path) -> Option<String> {
-    for name in ["a", "b", "c", "d"] {
-        std::fs::create_dir(directory.join(name)).unwrap();
-    }
-    let script = "mount -t overlay o -o lowerdir=a,upperdir=b,workdir=c d && mount -t proc proc d && command -v chroot hostname";
-    let tried = Command::new("unshare").args(["-r", "-m", "-p", "-f", "-n", "-u", "sh", "-c", script]).current_dir(directory).output();
-    match tried {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
-        Err(error) => Some(error.to_string()),
-    }
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -64,12 +48,6 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn images_do_in_a_container_what_the_chapter_asks() {
     let directory = tempfile::tempdir().unwrap();
-    let here = directory.path().join("obstacle");
-    std::fs::create_dir(&here).unwrap();
-    if let Some(reason) = obstacle(&here) {
-        eprintln!("skipped: this machine does not let a test run images: {reason}");
-        return;
-    }
     let store = Store::open(directory.path()).unwrap();
     let hello = store.pull("kiamol/ch02-hello-kiamol").unwrap();
     let server = hello.config.config().as_ref().unwrap().cmd().as_ref().unwrap().join(" ");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use drydock_apiserver::body::{self, Body};
 use drydock_apiserver::{Extension, Identity};
 use drydock_primitives::clock::SystemClock;
-use drydock_test_api::{Answer, Cluster, Lines, kubectl, patiently};
+use drydock_test_api::{Answer, Cluster, Lines, patiently};
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
 use http::{Request, Response, StatusCode, header};
@@ -70,10 +70,8 @@ async fn an_extension_is_reached_like_an_aggregated_api() -> Result<()> {
     assert_eq!(cluster.get("/apis/boats.example.com/v1").await?.text("/resources/0/kind"), "Boat");
     let mut lines = Lines::of(cluster.send("GET", "/apis/boats.example.com/v1/boats?watch=true", &[], "").await?);
     assert_eq!(lines.event().await?, "ADDED a");
-    if kubectl::is_here() {
-        let listed = cluster.kubectl("api-resources --api-group=boats.example.com").await?.ok()?;
-        assert!(listed.contains("boats.example.com/v1") && listed.contains("Boat"), "{listed}");
-    }
+    let listed = cluster.kubectl("api-resources --api-group=boats.example.com").await?.ok()?;
+    assert!(listed.contains("boats.example.com/v1") && listed.contains("Boat"), "{listed}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The stock kubectl against the server: the commands of the chapter, in tables.
 
 use anyhow::Result;
-use drydock_test_api::{Cluster, kubectl};
+use drydock_test_api::Cluster;
 use serde_json::json;
 
 const DEPLOYMENT: &str = "\
@@ -55,9 +55,6 @@ async fn check(cluster: &Cluster, cases: &[Case]) -> Result<()> {
 
 #[tokio::test]
 async fn reading() -> Result<()> {
-    if !kubectl::is_here() {
-        return Ok(());
-    }
     let cluster = Cluster::start().await?;
     cluster.run_pod("web", json!({"app": "web"})).await?;
     check(
@@ -103,9 +100,6 @@ async fn reading() -> Result<()> {
 
 #[tokio::test]
 async fn writing() -> Result<()> {
-    if !kubectl::is_here() {
-        return Ok(());
-    }
     let cluster = Cluster::start().await?;
     std::fs::create_dir(cluster.kubectl.path("manifests"))?;
     std::fs::write(cluster.kubectl.path("manifests/deployment.yaml"), DEPLOYMENT)?;
@@ -167,9 +161,6 @@ async fn writing() -> Result<()> {
 
 #[tokio::test]
 async fn controllers_stand_for_their_pods() -> Result<()> {
-    if !kubectl::is_here() {
-        return Ok(());
-    }
     let cluster = Cluster::start().await?;
     cluster.kubectl("create deployment web --image=nginx").await?.ok()?;
     cluster.run_pod("web-1", json!({"app": "web"})).await?;
@@ -197,9 +188,6 @@ async fn controllers_stand_for_their_pods() -> Result<()> {
 
 #[tokio::test]
 async fn a_manifest_may_come_from_the_web() -> Result<()> {
-    if !kubectl::is_here() {
-        return Ok(());
-    }
     let cluster = Cluster::start().await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -221,9 +209,6 @@ async fn a_manifest_may_come_from_the_web() -> Result<()> {
 
 #[tokio::test]
 async fn watching_and_waiting() -> Result<()> {
-    if !kubectl::is_here() {
-        return Ok(());
-    }
     let cluster = Cluster::start().await?;
     cluster.run_pod("web", json!({"app": "web"})).await?;
     let mut watching = cluster.kubectl_start("get pods -w --no-headers")?;

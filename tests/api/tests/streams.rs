@@ -1,23 +1,20 @@
 //! exec, attach, logs, port-forward and cp through the stock kubectl, and the protocols kubectl does not choose by hand.
 
 use anyhow::{Context, Result};
-use drydock_test_api::{Cluster, kubectl, patiently};
+use drydock_test_api::{Cluster, patiently};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-async fn cluster() -> Result<Option<Cluster>> {
-    if !kubectl::is_here() {
-        return Ok(None);
-    }
+async fn cluster() -> Result<Cluster> {
     let cluster = Cluster::start().await?;
     cluster.run_pod("web", json!({"app": "web"})).await?;
-    Ok(Some(cluster))
+    Ok(cluster)
 }
 
 #[tokio::test]
 async fn exec_carries_output_input_and_exit_codes() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     // command, stdin, exit code, stdout, a part of stderr
     let cases = [
         ("exec web -- echo hello", "", 0, "hello\n", ""),
@@ -46,7 +43,7 @@ async fn exec_carries_output_input_and_exit_codes() -> Result<()> {
 
 #[tokio::test]
 async fn large_output_arrives_whole() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     for value in ["true", "false"] {
         let line = "exec web -- head -c 3000000 /dev/zero";
         let ran = cluster.kubectl.run_with_env(line, "", &[("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", value)]).await?;
@@ -59,7 +56,7 @@ async fn large_output_arrives_whole() -> Result<()> {
 
 #[tokio::test]
 async fn attach_joins_the_process() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     for value in ["true", "false"] {
         let ran = cluster.kubectl.run_with_env("attach -i web", "said\n", &[("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", value)]).await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (0, "attached\nsaid\n"), "{}", ran.stderr);
@@ -69,7 +66,7 @@ async fn attach_joins_the_process() -> Result<()> {
 
 #[tokio::test]
 async fn a_terminal_has_a_size() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     for value in ["true", "false"] {
         let line = "stty rows 43 cols 132; kubectl exec -it web -- terminal-size";
         let output = tokio::process::Command::new("script")
@@ -91,7 +88,7 @@ async fn a_terminal_has_a_size() -> Result<()> {
 
 #[tokio::test]
 async fn run_attaches_and_cleans_up() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     let mut pods = cluster.watch("/api/v1/namespaces/default/pods?watch=true&fieldSelector=metadata.name%3Dtmp").await?;
     let mut run = cluster.kubectl_start("run tmp -i --rm --image=kiamol/ch03-sleep --restart=Never -- cat")?;
     assert_eq!(pods.event().await?, "ADDED tmp");
@@ -115,7 +112,7 @@ async fn run_attaches_and_cleans_up() -> Result<()> {
 
 #[tokio::test]
 async fn files_are_copied_both_ways() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     let content: String = (0..20_000).map(|number| format!("{number}\n")).collect();
     std::fs::write(cluster.kubectl.path("up.txt"), &content)?;
     cluster.kubectl("cp up.txt web:copied.txt").await?.ok()?;
@@ -127,7 +124,7 @@ async fn files_are_copied_both_ways() -> Result<()> {
 
 #[tokio::test]
 async fn logs_are_read_tailed_followed_and_selected() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     cluster.run_pod("two", json!({"app": "web"})).await?;
     for line in ["one", "two", "three"] {
         cluster.kubelet.log("web", line);
@@ -169,7 +166,7 @@ async fn logs_are_read_tailed_followed_and_selected() -> Result<()> {
 
 #[tokio::test]
 async fn a_kubelet_that_is_down_is_said_to_be() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     cluster.kubelet.set_down(true);
     for line in ["logs web", "exec web -- true", "attach web"] {
         let said = cluster.kubectl(line).await?.failed()?;
@@ -194,7 +191,7 @@ fn local_port(line: &str) -> Result<u16> {
 
 #[tokio::test]
 async fn ports_are_forwarded() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     for (value, target) in [("true", "pod/web :80 :7 :9"), ("false", "web :80 :7 :9")] {
         let mut forward = cluster.kubectl.start_with_env(&format!("port-forward --address 127.0.0.1 {target}"), &[("KUBECTL_PORT_FORWARD_WEBSOCKETS", value)])?;
         let (web, echo, closed) = (local_port(&forward.line().await?)?, local_port(&forward.line().await?)?, local_port(&forward.line().await?)?);
@@ -232,7 +229,7 @@ async fn ports_are_forwarded() -> Result<()> {
 
 #[tokio::test]
 async fn proxies_pass_requests_on() -> Result<()> {
-    let Some(cluster) = cluster().await? else { return Ok(()) };
+    let cluster = cluster().await?;
     let pods = cluster.get("/api/v1/nodes/node-1/proxy/pods").await?;
     assert_eq!((pods.code, &pods.bytes[..]), (200, &b"the pods of a node"[..]));
     let missing = cluster.call("GET", "/api/v1/namespaces/default/pods/absent/proxy/x", Value::Null).await?;
