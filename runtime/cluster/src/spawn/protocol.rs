@@ -4,23 +4,17 @@
 //! 2. cluster-init and the control plane answer with [`ClusterMessage`].
 //! 3. The control plane asks cluster-init for machines with [`MachineRequest`] and hears [`MachineReply`].
 //!
-//! Every socket is `SOCK_SEQPACKET`: one message is one JSON datagram, file descriptors ride along as `SCM_RIGHTS`.
+//! Every socket is `SOCK_SEQPACKET`: one message is one datagram of [`drydock_node::init::wire`], file descriptors ride along.
 //! The end of file of the host's socket is the order to die.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use drydock_node::init::wire::Packet;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-/// The largest datagram we send; configurations are a few kilobytes.
-const MAX_MESSAGE: usize = 128 * 1024;
-/// The most descriptors that travel with one message.
-const MAX_FDS: usize = 8;
 
 /// What the host process tells cluster-init.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -231,17 +225,10 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Send one message with descriptors.
 ///
 /// # Errors
-/// When the peer is gone or the message is larger than 128 KiB.
+/// When the peer is gone or there are no descriptors left.
 pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let bytes = serde_json::to_vec(message)?;
-    if bytes.len() > MAX_MESSAGE {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("message of {} bytes is too large", bytes.len())));
-    }
-    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-    let rights = [ControlMessage::ScmRights(&raw)];
-    let control = if raw.is_empty() { &rights[..0] } else { &rights[..] };
-    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
-    Ok(())
+    let own = fds.iter().map(BorrowedFd::try_clone_to_owned).collect::<io::Result<_>>()?;
+    Packet::encode(message, own)?.send(socket)
 }
 
 /// Receive one message and its descriptors; `None` at the end of file.
@@ -249,25 +236,7 @@ pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, fds: &[BorrowedFd
 /// # Errors
 /// When the socket fails or the datagram is not a message of this type.
 pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
-    let mut buffer = vec![0u8; MAX_MESSAGE];
-    let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
-    let mut fds = Vec::new();
-    let length = {
-        let mut parts = [IoSliceMut::new(&mut buffer)];
-        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(received) = control {
-                // SAFETY: the kernel installed these descriptors for us in this call; nobody else owns them.
-                #[allow(unsafe_code, reason = "SCM_RIGHTS hands over raw descriptors")]
-                fds.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-            }
-        }
-        message.bytes
-    };
-    if length == 0 {
-        return Ok(None);
-    }
-    Ok(Some((serde_json::from_slice(&buffer[..length])?, fds)))
+    Packet::receive(socket)?.map(Packet::decode).transpose()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Datagrams of the init protocol: JSON, with descriptors riding along.
+//! Datagrams between the processes of a cluster: JSON, with descriptors riding along.
 //!
 //! A `SOCK_SEQPACKET` datagram is bounded by the socket buffer (208 KiB by default) while a container's environment may carry a whole
 //! Secret. Messages above [`INLINE`] therefore travel in a memfd, passed as the last descriptor.
@@ -25,7 +25,7 @@ const TAG_MEMFD: u8 = b'M';
 
 /// One datagram.
 #[derive(Debug)]
-pub(super) struct Packet {
+pub struct Packet {
     bytes: Vec<u8>,
     fds: Vec<OwnedFd>,
 }
@@ -35,7 +35,7 @@ impl Packet {
     ///
     /// # Errors
     /// When a memfd is needed and cannot be made.
-    pub(super) fn encode<T: Serialize>(message: &T, mut fds: Vec<OwnedFd>) -> io::Result<Packet> {
+    pub fn encode<T: Serialize>(message: &T, mut fds: Vec<OwnedFd>) -> io::Result<Packet> {
         let mut bytes = vec![TAG_INLINE];
         serde_json::to_writer(&mut bytes, message)?;
         if bytes.len() > INLINE {
@@ -52,7 +52,7 @@ impl Packet {
     ///
     /// # Errors
     /// When it is not a message of this type.
-    pub(super) fn decode<T: DeserializeOwned>(mut self) -> io::Result<(T, Vec<OwnedFd>)> {
+    pub fn decode<T: DeserializeOwned>(mut self) -> io::Result<(T, Vec<OwnedFd>)> {
         let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed datagram");
         match self.bytes.split_first() {
             Some((&TAG_INLINE, json)) => Ok((serde_json::from_slice(json)?, self.fds)),
@@ -71,7 +71,7 @@ impl Packet {
     ///
     /// # Errors
     /// `WouldBlock` on a full non-blocking socket, else the peer is gone.
-    pub(super) fn send(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn send(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
         let raw: Vec<RawFd> = self.fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control = if raw.is_empty() { &rights[..0] } else { &rights[..] };
@@ -83,7 +83,7 @@ impl Packet {
     ///
     /// # Errors
     /// `WouldBlock` on an empty non-blocking socket, else the socket failed.
-    pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
+    pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
         let mut buffer = vec![0u8; INLINE + 1];
         let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
         let mut fds = Vec::new();
