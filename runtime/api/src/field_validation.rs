@@ -57,10 +57,16 @@ fn go_syntax_error(body: &[u8], error: &serde_json::Error) -> String {
         .map(<[u8]>::len)
         .sum::<usize>();
     let at = (line_start + error.column()).saturating_sub(1);
+    let before = body.get(..at).unwrap_or_default();
+    let before = before.iter().rev().find(|byte| !byte.is_ascii_whitespace());
+    let wanted = match before {
+        Some(b'{') => "object key string",
+        _ => "value",
+    };
     match body.get(at) {
-        Some(b'\'') => "invalid character '\\'' looking for beginning of value".to_owned(),
+        Some(b'\'') => format!("invalid character '\\'' looking for beginning of {wanted}"),
         Some(byte) => format!(
-            "invalid character '{}' looking for beginning of value",
+            "invalid character '{}' looking for beginning of {wanted}",
             char::from(*byte)
         ),
         None => error.to_string(),
@@ -223,6 +229,14 @@ mod tests {
         assert_eq!(
             parse_json(b"{").unwrap_err(),
             "unexpected end of JSON input"
+        );
+        assert_eq!(
+            parse_json(b"{bad").unwrap_err(),
+            "invalid character 'b' looking for beginning of object key string"
+        );
+        assert_eq!(
+            parse_json(b"[bad").unwrap_err(),
+            "invalid character 'b' looking for beginning of value"
         );
     }
 }

@@ -153,13 +153,9 @@ fn parse(patch: &[u8]) -> Result<Value, Status> {
 fn json_patched(old: &Value, patch: &[u8]) -> Result<Value, Status> {
     let patch = parse(patch)?;
     if !patch.is_array() {
-        let given = if patch.is_object() {
-            "object"
-        } else {
-            "string"
-        };
+        let given = go_word(&patch);
         return Err(Status::bad_request(format!(
-            "error decoding patch: json: cannot unmarshal {given} into Go value of type jsonpatch.Patch"
+            "error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp"
         )));
     }
     // Upstream tells no more than this about an operation that fails.
@@ -169,6 +165,18 @@ fn json_patched(old: &Value, patch: &[u8]) -> Result<Value, Status> {
     let mut new = old.clone();
     json_patch::patch(&mut new, &patch).map_err(|_failed| refuse())?;
     Ok(new)
+}
+
+/// What Go's decoder calls a JSON value.
+fn go_word(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// RFC 7386.
@@ -199,8 +207,20 @@ fn strategically_patched(row: &Resource, old: &Value, patch: &[u8]) -> Result<Va
             "application/apply-patch+yaml",
         ]));
     }
-    let patch = parse(patch)?;
-    let (Some(old), Some(patch)) = (old.as_object(), patch.as_object()) else {
+    // What is no JSON is told as Go's decoder tells it, without the words of the other kinds of patches.
+    let patch = field_validation::parse_json(patch).map_err(Status::bad_request)?.value;
+    let empty = serde_json::Map::new();
+    let patch = match &patch {
+        Value::Object(fields) => fields,
+        Value::Null => &empty,
+        other => {
+            return Err(Status::bad_request(format!(
+                "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                go_word(other)
+            )));
+        }
+    };
+    let Some(old) = old.as_object() else {
         return Err(Status::bad_request("invalid JSON document"));
     };
     let kind = crate::managed::root_type(row);
@@ -261,7 +281,7 @@ mod tests {
                 PatchType::Json,
                 json!({"spec": 1}),
                 Err(
-                    "400 error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch",
+                    "400 error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
                 ),
             ),
         ];
@@ -272,6 +292,19 @@ mod tests {
                 "{patch}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_patch_is_told_as_go_tells_it() {
+        let registry = Registry::builtin();
+        let row = registry.get("", "v1", "pods").unwrap();
+        let told = |kind, patch: &str| patched(row, &json!({"a": 1}), patch.as_bytes(), kind).map_err(|status| status.message);
+        let unmarshal = |word: &str| Err(format!("json: cannot unmarshal {word} into Go value of type map[string]interface {{}}"));
+        assert_eq!(told(PatchType::Strategic, "{"), Err("unexpected end of JSON input".to_owned()));
+        assert_eq!(told(PatchType::Merge, "{"), Err("error decoding patch: unexpected end of JSON input".to_owned()));
+        assert_eq!(told(PatchType::Strategic, "5"), unmarshal("number"));
+        assert_eq!(told(PatchType::Strategic, "[1]"), unmarshal("array"));
+        assert_eq!(told(PatchType::Strategic, "null"), Ok(json!({"a": 1})));
     }
 
     #[test]

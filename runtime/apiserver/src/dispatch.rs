@@ -204,10 +204,10 @@ async fn answer(call: &Call, request: Request<Body>) -> Result<Response<Body>, S
         let row = registry.get(&info.group, &info.version, &info.resource).ok_or_else(Status::page_not_found)?;
         return resource(call, row, request).await;
     }
-    if !matches!(call.method, Method::GET | Method::HEAD) {
-        return Err(Status::method_not_allowed());
+    match documents::document(call) {
+        Some(_) if !matches!(call.method, Method::GET | Method::HEAD) => Err(Status::method_not_allowed()),
+        found => found.unwrap_or_else(|| Err(Status::page_not_found())),
     }
-    documents::document(call).unwrap_or_else(|| Err(Status::page_not_found()))
 }
 
 async fn resource(call: &Call, row: &Arc<Resource>, request: Request<Body>) -> Result<Response<Body>, Status> {

@@ -36,7 +36,7 @@ impl Selection {
     /// Reads `labelSelector` and `fieldSelector`; a name in the path selects that one.
     pub(crate) fn of(call: &Call, row: &Resource) -> Result<Selection, Status> {
         let labels = call.info.parameter("labelSelector").unwrap_or_default();
-        let labels = LabelSelector::from_str(labels).map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?;
+        let labels = LabelSelector::from_str(labels).map_err(|error| Status::bad_request(error.to_string()))?;
         let text = call.info.parameter("fieldSelector").unwrap_or_default();
         let mut fields = FieldSelector::from_str(text).map_err(|error| Status::bad_request(error.to_string()))?;
         for requirement in &fields.requirements {

@@ -185,7 +185,7 @@ pub(crate) fn token(call: &Call, row: &Arc<Resource>, body: &Bytes) -> Result<Re
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
     if seconds < 600 {
         let error = FieldError::invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes");
-        return Err(Status::invalid_as("authentication.k8s.io", "TokenRequest", name, &[error]));
+        return Err(Status::invalid_as("authentication.k8s.io", "TokenRequest", "", &[error]));
     }
     let audiences = match request["spec"]["audiences"].as_array() {
         Some(audiences) if !audiences.is_empty() => Value::from(audiences.clone()),

@@ -113,9 +113,8 @@ pub(super) fn usable_selector(
 ) -> bool {
     let empty = |field: &str| crate::decode::is_empty(&selector[field]);
     let found = meta::label_selector(selector, "spec.selector");
-    let unusable = found
-        .iter()
-        .any(|e| e.field.ends_with(".operator") || e.field.ends_with(".values"));
+    // upstream: what ValidateLabelSelector refuses, LabelSelectorAsSelector cannot convert either
+    let unusable = !found.is_empty();
     errors.extend(found);
     let detail = if unusable {
         "invalid label selector".to_owned()

@@ -38,6 +38,9 @@ pub enum FieldError {
     /// A backslash before a letter that needs none.
     #[error("invalid field selector: invalid escape sequence: {0}")]
     Escape(String),
+    /// A letter that needs a backslash and has none; upstream tells its number.
+    #[error("invalid field selector: unescaped character in value: {0}")]
+    Unescaped(u32),
 }
 
 impl FieldSelector {
@@ -131,6 +134,9 @@ fn unescape(value: &str) -> Result<String, FieldError> {
     let mut text = String::new();
     let mut letters = value.chars();
     while let Some(letter) = letters.next() {
+        if matches!(letter, ',' | '=') {
+            return Err(FieldError::Unescaped(u32::from(letter)));
+        }
         if letter != '\\' {
             text.push(letter);
             continue;
@@ -166,6 +172,8 @@ mod tests {
     fn mistakes_read_as_upstream() {
         let error = "status.phase".parse::<FieldSelector>().map_err(|error| error.to_string());
         assert_eq!(error, Err("invalid selector: 'status.phase'; can't understand 'status.phase'".to_owned()));
+        let error = "a=b=c".parse::<FieldSelector>().map_err(|error| error.to_string());
+        assert_eq!(error, Err("invalid field selector: unescaped character in value: 61".to_owned()));
         assert_eq!("a=b\\,c".parse::<FieldSelector>().map(|selector| selector.requirements[0].value.clone()), Ok("b,c".to_owned()));
     }
 }

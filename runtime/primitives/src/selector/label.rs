@@ -209,6 +209,8 @@ mod tests {
             ("a=", "a=", true),
             ("a=b,c notin (d),e", "a=b,c=x,e=1", true),
             ("in=notin", "in=notin", true),
+            ("a in ()", "a=", true),
+            ("a in ()", "a=b", false),
         ] {
             let parsed: LabelSelector = selector.parse().expect(selector);
             assert_eq!(parsed.matches(&labels(object)), expected, "{selector} on {object}");
@@ -220,10 +222,13 @@ mod tests {
         for (selector, message) in [
             ("a in", "unable to parse requirement: found '' expected: '('"),
             ("a,", "found '', expected: identifier after ','"),
-            ("=b", "unable to parse requirement: found '=', expected: identifier"),
+            ("=b", "found '=', expected: !, identifier, or 'end of string'"),
+            (",", "found ',', expected: !, identifier, or 'end of string'"),
+            ("!", "unable to parse requirement: found '', expected: identifier"),
+            ("a,,b", "found ',', expected: identifier after ','"),
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
             ("a=b c", "found 'c', expected: ',' or 'end of string'"),
-            ("a in ()", "unable to parse requirement: values: Invalid value: []string{}: for 'in', 'notin' operators, values set can't be empty"),
+            ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
         ] {
             assert_eq!(selector.parse::<LabelSelector>().map_err(|error| error.to_string()), Err(message.to_owned()), "{selector}");
         }

@@ -147,7 +147,7 @@ impl Parser {
             if self.peek().is_empty() {
                 return Ok(requirements);
             }
-            if self.peek() == "," || self.peek() == ")" || self.peek() == "(" {
+            if !self.peek_is_value() && self.peek() != "!" {
                 return Err(self.expected("!, identifier, or 'end of string'"));
             }
             requirements.push(self.requirement().map_err(|error| SelectorError::Requirement(Box::new(error)))?);
@@ -211,6 +211,8 @@ impl Parser {
         let mut values = BTreeSet::new();
         if self.peek() == ")" {
             self.next();
+            // upstream: `()` is the one empty value
+            values.insert(String::new());
             return Ok(values);
         }
         loop {
