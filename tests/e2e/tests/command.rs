@@ -2,8 +2,10 @@
 
 use std::net::TcpListener;
 
-use drydock_kit::{Drydock, Ran};
+use drydock_kit::{Drydock, PATIENCE, Ran, eventually};
 use serde_json::Value;
+
+use crate::terminal::{LAB, Terminal, lab};
 
 #[test]
 fn a_running_cluster_answers_commands() {
@@ -84,6 +86,44 @@ fn what_the_terminals_kubectl_reads_is_evidence() {
     assert!(described.iter().any(|read| of("verb", read) == "get" && of("resource", read) == "nodes" && of("user", read) == "learner"), "{reads:#}");
     let sessions: std::collections::BTreeSet<String> = described.iter().map(|read| of("kubectlSession", read)).collect();
     assert_eq!(sessions.len(), 1, "{sessions:?}");
+}
+
+/// What is listed is found by its name, whatever kind of evidence it is.
+#[test]
+fn one_piece_of_evidence_is_got_by_its_name() {
+    let drydock = Drydock::cluster(1);
+    let terminal = Terminal::open(&drydock);
+    terminal.says("kubectl run web --image=kiamol/ch02-hello-kiamol --restart=Never", 0);
+    terminal.says("kubectl wait --for=condition=Ready pod/web", 0);
+    terminal.says("kubectl exec web -- hostname", 0);
+    for plural in ["commands", "reads", "streams", "nodecontainers"] {
+        let listed = eventually(PATIENCE, || lab(&drydock, plural)["items"].get(0).cloned().ok_or_else(|| format!("there are no {plural}")));
+        let name = listed["metadata"]["name"].as_str().unwrap();
+        let got = lab(&drydock, &format!("{plural}/{name}"));
+        for field in ["apiVersion", "kind", "spec"] {
+            assert_eq!((&got[field], got[field].is_null()), (&listed[field], false), "{plural}/{name}: {field}");
+        }
+        assert_eq!(got["metadata"]["name"], name, "{plural}");
+        let missing = drydock.kubectl(&["get", "--raw", &format!("{LAB}/{plural}/none")]).refused();
+        assert!(missing.contains(&format!("{plural}.lab.drydock.internal \"none\" not found")), "{missing}");
+    }
+}
+
+/// However short the moment is, whoever watches sees that the containers of a Pod are being created.
+#[test]
+fn a_watch_shows_that_containers_are_being_created() {
+    let drydock = Drydock::cluster(1);
+    for name in ["first", "second", "third"] {
+        drydock.kubectl(&["run", name, "--image=kiamol/ch02-hello-kiamol"]).ok();
+    }
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pods", "--all", "--timeout=60s"]).ok();
+    let history = lab(&drydock, "history?resource=pods&namespace=default");
+    let versions = history["items"].as_array().unwrap();
+    for name in ["first", "second", "third"] {
+        let states = versions.iter().map(|version| &version["object"]).filter(|pod| pod["metadata"]["name"] == name).map(|pod| &pod["status"]["containerStatuses"][0]["state"]);
+        let seen: Vec<&str> = states.filter_map(|state| state["waiting"]["reason"].as_str().or(state["running"].is_object().then_some("running"))).collect();
+        assert_eq!((seen.first(), seen.last()), (Some(&"ContainerCreating"), Some(&"running")), "{name}: {seen:?}");
+    }
 }
 
 /// Root only: a disk of its own takes a mount.

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use drydock_container::cgroup::{Cgroups, Removal, Usage, anonymous_memory};
 use drydock_container::stdio::Stdio;
@@ -26,6 +27,8 @@ use super::protocol::{
 /// containers, and the machine, the kubelet and the learner's other programs go on.
 // The kernel counts them per user of the user namespace (user_namespaces(7)), which here is the whole cluster.
 const PROCESSES: u64 = 2048;
+/// A container that ends so soon after something of it was ended for a full disk has ended by that.
+const LATELY: Duration = Duration::from_secs(10);
 /// The same for the seats of people, who want to end what a Pod has begun.
 const PROCESSES_OF_SEATS: u64 = 3072;
 
@@ -68,6 +71,8 @@ struct HeldContainer {
     mount_namespace: Option<u64>,
     /// Killed by us because it used too much memory.
     over_limit: bool,
+    /// Something of it was ended because the disk was full: when, and whose disk.
+    disk_full: Option<(Instant, String)>,
 }
 
 struct HeldExec {
@@ -198,7 +203,7 @@ impl Node {
         let (started, fds) = started(&process)?;
         let Process { pid, pidfd, stdio, degraded } = process;
         let record = ContainerRecord { sandbox, spec, pid, started: started.at, exit: None, degraded };
-        let held = HeldContainer { mount_namespace: mount_namespace(pid), record, pidfd, stdio, over_limit: false };
+        let held = HeldContainer { mount_namespace: mount_namespace(pid), record, pidfd, stdio, over_limit: false, disk_full: None };
         self.containers.insert(held.record.spec.id.clone(), held);
         Ok((Reply::Started(started), fds))
     }
@@ -386,6 +391,7 @@ impl Node {
         let Some(held) = found else { return };
         let mut exit = Self::exit(ended);
         exit.oom_killed = held.over_limit || held.cgroup().and_then(|path| self.cgroups.group(path).ok()).is_some_and(|group| group.oom_kills() > 0);
+        exit.disk_full = held.disk_full.take().filter(|(at, _)| exit.code != 0 && at.elapsed() < LATELY).map(|(_, whose)| whose);
         // With process ids of its own the kernel has ended the rest; where they are shared, that is for us to do.
         if !matches!(held.record.spec.pid, PidMode::Own)
             && let Some(namespace) = held.mount_namespace
@@ -397,8 +403,15 @@ impl Node {
         self.events.push(Event::Exited { id: held.record.spec.id.clone(), exec_in: None, exit });
     }
 
+    /// A process that sees this mount namespace was ended, because a disk was full.
+    pub(super) fn disk_full(&mut self, namespace: u64, whose: &str) {
+        for held in self.containers.values_mut().filter(|held| held.runs() && held.mount_namespace == Some(namespace)) {
+            held.disk_full = Some((Instant::now(), whose.to_owned()));
+        }
+    }
+
     pub(super) fn exit(ended: Ended) -> Exit {
-        Exit { code: ended.code, signal: ended.signal, oom_killed: false, at: Timestamp::now() }
+        Exit { code: ended.code, signal: ended.signal, oom_killed: false, disk_full: None, at: Timestamp::now() }
     }
 
     pub(super) fn note(&mut self, event: Event) {

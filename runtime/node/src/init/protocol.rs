@@ -324,6 +324,9 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// The kernel killed something in its cgroup for lack of memory.
     pub oom_killed: bool,
+    /// Something of it was ended because the disk was full: whose disk.
+    #[serde(default)]
+    pub disk_full: Option<String>,
     /// When.
     pub at: Timestamp,
 }

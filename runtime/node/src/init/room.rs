@@ -1,8 +1,13 @@
 //! Room on the disk: a machine of the lab may fill its own disk, and never the disk of the computer it is on.
 //!
-//! Nobody counts blocks for us (quotas and disks in files need rights over the host), so we look, the sooner the less is left. When the
-//! disk is full, whoever has written most since the last look is ended, as whoever takes most memory is when that is full, and hears why
-//! on its standard error. What was written stays: to make room is up to whoever wrote it.
+//! Nobody counts blocks for us, so we look, the sooner the less is left. When the disk is full, whoever has written most since the last
+//! look is ended, as whoever takes most memory is when that is full, and hears why on its standard error; of a container that ends by it
+//! the Pod's status and an event tell why. What was written stays: to make room is up to whoever wrote it.
+//!
+//! Why nobody meets ENOSPC, as on a full disk: a user namespace may neither set quotas (project quotas want rights over the file system) nor
+//! mount a disk that lies in a file (loop devices are the host's); a tmpfs of the disk's size would take its room from memory; a lower
+//! RLIMIT_FSIZE is met with EFBIG and SIGXFSZ, which end a program too and say something that is not so. Where the kernel lets a user
+//! namespace have a disk with a size, this module is what to take away.
 //!
 //! 1. What the files take is guessed from what the computer has left; where the guess says full, the files are counted, a slice a look.
 //! 2. Nobody is ended on a guess, except when the computer itself has no room left.
@@ -16,6 +21,7 @@ use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
+use drydock_container::mount_namespace;
 use drydock_primitives::quantity::Quantity;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::statvfs::statvfs;
@@ -49,6 +55,8 @@ pub(super) struct Room {
     next: Instant,
     /// What each process had written at the last look, if that was of interest.
     written: Option<BTreeMap<i32, u64>>,
+    /// The mount namespace of whom was ended last, and whose disk was full.
+    ended: Option<(u64, String)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +95,7 @@ impl Left {
 
 impl Room {
     pub(super) fn new(machine: &str, limit: DiskLimit) -> Room {
-        Room { machine: machine.to_owned(), limit, counted: None, counting: None, next: Instant::now() + LATEST, written: None }
+        Room { machine: machine.to_owned(), limit, counted: None, counting: None, next: Instant::now() + LATEST, written: None, ended: None }
     }
 
     /// Look, when it is time; says when it is time again. `spared` are the machine's own processes.
@@ -111,6 +119,11 @@ impl Room {
         }
         self.next = now + wait;
         self.next
+    }
+
+    /// Whom the last look has ended, by the mount namespace it sees, and whose disk was full.
+    pub(super) fn take_ended(&mut self) -> Option<(u64, String)> {
+        self.ended.take()
     }
 
     /// What may be written before somebody is ended.
@@ -157,11 +170,12 @@ impl Room {
         }
     }
 
-    fn end(&self, pid: i32, bytes: u64, left: Left) {
+    fn end(&mut self, pid: i32, bytes: u64, left: Left) {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let name: String = name.chars().filter(|letter| !letter.is_control()).collect();
         let full = self.full(left);
         tell(pid, &format!("{name}: No space left on device: {full}\n"));
+        self.ended = mount_namespace(pid).map(|namespace| (namespace, full.clone()));
         eprintln!("node-init: {full}; {name} ({pid}) wrote {bytes} bytes to it and is ended");
         if let Err(errno) = kill(Pid::from_raw(pid), Signal::SIGKILL) {
             eprintln!("node-init: cannot end {pid}: {errno}");

@@ -62,7 +62,11 @@ impl Server {
     fn watch_disk(&mut self) -> Option<Instant> {
         let room = self.room.as_mut()?;
         let own = self.children.list().filter_map(|(_, pid)| pid).chain([nix::unistd::getpid().as_raw()]).collect();
-        Some(room.look(&own))
+        let next = room.look(&own);
+        if let Some((namespace, whose)) = room.take_ended() {
+            self.node.disk_full(namespace, &whose);
+        }
+        Some(next)
     }
 
     /// Serve until told to power off.

@@ -23,7 +23,9 @@ pub(super) fn record_exit(exit: &Exit) -> RecordExit {
         Exit { code: 0, .. } => "Completed",
         _ => "Error",
     };
-    RecordExit { code: exit.code, reason: reason.to_owned(), at: exit.at }
+    // The words of an eviction, although the container alone ends: the rest of the Pod did nothing.
+    let message = exit.disk_full.as_ref().map(|whose| format!("The node was low on resource: ephemeral-storage. No space left on device: {whose}. "));
+    RecordExit { code: exit.code, reason: reason.to_owned(), message, at: exit.at }
 }
 
 /// Fill the table from what node-init holds. Output that nobody read yet is read now.
@@ -168,7 +170,7 @@ mod tests {
             ..Record::default()
         };
         let mut ended = record("one", "c", 1, "u");
-        ended.exit = Some(record_exit(&Exit { code: 137, signal: Some(9), oom_killed: true, at: at(9) }));
+        ended.exit = Some(record_exit(&Exit { code: 137, signal: Some(9), oom_killed: true, disk_full: None, at: at(9) }));
         let records = [record("two", "c", 2, "u"), ended, record("box", "POD", 0, "u"), record("other", "c", 7, "v")];
         let found = adopted(&records, &pod);
         assert_eq!(found.state.sandbox.as_ref().unwrap().ip, "10.244.1.5");
@@ -176,5 +178,22 @@ mod tests {
         assert_eq!(slot.current.unwrap().id, "two");
         assert_eq!(slot.previous.unwrap().exit.unwrap().reason, "OOMKilled");
         assert_eq!(found.records.len(), 2);
+    }
+
+    #[test]
+    fn ends_have_a_reason_and_where_the_disk_was_full_a_sentence() {
+        let at = Timestamp::UNIX_EPOCH;
+        let full = "The node was low on resource: ephemeral-storage. No space left on device: the disk of node-1 (10Gi) is full. ";
+        for (code, oom_killed, disk_full, reason, message) in [
+            (0, false, None, "Completed", None),
+            (1, false, None, "Error", None),
+            (137, true, None, "OOMKilled", None),
+            (137, false, Some("the disk of node-1 (10Gi) is full"), "Error", Some(full)),
+        ] {
+            let exit = record_exit(&Exit { code, signal: None, oom_killed, disk_full: disk_full.map(str::to_owned), at });
+            assert_eq!((exit.reason.as_str(), exit.message.as_deref()), (reason, message), "{code}");
+            let record = Record { termination_log: "/nowhere".into(), log_path: "/nowhere".into(), ..Record::default() };
+            assert_eq!(termination_message(&record, &exit, None).as_deref(), message, "{code}");
+        }
     }
 }

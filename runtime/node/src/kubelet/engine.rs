@@ -260,7 +260,7 @@ mod tests {
         record.started = Some(at(1));
         record.pid = 7;
         assert_eq!(container(&record).state, ContainerState::Running { started: at(1), pid: 7 });
-        record.exit = Some(RecordExit { code: 137, reason: "OOMKilled".into(), at: at(9) });
+        record.exit = Some(RecordExit { code: 137, reason: "OOMKilled".into(), message: None, at: at(9) });
         assert!(matches!(container(&record).state, ContainerState::Exited { code: 137, oom_killed: true, .. }));
         record.container = SANDBOX.into();
         assert_eq!(container(&record).args, ["/pause"]);

@@ -80,6 +80,9 @@ pub(crate) struct RecordExit {
     pub(crate) code: i32,
     /// `Completed`, `Error`, `OOMKilled`, `StartError`.
     pub(crate) reason: String,
+    /// What the node has to say about it.
+    #[serde(default)]
+    pub(crate) message: Option<String>,
     /// When.
     pub(crate) at: Timestamp,
 }

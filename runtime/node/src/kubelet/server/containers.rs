@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(object(&record)["status"]["state"], "created");
         record.started = Some(Timestamp::UNIX_EPOCH);
         assert_eq!(object(&record)["status"]["state"], "running");
-        record.exit = Some(RecordExit { code: 3, reason: "Error".into(), at: Timestamp::UNIX_EPOCH });
+        record.exit = Some(RecordExit { code: 3, reason: "Error".into(), message: None, at: Timestamp::UNIX_EPOCH });
         let exited = object(&record);
         assert_eq!(exited["status"]["state"], "exited");
         assert_eq!(exited["status"]["exitCode"], 3);

@@ -356,6 +356,9 @@ impl Worker {
             io.drained(Duration::from_millis(200)).await;
         }
         let message = start::termination_message(&record, &exit, policy.as_deref());
+        if let Some(why) = &exit.message {
+            self.tell_container(&record.container, Severity::Warning, "DiskFull", why.clone());
+        }
         self.probes.remove(&record.container);
         self.hooks.remove(&record.container);
         let slot = self.state.slot_mut(&record.container);
@@ -365,7 +368,7 @@ impl Worker {
         slot.image = ImageState::Unknown;
         (slot.started, slot.ready, slot.hooking) = (false, false, false);
         if let Some(current) = slot.current.as_mut().filter(|current| current.id == id) {
-            let RecordExit { code, reason, at } = exit;
+            let RecordExit { code, reason, at, .. } = exit;
             current.exit = Some(Ended { code, reason, message, at, lost: false });
         }
     }

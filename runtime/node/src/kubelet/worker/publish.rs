@@ -23,7 +23,8 @@ pub(super) struct Update {
     pub(super) passing: bool,
 }
 
-/// How long a status that will soon be another one waits for it. Of a Pod whose image is here, only that it is ready is written then.
+/// How long a status that will soon be another one waits for it. Of a Pod whose image is here it is written that its containers are being
+/// created, which is what people watch for, and that it is ready.
 const MOMENT: Duration = Duration::from_millis(120);
 
 /// Whether a status is one that a Pod has on its way from its node's first look to being ready.
@@ -53,8 +54,12 @@ const OPTIONAL: [&str; 8] = [
 /// Write until the sender is gone or the object is.
 pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch::Receiver<Option<Update>>) {
     let api: Api<Pod> = Api::namespaced(client, namespace(&pod));
+    let mut first = true;
     while updates.changed().await.is_ok() {
-        while_passing(&mut updates).await;
+        // The first word about a Pod waits for nothing: the containers are made while it is written.
+        if !std::mem::take(&mut first) {
+            while_passing(&mut updates).await;
+        }
         let mut conflicts = 0;
         loop {
             let Some(update) = updates.borrow_and_update().clone() else { break };
@@ -139,6 +144,36 @@ mod tests {
         ] {
             assert_eq!(is_passing(before, &now), passing, "{now:?}");
         }
+    }
+
+    /// What is written while a Pod comes up: that it is being made, and that it is ready.
+    #[tokio::test]
+    async fn the_first_word_is_written_at_once_and_what_passes_after_it_is_not() {
+        let written: Arc<std::sync::Mutex<Vec<Value>>> = Arc::default();
+        let log = Arc::clone(&written);
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let api = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let (log, told) = (Arc::clone(&log), told.clone());
+            async move {
+                let patch: Value = serde_json::from_slice(&request.into_body().collect_bytes().await.unwrap()).unwrap();
+                log.lock().unwrap().push(patch["status"]["phase"].clone());
+                told.send(()).unwrap();
+                Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::from(b"{\"metadata\":{\"name\":\"web\"}}".to_vec())))
+            }
+        });
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "default", "uid": "u"}})).unwrap();
+        let update = |phase: &str, passing| Some(Update { status: PodStatus { phase: Some(phase.into()), ..PodStatus::default() }, finish: false, passing });
+        let (sender, updates) = watch::channel(None);
+        let publisher = tokio::spawn(run(kube::Client::new(api, "default"), Arc::new(pod), updates));
+        sender.send_replace(update("Pending", true));
+        heard.recv().await.unwrap();
+        sender.send_replace(update("Starting", true));
+        tokio::task::yield_now().await;
+        sender.send_replace(update("Running", false));
+        heard.recv().await.unwrap();
+        drop(sender);
+        publisher.await.unwrap();
+        assert_eq!(*written.lock().unwrap(), ["Pending", "Running"]);
     }
 
     #[tokio::test]

@@ -236,7 +236,7 @@ impl Worker {
         };
         self.tell_container(&container.name, Severity::Warning, "Failed", format!("Error: {message}"));
         let at = Timestamp::now();
-        let exit = RecordExit { code: 128, reason: "StartError".into(), at };
+        let exit = RecordExit { code: 128, reason: "StartError".into(), message: None, at };
         record.exit = Some(exit);
         record.error.clone_from(&message);
         if let Err(error) = fs::create_dir_all(record.log_path.parent().unwrap_or(Path::new("/"))).and_then(|()| fs::write(&record.log_path, "")) {
@@ -365,6 +365,9 @@ const MAX_LINES_FROM_LOG: usize = 80;
 // upstream: pkg/kubelet/kuberuntime/kuberuntime_container.go, getTerminationMessage
 pub(in crate::kubelet) fn termination_message(record: &Record, exit: &RecordExit, policy: Option<&str>) -> Option<String> {
     let own = tail_of(&record.termination_log, MAX_MESSAGE);
+    if own.is_empty() && exit.message.is_some() {
+        return exit.message.clone();
+    }
     if !own.is_empty() || exit.code == 0 || policy != Some("FallbackToLogsOnError") {
         return Some(own).filter(|text| !text.is_empty());
     }
