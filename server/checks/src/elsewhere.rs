@@ -20,8 +20,16 @@ const RUNS: [&str; 17] = [
     "Running", "Succeeded", "Failed", "CrashLoopBackOff", "Ready", "ready", "Available", "available", "Scheduled", "addresses", "podIP", "hostIP", "containerStatuses", "containerID",
     "restartCount", "nodeName", "loadBalancer",
 ];
+/// About a node.
+const NODELESS: &str = "It is about a node, and your cluster has none.";
+/// Said where no Pod runs, but where the commands of an exercise make what later ones use.
+const IDLE_BUT_MAKES: &str = "It needs a Pod that runs, and your cluster has no node to run one. Its commands can be run all the same: later exercises use what they make.";
+/// What commands print only of Pods that run or of nodes: a container's id, why no node of several was good enough.
+const PRINTED: [&str; 2] = ["://[0-9a-f]", "nodes are available"];
 /// Commands that speak to a Pod.
 const SPEAKS: [&str; 5] = ["exec", "logs", "attach", "port-forward", "cp "];
+/// Verbs of kubectl that change what the API server keeps.
+const MAKES: [&str; 13] = ["apply", "create", "run", "label", "annotate", "scale", "expose", "set", "patch", "replace", "edit", "delete", "rollout"];
 /// About what an API server writes down.
 const AUDIT: &str = "It is seen by the API server, and that of your cluster does not tell.";
 /// About many requests to a load balancer.
@@ -55,13 +63,25 @@ pub fn impossible_command(command: &str, place: Place) -> Option<&'static str> {
     (place != Place::Ours && command.lines().any(|line| line.split_whitespace().next() == Some("docker"))).then_some(RUNTIME)
 }
 
+/// Whether a command is of use where no Pod runs: it changes objects, and speaks to no Pod.
+#[must_use]
+pub fn makes(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    let speaks = SPEAKS.iter().any(|word| command.contains(word)) || command.contains("curl");
+    !speaks && words.any(|word| word == "kubectl") && words.any(|word| MAKES.contains(&word))
+}
+
 /// Why an exercise with these commands and checks cannot be done there: one of the commands cannot be run, or no Pod runs, and nothing is
 /// left to be judged.
 #[must_use]
 pub fn impossible_unit<'a>(commands: impl IntoIterator<Item = &'a str>, checks: impl IntoIterator<Item = &'a Check>, place: Place) -> Option<&'static str> {
-    let by_command = commands.into_iter().find_map(|command| impossible_command(command, place));
+    let (mut by_command, mut made) = (None, false);
+    for command in commands {
+        by_command = by_command.or_else(|| impossible_command(command, place));
+        made |= makes(command);
+    }
     let mut checks = checks.into_iter().map(|check| impossible(check, place)).peekable();
-    let idle = (place == Place::Idle && checks.peek().is_some()).then_some(IDLE);
+    let idle = (place == Place::Idle && checks.peek().is_some()).then_some(if made { IDLE_BUT_MAKES } else { IDLE });
     let why = by_command.or(idle)?;
     checks.all(|check| check.is_some()).then_some(why)
 }
@@ -84,6 +104,11 @@ fn of_source(source: &Source, filter: Option<&str>, place: Place) -> Option<&'st
     }
 }
 
+/// Whether a pattern of a command has a port in it: what answers there is a Pod.
+fn asks_a_port(matches: &str) -> bool {
+    matches.split(':').skip(1).any(|rest| rest.bytes().take_while(u8::is_ascii_digit).count() > 1)
+}
+
 /// Whether it takes a Pod that runs.
 fn of_idle(source: &Source, filter: Option<&str>) -> Option<&'static str> {
     let runs = |text: &str| RUNS.iter().any(|word| text.contains(word));
@@ -96,12 +121,19 @@ fn of_idle(source: &Source, filter: Option<&str>) -> Option<&'static str> {
         Source::Log(_) | Source::Env(_) | Source::Traffic(_) => true,
         Source::Stream(stream) => stream.verb != "watch",
         Source::Exec(exec) => exec.inside.pod.is_some(),
-        Source::File(file) => file.inside.pod.is_some(),
+        Source::File(file) => file.inside.pod.is_some() || file.same_as.is_some(),
         Source::Http(http) => http.from != From::Workstation || inside(&http.url),
         Source::Tcp(tcp) => tcp.from != From::Workstation || inside(&tcp.host),
         Source::Dns(dns) => dns.from != From::Workstation || inside(&dns.name),
-        Source::Saw(saw) => (saw.exit == Some(0) || saw.exit.is_none() && saw.output.is_some()) && SPEAKS.iter().any(|word| saw.matches.contains(word)),
-        Source::Object(_) | Source::List(_) | Source::Gone(_) | Source::History(_) | Source::Answer(_) | Source::Container(_) | Source::Read(_) => {
+        Source::Saw(saw) => {
+            let done = saw.exit == Some(0) || saw.exit.is_none() && saw.output.is_some();
+            let answered = saw.output.is_some() && asks_a_port(&saw.matches);
+            let printed = saw.output.as_deref().is_some_and(|output| runs(output) || PRINTED.iter().any(|words| output.contains(words)));
+            answered || printed || done && SPEAKS.iter().any(|word| saw.matches.contains(word))
+        }
+        Source::Object(of) | Source::List(of) if of.kind == "Node" => return Some(NODELESS),
+        Source::Answer(answer) => answer.equals.as_deref().into_iter().chain(filter).any(runs),
+        Source::Object(_) | Source::List(_) | Source::Gone(_) | Source::History(_) | Source::Container(_) | Source::Read(_) => {
             filter.into_iter().chain(source.filter()).any(runs)
         }
     };
@@ -211,6 +243,13 @@ mod tests {
             ("http: {url: 'http://raw.githubusercontent.com/a'}", None),
             ("any: [{log: {pod: {name: a}, matches: x}}, {object: {kind: Pod, name: a}}]", None),
             ("file: {node: node-1, path: /a}", Some(NODE)),
+            ("file: {path: /a, same_as: {pod: {name: a}, path: /b}}", Some(IDLE)),
+            ("object: {kind: Node, labels: {a: b}}", Some(NODELESS)),
+            ("answer: {ask: q, equals: '${pod.status.podIP}'}", Some(IDLE)),
+            ("answer: {ask: q, equals: 'two'}", None),
+            ("saw: {tool: kubectl, matches: get, output: '://[0-9a-f]{12}', exit: 0}", Some(IDLE)),
+            ("saw: {tool: kubectl, matches: get, output: unchanged, exit: 0}", None),
+            ("saw: {matches: ':8080', output: x}", Some(IDLE)),
         ];
         for (expect, wanted) in cases {
             let check = check(&format!("{{id: c, say: s, expect: {{{expect}}}}}"));
@@ -220,6 +259,9 @@ mod tests {
         assert_eq!(impossible_unit(["kubectl get pods"], [&runs], Place::Idle), Some(IDLE));
         assert_eq!(impossible_unit(["kubectl get pods"], [&runs, &made], Place::Idle), None);
         assert_eq!(impossible_unit(["kubectl get pods"], [], Place::Idle), None);
+        assert_eq!(impossible_unit(["cd x\nkubectl apply -f a.yaml", "kubectl logs a"], [&runs], Place::Idle), Some(IDLE_BUT_MAKES));
+        let made = ["kubectl create deployment a --image=b", "kubectl logs a", "kubectl exec a -- run", "cd x\nkubectl apply -f a\nkubectl wait pod/a", "kubectl get pods"];
+        assert_eq!(made.map(makes), [true, false, false, true, false]);
     }
 
     #[test]

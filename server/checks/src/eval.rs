@@ -369,7 +369,7 @@ impl Evaluator<'_> {
     }
 
     fn scan(&self, history: &History, change: &Change, scan: &mut Scan) -> Result<(), String> {
-        let namespace = history.of.namespace.as_deref().unwrap_or("default");
+        let namespace = history.of.namespace.as_deref().unwrap_or(self.facts.world.home());
         let (in_namespace, name) = (&change.key.0, &change.key.1);
         let there = in_namespace.is_empty() || namespace == "*" || in_namespace == namespace;
         if !there || history.of.name.as_ref().is_some_and(|wanted| wanted != name) {
@@ -455,7 +455,7 @@ impl Evaluator<'_> {
         let changes = world.changes_since(&wanted.kind, self.facts.baseline.revision);
         pods.extend(changes.iter().filter_map(|change| change.old.as_ref()).filter(|old| select::fits(world, wanted, old)).map(|old| key(old)));
         if let (Some(name), true) = (&wanted.name, wanted.labels.is_empty()) {
-            pods.push((wanted.namespace.clone().unwrap_or_else(|| "default".into()), name.clone()));
+            pods.push((wanted.namespace.clone().unwrap_or_else(|| world.home().to_owned()), name.clone()));
         }
         pods
     }

@@ -182,6 +182,23 @@ fn sources() {
 }
 
 #[test]
+fn a_namespace_that_is_not_named_is_the_one_of_the_kubeconfig() {
+    let mut world = World::default();
+    let mut mine = pod("mine", 11, "u9", json!({}));
+    mine["metadata"]["namespace"] = "shop".into();
+    world.put("Pod", mine);
+    world.put("Pod", pod("other", 12, "u8", json!({})));
+    let names = |world: &World, wanted: &str| {
+        let found = crate::select::objects(world, &serde_yaml::from_str(wanted).unwrap(), crate::select::Moment::Now);
+        found.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&world, "{kind: Pod}"), ["other"]);
+    world.lives_in("shop");
+    assert_eq!(names(&world, "{kind: Pod}"), ["mine"]);
+    assert_eq!(names(&world, "{kind: Pod, namespace: default}"), ["other"]);
+}
+
+#[test]
 fn what_is_missing_for_another_way_is_not_wrong() {
     let ways = "any: [{object: {kind: Pod, name: hello}}, {object: {kind: Pod, name: nobody}}]";
     let judgement = judge(&format!("expect: {{all: [{{{ways}}}, {{object: {{kind: Pod, name: somebody}}}}]}}"));

@@ -438,6 +438,7 @@ impl Task {
         let mut world = World::default();
         if self.clients.foreign {
             world.tells_by_commands();
+            world.lives_in(self.clients.subject.default_namespace());
         }
         for (ask, text) in &engine.progress().answers {
             world.answer(ask, text);

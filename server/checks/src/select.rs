@@ -38,7 +38,7 @@ pub fn objects(world: &World, wanted: &ObjectRef, moment: Moment) -> Vec<Arc<Val
 pub fn fits(world: &World, wanted: &ObjectRef, object: &Value) -> bool {
     let metadata = &object["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or_default();
-    let wanted_namespace = wanted.namespace.as_deref().unwrap_or("default");
+    let wanted_namespace = wanted.namespace.as_deref().unwrap_or(world.home());
     let in_namespace = namespace.is_empty() || wanted_namespace == "*" || namespace == wanted_namespace;
     let named = wanted.name.as_ref().is_none_or(|name| metadata["name"] == Value::String(name.clone()));
     let version = wanted.api_version.as_ref().is_none_or(|version| object["apiVersion"] == Value::String(version.clone()));

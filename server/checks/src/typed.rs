@@ -94,7 +94,7 @@ impl Call {
     fn record(&self, place: usize, command: &Value, world: &World) -> Option<Value> {
         let (metadata, status) = (&command["metadata"], &command["status"]);
         let name = format!("{}-{place}", metadata["name"].as_str().unwrap_or_default());
-        let namespace = self.namespace.as_deref().unwrap_or("default");
+        let namespace = self.namespace.as_deref().unwrap_or(world.home());
         // Where it went when it began is where it goes.
         let known = world.records("streams").find(|stream| stream["metadata"]["name"] == *name).and_then(|stream| stream["spec"]["pod"].as_str().map(str::to_owned));
         let pod = known.or_else(|| self.pod(namespace, world))?;

@@ -60,6 +60,8 @@ pub struct World {
     answers: BTreeMap<String, String>,
     /// Streams are told by the commands that make them: the API server does not.
     by_commands: bool,
+    /// The namespace of the kubeconfig of a cluster that is not ours.
+    home: Option<String>,
     revision: u64,
     /// Counts what happened here.
     serial: u64,
@@ -208,6 +210,16 @@ impl World {
     /// Of a cluster that is not ours: streams are what the learner's commands tell of them.
     pub fn tells_by_commands(&mut self) {
         self.by_commands = true;
+    }
+
+    /// Of a cluster that is not ours: the namespace that commands mean when they name none.
+    pub fn lives_in(&mut self, namespace: &str) {
+        self.home = Some(namespace.to_owned());
+    }
+
+    /// The namespace that commands and checks mean when they name none.
+    pub fn home(&self) -> &str {
+        self.home.as_deref().unwrap_or("default")
     }
 
     /// Whether the cluster is not ours.

@@ -352,7 +352,7 @@ pub(super) fn on_the_way(host: &str, port: Option<u16>, world: &World) -> Option
         })
     } else {
         let mut labels = host.split('.');
-        let (name, namespace) = (labels.next().unwrap_or_default(), labels.next().unwrap_or("default"));
+        let (name, namespace) = (labels.next().unwrap_or_default(), labels.next().unwrap_or(world.home()));
         services.find(|service| key_of(service) == (namespace.to_owned(), name.to_owned()))
     };
     found.and_then(|found| service(found, world))
@@ -363,7 +363,7 @@ pub(super) fn is_nobody(host: &str, world: &World) -> bool {
     let mut labels = host.split('.');
     let (name, namespace) = (labels.next().unwrap_or_default(), labels.next());
     let in_cluster = namespace.is_none() || labels.next() == Some("svc");
-    let key = (namespace.unwrap_or("default").to_owned(), name.to_owned());
+    let key = (namespace.unwrap_or(world.home()).to_owned(), name.to_owned());
     in_cluster && host != "localhost" && !world.objects("Service").contains_key(&key)
 }
 

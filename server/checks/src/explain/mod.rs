@@ -224,7 +224,7 @@ impl Asker<'_> {
             return trouble;
         }
         if let ("Endpoints", Some(name)) = (kind.as_str(), &wanted.name)
-            && !self.world.objects("Service").contains_key(&(wanted.namespace.clone().unwrap_or_else(|| "default".to_owned()), name.clone()))
+            && !self.world.objects("Service").contains_key(&(wanted.namespace.clone().unwrap_or_else(|| self.world.home().to_owned()), name.clone()))
         {
             let text = format!("There is no Service `{name}` yet, so nobody keeps a list of its Pods.");
             return why(Reason::Absent, vec![text, "See which there are: `kubectl get services`.".to_owned()], Vec::new());

@@ -30,7 +30,7 @@ impl Asker<'_> {
     pub(super) fn elsewhere(&self, wanted: &ObjectRef) -> Option<(Arc<Value>, Why)> {
         let everywhere = ObjectRef { namespace: Some("*".to_owned()), ..wanted.clone() };
         let other = select::objects(self.world, &everywhere, Moment::Now).into_iter().find(|object| !is_other(wanted, object) || self.is_typed(&wanted.kind, object))?;
-        let (there, here) = (key_of(&other).0, wanted.namespace.as_deref().unwrap_or("default"));
+        let (there, here) = (key_of(&other).0, wanted.namespace.as_deref().unwrap_or(self.world.home()));
         let text = format!("{} is in namespace `{there}`; it should be in `{here}`.", named(&wanted.kind, &other));
         let look = format!("`kubectl get {} -A` lists those of every namespace.", plural(&wanted.kind));
         let seen = Evidence { source: "object".to_owned(), object: shown(&wanted.kind, &other), path: "metadata.namespace".to_owned(), want: json!(here), got: json!(there) };

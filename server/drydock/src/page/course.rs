@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use drydock_checks::elsewhere::{Place, impossible, impossible_command, impossible_unit};
+use drydock_checks::elsewhere::{Place, impossible, impossible_command, impossible_unit, makes};
 use drydock_checks::plan::Plan;
 use drydock_cluster::spawn::Balancers;
 use drydock_course::chapter::{self, Ask, BlockKind, Exit};
@@ -261,7 +261,7 @@ fn blocks_of(section: &chapter::Section, place: Place) -> Vec<Block> {
     };
     let mut blocks = vec![Block::NotHere { say: String::new(), why: why.to_owned() }];
     blocks.extend(section.blocks.iter().filter_map(|found| match &found.kind {
-        BlockKind::Command(command) if !command.hidden => Some(Block::Code { language: "sh".into(), path: None, text: command.text.clone() }),
+        BlockKind::Command(command) if !command.hidden && !(place == Place::Idle && command.inside.is_none() && makes(&command.text)) => Some(Block::Code { language: "sh".into(), path: None, text: command.text.clone() }),
         BlockKind::Check { .. } | BlockKind::Press { .. } | BlockKind::Ask(_) => None,
         _ => block(found),
     }));
