@@ -1,6 +1,7 @@
 // On a phone: the machine is behind the book, and what is run in it is told under the text. On a desk: both have the room they need.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { axe, browse, clean, invented, open, ready, serve, shows, text, type } from './drive.mjs';
 
@@ -57,6 +58,16 @@ test('a block that fails says so on a phone, and the next one takes its place', 
   await ended('ok');
   await told('kubectl get pods');
   assert.doesNotMatch(await tray('.tray-body'), /NAME {5}STATUS/, 'nothing of the block before');
+});
+
+test('output that ends in the middle of a line is told up to there', only, async () => {
+  await phone();
+  await writeFile(`${server.state}/bin/kubectl`, '#!/bin/sh\n[ "$2" = pods ] && printf "no new\\nline" || printf "%0200d" 7\n');
+  await page.click('#run-look .run');
+  await ended('ok');
+  await told('0007');
+  const pieces = await page.$$eval('.tray-body pre', (all) => all.map((piece) => piece.textContent));
+  assert.deepEqual(pieces, ['no new\nline\n', `${'7'.padStart(200, '0')}\n`]);
 });
 
 test('what goes on printing is told while it does, a key that is pressed ends it', only, async () => {

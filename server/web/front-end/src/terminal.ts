@@ -78,7 +78,8 @@ export interface Printed {
 interface Piece {
   line: string;
   from: IMarker | undefined;
-  to?: IMarker | undefined;
+  /** Where it ended: on which row, and how far along that one, as it may have begun no new line. */
+  to?: { row: IMarker | undefined; column: number };
 }
 
 export class Term {
@@ -226,7 +227,7 @@ export class Term {
   private marked(mark: string): boolean {
     const last = this.pieces.at(-1);
     if (mark.startsWith('C') && this.listening) this.pieces.push({ line: plain(/;cmdline=([^;]*)/.exec(mark)?.[1] ?? ''), from: this.term.registerMarker(0) });
-    else if (mark.startsWith('D') && last && !last.to) last.to = this.term.registerMarker(0);
+    else if (mark.startsWith('D') && last && !last.to) last.to = { row: this.term.registerMarker(0), column: this.term.buffer.active.cursorX };
     return true;
   }
 
@@ -236,13 +237,14 @@ export class Term {
     return { screen, pieces: this.pieces.map(({ line, from, to }) => ({ line, lines: this.lines(from, to, most) })) };
   }
 
-  private lines(from: IMarker | undefined, to: IMarker | undefined, most: number): string[] {
+  private lines(from: IMarker | undefined, to: Piece['to'], most: number): string[] {
     const buffer = this.term.buffer.normal;
-    const end = to && to.line >= 0 ? to.line : buffer.baseY + buffer.cursorY + 1;
+    const last = to?.row && to.row.line >= 0 ? { row: to.row.line, column: to.column } : { row: buffer.baseY + buffer.cursorY, column: this.term.cols };
+    const end = last.column > 0 ? last.row + 1 : last.row;
     const out: string[] = [];
     // Wide lines of a narrow screen are several rows: enough of them are looked at.
     for (let row = Math.max(from?.line ?? 0, end - 4 * most, 0); row < end; row++) {
-      const text = buffer.getLine(row)?.translateToString(!buffer.getLine(row + 1)?.isWrapped) ?? '';
+      const text = buffer.getLine(row)?.translateToString(!buffer.getLine(row + 1)?.isWrapped, 0, row === last.row ? last.column : undefined) ?? '';
       if (buffer.getLine(row)?.isWrapped && out.length > 0) out.push(`${out.pop() ?? ''}${text}`);
       else out.push(text);
     }

@@ -91,8 +91,8 @@ export function printed(session: string): void {
   frame = requestAnimationFrame(paint);
 }
 
-/** A table is moved under the finger; a sentence goes on in the next line. */
-const isTable = (text: string): boolean => / {3}|\t/.test(text.trimStart());
+/** A table, or what is indented, is moved under the finger; a sentence goes on in the next line. */
+const isTable = (text: string): boolean => / {3}|\t/.test(text);
 
 function painted({ line: typed, lines }: Printed, alone: boolean): HTMLElement[] {
   const rows = lines.map((text) => h('span', { class: isTable(text) ? 'row' : null }, `${text}\n`));
