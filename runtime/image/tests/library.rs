@@ -118,10 +118,10 @@ fn what_a_killed_writer_left_is_removed_and_what_one_that_lives_writes_is_not() 
         assert!(said, "it does not write");
         writer
     };
-    let sweeps: [(&str, Box<dyn Fn()>); 3] = [
-        ("the next writer", Box::new(|| drop(library.put(b"next".as_slice(), None).unwrap()))),
-        ("the start of a cluster", Box::new(|| store.remove_unfinished().unwrap())),
-        ("the end of an image", Box::new(|| assert!(library.remove(&reference("example/app:v1")).unwrap()))),
+    let sweeps: [(&str, &dyn Fn()); 3] = [
+        ("the next writer", &|| drop(library.put(b"next".as_slice(), None).unwrap())),
+        ("the start of a cluster", &|| store.remove_unfinished().unwrap()),
+        ("the end of an image", &|| assert!(library.remove(&reference("example/app:v1")).unwrap())),
     ];
     for (name, sweep) in sweeps {
         let mut writer = start();

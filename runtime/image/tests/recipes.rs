@@ -53,6 +53,12 @@ fn run(mut command: Command, image: &Image, script: &str) -> Output {
 /// `tests/run` sets it where the distribution's packages can be fetched: there nothing may be left out.
 const PACKAGES: &str = "DRYDOCK_TEST_PACKAGES";
 
+/// Says so on the terminal, although the test passes and its output is captured.
+fn not_tested(what: &str) {
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "NOT TESTED: {what}").unwrap();
+}
+
 /// Makes an image; nothing when this machine has no packages to make it of, which is said whoever captures the output.
 fn make(store: &Store, name: &str, work: &Path) -> Option<Image> {
     match Recipe::find(name).unwrap().make(name, store.library(), work, &mut |_| {}) {
@@ -62,7 +68,7 @@ fn make(store: &Store, name: &str, work: &Path) -> Option<Image> {
             Some(store.pull(&reference.to_string()).unwrap())
         }
         Err(RecipeError::Apt(error)) if std::env::var_os(PACKAGES).is_none() => {
-            writeln!(std::io::stderr(), "NOT TESTED: {name} cannot be made of packages here: {error}").unwrap();
+            not_tested(&format!("{name} cannot be made of packages here: {error}"));
             None
         }
         Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
@@ -82,7 +88,7 @@ fn real_servers_are_made_of_packages() {
 
     let Some(one) = unshare() else {
         assert!(!nix::unistd::geteuid().is_root(), "root cannot make namespaces here, which Drydock itself does (drydock doctor)");
-        writeln!(std::io::stderr(), "NOT TESTED: that nginx and PostgreSQL run needs root, to become their users").unwrap();
+        not_tested("that nginx and PostgreSQL run: it takes root, to become their users");
         return;
     };
     let script = "nginx -t && nginx && wget -q -O - http://127.0.0.1 | grep '<h1>' && curl -sI http://127.0.0.1 | grep ^Server";
