@@ -176,7 +176,8 @@ async fn lament(factory: &Factory, failure: Failure) -> Failure {
         _ => return failure,
     };
     let cause = format!("couldn't get current server API group list: {cause}");
-    for _ in 0..times(&factory.path) {
+    let times = if factory.of_files.get() { 1 } else { times(&factory.path) };
+    for _ in 0..times {
         crate::write::klog(factory, 'E', "memcache.go:265", &format!("\"Unhandled Error\" err={}", crate::trace::logged(&cause)));
     }
     failure
@@ -185,9 +186,8 @@ async fn lament(factory: &Factory, failure: Failure) -> Failure {
 /// How often a command asks before it gives up.
 fn times(path: &str) -> usize {
     match path.trim_start_matches("kubectl ").split(' ').next().unwrap_or_default() {
-        // These read the schema first, or ask without the client that keeps answers.
-        "apply" if path == "kubectl apply" => 0,
-        "create" | "replace" | "top" => 0,
+        // These ask without the client that keeps answers.
+        "create" | "top" => 0,
         "run" | "diff" | "api-versions" | "api-resources" => 1,
         "explain" | "auth" | "taint" => 2,
         "logs" | "exec" | "attach" | "port-forward" | "wait" | "drain" | "certificate" => 4,
@@ -197,7 +197,7 @@ fn times(path: &str) -> usize {
 
 /// Stock kubectl does not read what the server says of discovery that it refuses.
 // upstream: client-go/discovery/discovery_client.go downloadAPIs
-fn generic(failure: Failure) -> Failure {
+pub(crate) fn generic(failure: Failure) -> Failure {
     let Failure::Status(mut status) = failure else { return failure };
     let said = match status["code"].as_u64() {
         Some(401) => "the server has asked for the client to provide credentials",
@@ -267,10 +267,13 @@ fn write(path: &Path, value: &Value) -> std::io::Result<()> {
 }
 
 async fn ask(factory: &Factory) -> Result<Lists, Failure> {
+    // upstream: kubectl/pkg/cmd/top asks with a client that has no limits
+    let timed = !factory.path.starts_with("kubectl top");
     let mut groups = Vec::new();
     let mut resources = Vec::new();
     for root in ["/api", "/apis"] {
-        let answer = match factory.call(Call::get(root).accept(AGGREGATED).query("timeout", factory.discovery_timeout())).await {
+        let call = Call::get(root).accept(AGGREGATED);
+        let answer = match factory.call(if timed { call.query("timeout", factory.discovery_timeout()) } else { call }).await {
             Err(failure) if failure.is("NotFound") && root == "/api" => continue,
             other => other?,
         };
@@ -473,7 +476,13 @@ impl Factory {
         if let Some(found) = find(mapper) {
             return Ok(Some(found));
         }
-        if mapper.cached { Ok(find(self.fresh_mapper().await?)) } else { Ok(None) }
+        if !mapper.cached {
+            return Ok(None);
+        }
+        if self.globals.verbosity >= 5 {
+            crate::rest::log(&self.streams, "discovery.go:214", "Invalidating discovery information");
+        }
+        Ok(find(self.fresh_mapper().await?))
     }
 }
 

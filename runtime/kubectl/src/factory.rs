@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::flags;
 use crate::globals::Globals;
 use crate::rest::{Answer, Call, Rest};
+use crate::schema::Schemas;
 use crate::streams::Streams;
 
 /// The name stock kubectl 1.32 goes by.
@@ -32,12 +33,16 @@ pub struct Factory {
     mapper: OnceCell<Mapper>,
     fresh: OnceCell<Mapper>,
     config: OnceCell<Loaded>,
+    /// Whether kinds are looked up for objects of files.
+    pub of_files: std::cell::Cell<bool>,
+    /// What the server says of its schemas.
+    pub schemas: Schemas,
 }
 
 impl Factory {
     /// For the command with this full name.
     pub fn new(env: Environment, streams: Streams, globals: Globals, path: String) -> Self {
-        Self { env, streams, globals, path, rest: OnceCell::new(), mapper: OnceCell::new(), fresh: OnceCell::new(), config: OnceCell::new() }
+        Self { env, streams, globals, path, rest: OnceCell::new(), mapper: OnceCell::new(), fresh: OnceCell::new(), config: OnceCell::new(), of_files: std::cell::Cell::new(false), schemas: Schemas::default() }
     }
 
     /// The kubeconfig files.
@@ -93,6 +98,14 @@ impl Factory {
         self.rest().await?.answer(&self.streams, call).await
     }
 
+    /// A failure as a part of another message, as Go's `err.Error()`.
+    pub async fn said(&self, failure: &Failure) -> String {
+        match (failure, self.rest().await) {
+            (Failure::Unreachable(_), Ok(rest)) => rest.lost(failure),
+            _ => failure.text(),
+        }
+    }
+
     /// A mistake on the command line.
     pub fn usage(&self, text: &str) -> Failure {
         Failure::usage(&self.path, text)
@@ -136,11 +149,11 @@ impl Factory {
         }
         let mut settings = settings(&chosen).await?;
         settings.default_retry = false;
-        match chosen.cluster["proxy-url"].as_str().filter(|proxy| !proxy.is_empty()) {
-            // What the environment names is not for this machine's own servers.
-            None => settings.proxy_url = None,
-            Some(proxy) => return Err(Failure::new(format!("proxies are not supported: {proxy}"))),
-        }
+        settings.proxy_url = None;
+        let proxy = match chosen.cluster["proxy-url"].as_str().filter(|proxy| !proxy.is_empty()) {
+            None => config::proxy::of_environment(&self.env, &settings.cluster_url),
+            Some(text) => config::proxy::complete(text),
+        };
         let command = self.path.clone();
         let session = uuid::Uuid::new_v4().to_string();
         for (name, value) in [("user-agent", USER_AGENT), ("kubectl-command", &command), ("kubectl-session", &session)] {
@@ -151,10 +164,7 @@ impl Factory {
         let shown = ["impersonate-user", "impersonate-group", "impersonate-uid", "user-agent"];
         let of = |wanted: &str| settings.headers.iter().filter(|(name, _)| name.as_str() == wanted).map(|(name, value)| (titled(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect::<Vec<_>>();
         let identity: Vec<(String, String)> = shown.into_iter().flat_map(of).collect();
-        let client = kube::Client::try_from(settings).map_err(|error| match innermost(&error) {
-            why if why.contains("KeyMismatch") => Failure::new("tls: private key does not match public key"),
-            why => Failure::new(why),
-        })?;
+        let client = crate::connect::client(settings, proxy)?;
         let mut rest = Rest::new(client, server, timeout, self.globals.verbosity);
         rest.identity = identity;
         rest.refused = refused;

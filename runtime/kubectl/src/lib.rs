@@ -14,6 +14,7 @@
 pub mod builder;
 pub mod commands;
 pub mod config;
+mod connect;
 pub mod describe;
 pub mod discovery;
 pub mod environment;
@@ -30,6 +31,7 @@ pub mod pods;
 pub mod print;
 pub mod remote;
 pub mod rest;
+pub mod schema;
 pub mod streams;
 pub mod tabwriter;
 pub mod template;
@@ -37,6 +39,7 @@ mod trace;
 pub mod until;
 pub mod write;
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 
 use crate::environment::Environment;
@@ -136,7 +139,7 @@ fn plugin(env: &Environment, streams: &Streams, line: &[String], missing: Failur
         let name = format!("kubectl-{}", parts.join("-"));
         for directory in env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.is_empty()) {
             let path = env.path(directory).join(&name);
-            if path.is_file() {
+            if path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0) {
                 return match std::process::Command::new(path).args(&line[count..]).status() {
                     Ok(status) => status.code().unwrap_or(1),
                     Err(error) => finish(streams, Err(Failure::new(error.to_string()))),

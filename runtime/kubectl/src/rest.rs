@@ -14,6 +14,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::io::AsyncBufRead;
 
+use crate::connect::Refused;
 use crate::failure::Failure;
 use crate::streams::Streams;
 use crate::trace::Trace;
@@ -22,6 +23,8 @@ use crate::trace::Trace;
 pub const JSON: &str = "application/json";
 /// Rows for people, or objects where the server has no rows.
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+/// What a path has, whichever type that is of.
+pub const ANYTHING: &str = "application/json, */*";
 /// A JSON patch.
 pub const JSON_PATCH: &str = "application/json-patch+json";
 /// A merge patch.
@@ -32,7 +35,7 @@ pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// What is said when `--request-timeout` is over.
-const TIMED_OUT: &str = "Unable to connect to the server: net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
+const TIMED_OUT: &str = "Unable to connect to the server: context deadline exceeded";
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -135,6 +138,8 @@ pub struct Rest {
     pub identity: Vec<(String, String)>,
     /// What was asked last: `Get "https://host/api"`.
     asked: RefCell<String>,
+    /// Why there was no answer.
+    why: RefCell<String>,
     /// Why no request can be sent, when that is known before.
     pub refused: Option<String>,
     warned: RefCell<Vec<String>>,
@@ -143,7 +148,7 @@ pub struct Rest {
 impl Rest {
     /// Around a client.
     pub fn new(client: kube::Client, server: String, timeout: Option<Duration>, verbosity: i64) -> Self {
-        Self { client, server, timeout, verbosity, identity: Vec::new(), asked: RefCell::default(), refused: None, warned: RefCell::new(Vec::new()) }
+        Self { client, server, timeout, verbosity, identity: Vec::new(), asked: RefCell::default(), why: RefCell::default(), refused: None, warned: RefCell::new(Vec::new()) }
     }
 
     /// `host:port` of the server.
@@ -265,8 +270,7 @@ impl Rest {
     // upstream: net/url Error
     pub(crate) fn lost(&self, failure: &Failure) -> String {
         let text = failure.text();
-        let host = self.host().replace("localhost:", "127.0.0.1:");
-        let cause = text.strip_prefix("Unable to connect to the server: ").map_or_else(|| format!("dial tcp {host}: connect: connection refused"), str::to_owned);
+        let cause = text.strip_prefix("Unable to connect to the server: ").map_or_else(|| self.why.borrow().replace("dial tcp localhost:", "dial tcp 127.0.0.1:"), str::to_owned);
         format!("{}: {cause}", self.asked.borrow())
     }
 
@@ -274,7 +278,8 @@ impl Rest {
     // upstream: kubectl/pkg/cmd/util/helpers.go StandardErrorMessage
     pub(crate) fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
         let why = cause(&self.host(), error);
-        if why.ends_with(": connect: connection refused") {
+        self.why.borrow_mut().clone_from(&why);
+        if why.contains("connection refused") {
             let host = self.host();
             return Failure::Unreachable(format!("The connection to the server {host} was refused - did you specify the right host or port?"));
         }
@@ -287,7 +292,12 @@ pub fn cause(host: &str, error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts = Vec::new();
     let mut next = Some(error);
     while let Some(cause) = next {
-        match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        let of_system = cause.downcast_ref::<std::io::Error>();
+        let told = of_system.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+        if let Some(Refused(said)) = cause.downcast_ref().or(told) {
+            return said.clone();
+        }
+        match of_system.map(std::io::Error::kind) {
             Some(std::io::ErrorKind::ConnectionRefused) => return format!("dial tcp {host}: connect: connection refused"),
             Some(std::io::ErrorKind::UnexpectedEof) => return "EOF".to_owned(),
             _ => {}
@@ -401,6 +411,48 @@ fn status(code: StatusCode, body: &[u8], call: &Call) -> Failure {
         500..=599 => ("InternalError", format!("an error on the server ({text:?}) has prevented the request from succeeding")),
         other => ("", format!("the server responded with the status code {other} but did not return more information")),
     };
-    let message = if reason == "NotFound" || reason == "ServiceUnavailable" || reason.is_empty() { message } else { format!("{message} ({})", verb.to_lowercase()) };
+    let message = match about(&call.path) {
+        // A request for a path is about no kind.
+        Some(about) if call.accept != ANYTHING => format!("{message} ({} {about})", verb.to_lowercase()),
+        _ => message,
+    };
     Failure::Status(Box::new(json!({"kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": code.as_u16()})))
+}
+
+/// The kind and the name a path is about: `deployments.apps web`.
+fn about(path: &str) -> Option<String> {
+    let path = path.split('?').next().unwrap_or_default();
+    let mut parts: Vec<&str> = path.split('/').skip(1).collect();
+    let group = match parts.as_slice() {
+        ["api", _, _, ..] => "",
+        ["apis", group, _, _, ..] => group,
+        _ => return None,
+    };
+    parts.drain(..if group.is_empty() { 2 } else { 3 });
+    let parts = if let ["namespaces", _, rest @ ..] = parts.as_slice() && !rest.is_empty() { rest } else { parts.as_slice() };
+    let kind = if group.is_empty() { parts[0].to_owned() } else { format!("{}.{group}", parts[0]) };
+    Some(parts.get(1).map_or(kind.clone(), |name| format!("{kind} {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_words_is_told_with_what_was_asked() {
+        let cases = [
+            ("/version", None),
+            ("/api", None),
+            ("/api/v1", None),
+            ("/api/v1/nodes?limit=500", Some("nodes")),
+            ("/api/v1/namespaces", Some("namespaces")),
+            ("/api/v1/namespaces/a", Some("namespaces a")),
+            ("/api/v1/namespaces/a/pods/b/log", Some("pods b")),
+            ("/apis/apps/v1/namespaces/a/deployments", Some("deployments.apps")),
+            ("/apis/apps/v1/namespaces/a/deployments/web", Some("deployments.apps web")),
+        ];
+        for (path, wanted) in cases {
+            assert_eq!(about(path).as_deref(), wanted, "{path}");
+        }
+    }
 }

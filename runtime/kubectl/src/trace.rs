@@ -130,6 +130,8 @@ pub(crate) fn refused(streams: &Streams, level: i64, failure: &Failure) {
         return;
     }
     let status = match failure {
+        // What is invalid is told from its causes. upstream: kubectl/pkg/cmd/util/helpers.go checkErr
+        Failure::Status(status) if status["reason"] == "Invalid" => return,
         Failure::Status(status) => status,
         Failure::Many(several) => return several.iter().for_each(|failure| refused(streams, level, failure)),
         _ => return,

@@ -18,21 +18,16 @@ const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 impl Selection {
     /// Every object of every file.
     pub async fn manifests(&self, factory: &Factory, failures: &mut Vec<Failure>) -> Result<Vec<Info>, Failure> {
+        if !self.kustomize.is_empty() && !self.filenames.is_empty() {
+            return Err(Failure::new("only one of -f or -k can be specified"));
+        }
         if !self.kustomize.is_empty() {
             return Err(Failure::new("kustomize is not part of this kubectl: give the built manifests with -f"));
         }
         let mut infos = Vec::new();
         for name in &self.filenames {
             for (source, text) in self.texts(factory, name).await? {
-                let (objects, broken) = self.validated(&source, &text);
-                for object in objects {
-                    match self.info(factory, &source, object).await {
-                        Ok(info) => infos.push(info),
-                        Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-                        Err(failure) => failures.push(failure),
-                    }
-                }
-                failures.extend(broken);
+                self.objects(factory, &source, &text, &mut infos, failures).await?;
             }
         }
         if infos.is_empty() && failures.is_empty() && self.filenames.is_empty() {
@@ -41,19 +36,40 @@ impl Selection {
         Ok(infos)
     }
 
-    /// The objects of a text, and what could not be read of it.
-    fn validated(&self, source: &str, text: &str) -> (Vec<Value>, Vec<Failure>) {
+    /// The objects of a text, one document after the other.
+    async fn objects(&self, factory: &Factory, source: &str, text: &str, infos: &mut Vec<Info>, failures: &mut Vec<Failure>) -> Result<(), Failure> {
         let (documents, broken) = documents(text);
-        let (mut objects, mut failures) = (Vec::new(), Vec::new());
         for document in documents.iter().filter(|document| !document.value.is_null()) {
-            let told = if self.validate { valid(source, &document.value) } else { Ok(()) };
-            match told.and_then(|()| objects_in(source, document)) {
-                Ok(more) => objects.extend(more),
-                Err(failure) => failures.push(failure),
+            // What is refused here ends its file.
+            if let Err(failure) = self.judge(factory, source, &document.value).await {
+                failures.push(failure);
+                return Ok(());
+            }
+            let listed = document.value["items"].is_array();
+            for object in objects_in(source, document).unwrap_or_else(|failure| { failures.push(failure); Vec::new() }) {
+                let kind = format!("{:?} in version {:?}", object["kind"].as_str().unwrap_or_default(), object["apiVersion"].as_str().unwrap_or_default());
+                match self.info(factory, source, object).await {
+                    // Of what is in a list only the kind is told.
+                    Err(failure) if listed && failure.text().starts_with("resource mapping not found") => {
+                        failures.push(Failure::Plain(format!("unable to recognize no matches for kind {kind}"), 1));
+                    }
+                    Ok(info) => infos.push(info),
+                    Err(failure @ Failure::Unreachable(_)) => return Err(failure),
+                    Err(failure) => failures.push(failure),
+                }
             }
         }
         failures.extend(broken.map(|why| Failure::new(format!("error parsing {source}: {why}"))));
-        (objects, failures)
+        Ok(())
+    }
+
+    // upstream: cli-runtime/pkg/resource/visitor.go ValidateSchema
+    async fn judge(&self, factory: &Factory, source: &str, document: &Value) -> Result<(), Failure> {
+        if !matches!(self.validation, "Strict" | "Warn") {
+            return Ok(());
+        }
+        let judged = factory.schemas.check(factory, document, self.validation == "Strict").await;
+        judged.map_err(|why| Failure::new(format!("error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false")))
     }
 
     async fn texts(&self, factory: &Factory, name: &str) -> Result<Vec<(String, String)>, Failure> {
@@ -97,13 +113,14 @@ impl Selection {
         if self.local {
             return Ok(Info { mapping: guessed(&version, &kind), namespace: own, name, source: source.to_owned(), object });
         }
+        factory.of_files.set(true);
         let mapping = if version.is_empty() {
             factory.look(|mapper| mapper.mappings.iter().find(|mapping| mapping.kind == kind).cloned()).await
         } else {
             factory.kind_of(&version, &kind).await
         };
         let mapping = match mapping {
-            Err(failure) if self.validate && matches!(failure, Failure::Unreachable(_) | Failure::Status(_)) => return Err(unvalidated(factory, source, &failure).await),
+            Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => return Err(Failure::new(format!("unable to recognize {source:?}: {}", factory.said(&failure).await))),
             other => other?,
         };
         let Some(mapping) = mapping else {
@@ -142,7 +159,7 @@ pub async fn read_source(factory: &Factory, name: &str) -> Result<(String, Strin
         return Ok(("STDIN".to_owned(), factory.streams.read_all()?));
     }
     if name.starts_with("http://") || name.starts_with("https://") {
-        return Ok((name.to_owned(), download(name).await?));
+        return Ok((name.to_owned(), download(factory, name).await?));
     }
     Ok((name.to_owned(), read(&factory.env.path(name), name)?))
 }
@@ -153,13 +170,14 @@ fn read(path: &Path, shown: &str) -> Result<String, Failure> {
 }
 
 // upstream: cli-runtime/pkg/resource/visitor.go readHttpWithRetries
-async fn download(address: &str) -> Result<String, Failure> {
+async fn download(factory: &Factory, address: &str) -> Result<String, Failure> {
     let failed = |why: String| Failure::new(format!("unable to read URL {address:?}, {why}"));
     let uri: http::Uri = address.parse().map_err(|error: http::uri::InvalidUri| failed(error.to_string()))?;
     let mut base = uri.clone().into_parts();
     base.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
     let base = http::Uri::from_parts(base).map_err(|error| failed(error.to_string()))?;
-    let client = kube::Client::try_from(kube::Config::new(base)).map_err(|error| failed(error.to_string()))?;
+    let proxy = crate::config::proxy::of_environment(&factory.env, &uri);
+    let client = crate::connect::client(kube::Config::new(base), proxy)?;
     let target = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = http::Request::get(target).body(kube::client::Body::empty()).map_err(|error| failed(error.to_string()))?;
     let server = format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |authority| authority.as_str()));
@@ -225,18 +243,6 @@ pub fn no_object(document: &Value) -> Option<&'static str> {
         (true, false, true) => Some("kind not set"),
         (true, false, false) => None,
     }
-}
-
-/// A document without version or kind, or a list with something in it that has none, is refused before anything is asked.
-// upstream: kubectl/pkg/validation/schema.go
-fn valid(source: &str, document: &Value) -> Result<(), Failure> {
-    let listed = || match &document["items"] {
-        _ if document["kind"] != "List" || document["apiVersion"] != "v1" => None,
-        Value::Array(items) => items.iter().find_map(no_object),
-        _ => Some("invalid object to validate"),
-    };
-    let Some(why) = no_object(document).or_else(listed) else { return Ok(()) };
-    Err(Failure::new(format!("error validating {source:?}: error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false")))
 }
 
 /// The objects of a text, lists taken apart.
@@ -305,14 +311,3 @@ fn typed(source: &str, object: &Value) -> Result<(), Failure> {
 fn undecodable(source: &str, why: &str) -> Failure {
     Failure::new(format!("unable to decode {source:?}: {why}"))
 }
-
-/// Stock kubectl reads the schema before it asks for the kinds of the server, so that is what it says it could not do.
-// upstream: kubectl/pkg/cmd/util/factory_client_access.go Validator, apimachinery/pkg/util/validation/schema.go
-async fn unvalidated(factory: &Factory, source: &str, failure: &Failure) -> Failure {
-    let why = match (failure, factory.rest().await) {
-        (Failure::Unreachable(_), Ok(rest)) => rest.lost(failure).replacen("/api?timeout", "/openapi/v2?timeout", 1),
-        _ => failure.text(),
-    };
-    Failure::new(format!("error validating {source:?}: error validating data: failed to download openapi: {why}; if you choose to ignore these errors, turn validation off with --validate=false"))
-}
-

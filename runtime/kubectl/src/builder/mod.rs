@@ -52,8 +52,8 @@ pub struct Selection {
     pub chunk: i64,
     /// Whether manifests are replaced by what the server has.
     pub latest: bool,
-    /// Whether manifests without version or kind are refused as invalid.
-    pub validate: bool,
+    /// How manifests are judged before they are sent: `Strict`, `Warn`, or not at all.
+    pub validation: &'static str,
     /// The type of words that are names alone, such as `pods`.
     pub default_type: String,
     /// Whether the server is asked nothing, not even for its kinds.
@@ -165,7 +165,7 @@ impl Selection {
             subresource: matches.text("subresource"),
             chunk: if matches.try_contains_id("chunk-size").is_ok() { matches.number("chunk-size") } else { 500 },
             latest: false,
-            validate: false,
+            validation: "",
             default_type: String::new(),
             local: matches.on("local"),
         })
@@ -179,6 +179,17 @@ impl Selection {
     /// Whether files are named.
     pub fn has_files(&self) -> bool {
         !self.filenames.is_empty() || !self.kustomize.is_empty()
+    }
+
+    /// Whether the words name one object, or one file does.
+    // upstream: cli-runtime/pkg/resource/builder.go, singleItemImplied
+    pub fn single(&self) -> bool {
+        match (self.filenames.as_slice(), self.words.as_slice()) {
+            ([], [word]) => word.contains('/') && !word.contains(','),
+            ([], [kind, _]) => !kind.contains([',', '/']),
+            ([file], []) => file != "-" && !file.contains("://") && !std::path::Path::new(file).is_dir(),
+            _ => false,
+        }
     }
 
     /// What to ask for; failures that leave the rest worth doing are collected.

@@ -103,6 +103,13 @@ async fn resource(factory: &Factory, matches: &ArgMatches, verb: &str, target: &
     };
     let mut namespace = namespace;
     if let Some(mapping) = &found
+        && !matches.on("all-namespaces")
+    {
+        // Whether it is in namespaces is asked anew. upstream: kubectl/pkg/cmd/auth/cani.go isNamespaced
+        let root = if mapping.group.is_empty() { "/api" } else { "/apis" };
+        drop(factory.call(Call::get(format!("{root}/{}", mapping.api_version())).accept(crate::rest::ANYTHING)).await);
+    }
+    if let Some(mapping) = &found
         && !mapping.namespaced
         && !namespace.is_empty()
     {

@@ -72,17 +72,15 @@ async fn matching(factory: &Factory, all: &Selection, prefix: &str, missing: Fai
 }
 
 async fn one(factory: &Factory, info: &Info, show_events: bool) -> Result<String, Failure> {
-    let mut object = info.object.clone();
+    // What was found is only a name: each description asks for its object again.
+    let mut object = factory.call(Call::get(info.path())).await?;
     if object["kind"].is_null() {
         object["kind"] = info.mapping.kind.clone().into();
         object["apiVersion"] = info.mapping.api_version().into();
     }
-    if !info.source.is_empty() {
-        object = info.get(factory).await?;
-    }
     let mut related = Related { show_events, ..Related::default() };
     for asked in wanted(&object, show_events) {
-        let call = asked.query.iter().fold(Call::get(&asked.path), |call, (name, value)| call.query(name, value)).query_some("limit", if asked.name == "lease" { "" } else { "500" });
+        let call = asked.query.iter().fold(Call::get(&asked.path), |call, (name, value)| call.query(name, value)).query_some("limit", if matches!(asked.name, "lease" | "endpointslices") { "" } else { "500" });
         let answer = items(factory, call).await;
         if asked.required && let Err(failure) = answer {
             return Err(failure);

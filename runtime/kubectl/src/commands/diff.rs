@@ -111,6 +111,7 @@ async fn both(factory: &Factory, matches: &ArgMatches, info: &Info) -> Result<(V
         // As it is kept in the annotation, which itself is not compared.
         let modified = serde_json::from_str(&configuration(&info.object)).unwrap_or(Value::Null);
         let original = current["metadata"]["annotations"][LAST_APPLIED].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+        factory.schemas.patched(factory, &info.mapping).await;
         let (kind, mut patch) = patch_of(info, &original, &modified, &current);
         if patch.as_object().is_some_and(serde_json::Map::is_empty) {
             return Ok((current.clone(), current));

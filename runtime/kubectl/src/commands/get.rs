@@ -90,7 +90,7 @@ async fn get_raw(factory: &Factory, matches: &ArgMatches, raw: &str) -> Result<(
     }
     let (path, query) = raw.split_once('?').map_or((raw, ""), |(path, query)| (path, query));
     let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-    let bytes = factory.rest().await?.bytes(&factory.streams, Call::get(path)).await?;
+    let bytes = factory.rest().await?.bytes(&factory.streams, Call::get(path).accept(crate::rest::ANYTHING)).await?;
     factory.streams.print(bytes)
 }
 
@@ -165,8 +165,8 @@ async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) 
     let named = found.len() == 1 && (selection.words.len() == 2 || selection.words.iter().any(|word| word.contains('/')));
     if !by.is_empty() && !named {
         match sort::tables(&mut found, &by) {
-            Err(fatal @ Failure::Plain(..)) => return Err(fatal),
-            Err(_) => found.clear(),
+            Err(sort::Unordered::Fatal(failure)) => return Err(failure),
+            Err(sort::Unordered::Lost) => found.clear(),
             Ok(()) => {}
         }
     }

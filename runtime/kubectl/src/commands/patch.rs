@@ -15,6 +15,9 @@ use crate::print;
 use crate::rest::{Call, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH};
 use crate::write::{self, DryRun, LAST_APPLIED, Writer, remember};
 
+/// How long a deletion may take, when nothing else is said.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// Flags of `patch`.
 pub fn command() -> Command {
     Command::new("patch")
@@ -75,7 +78,8 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             Ok(object) => {
                 let same = object["metadata"]["resourceVersion"] == info.object["metadata"]["resourceVersion"] && object == info.object;
                 let done = if same { "patched (no change)" } else { "patched" };
-                if content == JSON_PATCH && writer.dry_run == DryRun::Client && writer.printer.is_none() {
+                // Stock kubectl does not say that it was a dry run.
+                if writer.printer.is_none() {
                     factory.streams.line(&format!("{} {done}", print::name(&object)))?;
                     continue;
                 }
@@ -125,7 +129,12 @@ pub async fn replace(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
         return Err(Failure::new("must specify one of -f and -k"));
     }
     let mut writer = Writer::read(factory, matches)?;
-    selection.validate = writer.validation != "Ignore";
+    let raw = matches.text("raw");
+    refuse(matches, &selection, &writer)?;
+    if !raw.is_empty() {
+        return put_raw(factory, &selection, &raw).await;
+    }
+    selection.validation = writer.validation;
     let mut failures = Vec::new();
     for mut info in selection.manifests(factory, &mut failures).await? {
         if writer.save_config || has_config(factory, &info).await {
@@ -135,7 +144,7 @@ pub async fn replace(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
         let written = if writer.dry_run == DryRun::Client {
             Ok(info.object.clone())
         } else if matches.on("force") {
-            again(factory, &mut writer, &info).await
+            again(factory, matches, &mut writer, &info).await
         } else {
             writer.replace(factory, &info).await.map_err(|failure| failure.during("replacing", &source))
         };
@@ -152,11 +161,59 @@ async fn has_config(factory: &Factory, info: &Info) -> bool {
     !info.object["metadata"]["annotations"][LAST_APPLIED].is_null() || info.get(factory).await.is_ok_and(|live| !live["metadata"]["annotations"][LAST_APPLIED].is_null())
 }
 
-async fn again(factory: &Factory, writer: &mut Writer, info: &Info) -> Result<Value, Failure> {
-    match factory.call(Call::new(Method::DELETE, info.path()).json(&serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "propagationPolicy": "Background"}))).await {
+/// What flags do not go together.
+// upstream: kubectl/pkg/cmd/replace/replace.go Validate
+fn refuse(matches: &ArgMatches, selection: &Selection, writer: &Writer) -> Result<(), Failure> {
+    let force = matches.on("force");
+    let refusals = [
+        (!force && matches.number("grace-period") >= 0, "--grace-period must have --force specified"),
+        (!force && !matches.duration("timeout").is_zero(), "--timeout must have --force specified"),
+        (force && writer.dry_run != DryRun::None, "--dry-run can not be used when --force is set"),
+    ];
+    if let Some((_, why)) = refusals.iter().find(|(refused, _)| *refused) {
+        return Err(Failure::new(*why));
+    }
+    let raw = matches.text("raw");
+    if raw.is_empty() {
+        return Ok(());
+    }
+    let remote = selection.filenames.first().is_some_and(|file| file.starts_with("http://") || file.starts_with("https://"));
+    let refusals = [
+        (selection.filenames.len() != 1, "--raw can only use a single local file or stdin"),
+        (remote, "--raw cannot read from a url"),
+        (selection.recursive, "--raw and --recursive are mutually exclusive"),
+        (!matches.text("output").is_empty(), "--raw and --output are mutually exclusive"),
+    ];
+    match refusals.iter().find(|(refused, _)| *refused) {
+        Some((_, why)) => Err(Failure::new(*why)),
+        None => raw_path(&raw),
+    }
+}
+
+/// A path that requests are sent to as it is.
+pub(super) fn raw_path(raw: &str) -> Result<(), Failure> {
+    if raw.starts_with('/') { Ok(()) } else { Err(Failure::new(format!("--raw must be a valid URL path: parse {raw:?}: invalid URI for request"))) }
+}
+
+async fn put_raw(factory: &Factory, selection: &Selection, raw: &str) -> Result<(), Failure> {
+    let (_, text) = builder::read_source(factory, &selection.filenames[0]).await?;
+    let call = Call::new(Method::PUT, raw).body(crate::rest::JSON, text.into_bytes());
+    let bytes = factory.rest().await?.bytes(&factory.streams, call).await?;
+    factory.streams.print(bytes)
+}
+
+/// Delete it and create it anew.
+async fn again(factory: &Factory, matches: &ArgMatches, writer: &mut Writer, info: &Info) -> Result<Value, Failure> {
+    let policy = super::delete::propagation(factory, &matches.text("cascade"))?;
+    let mut options = serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy});
+    if matches.number("grace-period") >= 0 {
+        options["gracePeriodSeconds"] = matches.number("grace-period").max(1).into();
+    }
+    let limit = Some(matches.duration("timeout")).filter(|limit| !limit.is_zero()).unwrap_or(PATIENCE);
+    match factory.call(Call::new(Method::DELETE, info.path()).json(&options)).await {
         Ok(_) => {
             factory.streams.line(&format!("{} {:?} deleted", info.mapping.group_kind_word(), info.name))?;
-            gone::wait(factory, info, "", None).await?;
+            gone::wait(factory, info, "", Some(limit)).await?;
         }
         Err(failure) if failure.is("NotFound") => {}
         Err(failure) => return Err(failure),

@@ -4,6 +4,7 @@
 pub(crate) mod credentials;
 mod pem;
 mod plugin;
+pub(crate) mod proxy;
 mod types;
 mod usable;
 

@@ -58,6 +58,10 @@ pub fn wanted(object: &Value, show_events: bool) -> Vec<Wanted> {
             wanted.push(Wanted { name: "events of kubelet", ..own });
         }
     }
+    if kind == "Node" && group.is_empty() {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{}", text(object, "metadata.name"));
+        wanted.push(Wanted { name: "lease", path, query: vec![], required: false });
+    }
     wanted
 }
 
@@ -91,11 +95,7 @@ fn belonging(object: &Value, group: &str, kind: &str) -> Vec<Wanted> {
         ],
         ("", "Node") => {
             let query = vec![("fieldSelector", format!("spec.nodeName={name},status.phase!=Succeeded,status.phase!=Failed"))];
-            let lease = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
-            vec![
-                Wanted { name: "pods", path: "/api/v1/pods".to_owned(), query, required: false },
-                Wanted { name: "lease", path: lease, query: vec![], required: false },
-            ]
+            vec![Wanted { name: "pods", path: "/api/v1/pods".to_owned(), query, required: false }]
         }
         _ => vec![],
     }

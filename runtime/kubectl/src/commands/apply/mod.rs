@@ -59,6 +59,12 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if matches.on("force-conflicts") && !server_side {
         return Err(Failure::new("--force-conflicts only works with --server-side"));
     }
+    if server_side && matches.on("force") {
+        return Err(Failure::new("--force cannot be used with --server-side"));
+    }
+    if matches.on("all") && !matches.text("selector").is_empty() {
+        return Err(Failure::new("cannot set --all and --selector at the same time"));
+    }
     if !selection.subresource.is_empty() && !server_side {
         return Err(Failure::new("--subresource can only be specified for --server-side"));
     }
@@ -69,11 +75,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         writer.manager = "kubectl".to_owned();
     }
     let prune = prune::Prune::read(factory, matches, &selection).await?;
-    selection.validate = writer.validation != "Ignore";
+    selection.validation = writer.validation;
     let mut failures = Vec::new();
     let infos = selection.manifests(factory, &mut failures).await?;
     let wanted = builder::matching(&selection.labels)?;
-    let mut apply = Apply { factory, server_side, force_conflicts: matches.on("force-conflicts"), overwrite: matches.on("force"), subresource: selection.subresource.clone(), writer, objects: Vec::new() };
+    let mut apply = Apply { factory, server_side, force_conflicts: matches.on("force-conflicts"), overwrite: matches.on("force"), openapi: matches.on("openapi-patch"), subresource: selection.subresource.clone(), writer, objects: Vec::new() };
     let mut visited: Vec<Info> = Vec::new();
     for info in infos.into_iter().filter(|info| wanted.matches_json(Some(&info.object["metadata"]["labels"]))) {
         match apply.one(&info).await {
@@ -85,13 +91,15 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if visited.is_empty() && failures.is_empty() {
         return Err(Failure::new("no objects passed to apply"));
     }
-    apply.show_objects()?;
-    if failures.is_empty()
-        && let Some(prune) = prune
-    {
-        prune.run(factory, &mut apply.writer, &visited, &selection).await?;
+    Failure::all(failures)?;
+    if factory.globals.verbosity >= 4 {
+        crate::rest::log(&factory.streams, "apply.go:548", "Running apply post-processor function");
     }
-    Failure::all(failures)
+    apply.show_objects()?;
+    match prune {
+        Some(prune) => prune.run(factory, &mut apply.writer, &visited, &selection).await,
+        None => Ok(()),
+    }
 }
 
 struct Apply<'a> {
@@ -99,6 +107,8 @@ struct Apply<'a> {
     server_side: bool,
     force_conflicts: bool,
     overwrite: bool,
+    /// Whether the schema is read before a patch is made.
+    openapi: bool,
     subresource: String,
     writer: Writer,
     /// Shown together at the end.
@@ -154,6 +164,9 @@ impl Apply<'_> {
         if self.writer.dry_run == DryRun::Client {
             self.tell(&current, "configured")?;
             return Ok(current);
+        }
+        if self.openapi {
+            self.factory.schemas.patched(self.factory, &info.mapping).await;
         }
         let (kind, patch) = patch_of(info, &original.unwrap_or(Value::Null), &modified, &current);
         if patch == json!({}) {

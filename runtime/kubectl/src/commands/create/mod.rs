@@ -52,18 +52,25 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let raw = matches.text("raw");
     if !raw.is_empty() {
+        if !matches.text("output").is_empty() {
+            return Err(Failure::new("--raw and --output are mutually exclusive"));
+        }
         return post_raw(factory, &selection, &raw).await;
     }
     let mut writer = Writer::read(factory, matches)?;
     let mut failures = Vec::new();
     if matches.on("edit") {
+        let output = matches.text("output");
+        if !["", "json", "yaml"].contains(&output.as_str()) {
+            return Err(Failure::new(format!("unable to match a printer suitable for the output format {output:?}, allowed formats are: json,yaml")));
+        }
         let mut session = Session::read(factory, matches, Mode::Create)?;
         for info in selection.manifests(factory, &mut failures).await? {
             session.run(vec![info]).await?;
         }
         return Failure::all(failures);
     }
-    selection.validate = writer.validation != "Ignore";
+    selection.validation = writer.validation;
     let infos = selection.manifests(factory, &mut failures).await?;
     let wanted = crate::builder::matching(&selection.labels)?;
     let mut count = 0;
