@@ -23,7 +23,7 @@ const RUNS: [&str; 17] = [
 /// About a node.
 const NODELESS: &str = "It is about a node, and your cluster has none.";
 /// Said where no Pod runs, but where the commands of an exercise make what later ones use.
-const IDLE_BUT_MAKES: &str = "It needs a Pod that runs, and your cluster has no node to run one. Its commands can be run all the same: later exercises use what they make.";
+const IDLE_BUT_MAKES: &str = "It needs a Pod that runs, and your cluster has no node to run one. Its commands can be run all the same: later exercises use what they make. End one that waits with Ctrl-C.";
 /// What commands print only of Pods that run or of nodes: a container's id, why no node of several was good enough.
 const PRINTED: [&str; 2] = ["://[0-9a-f]", "nodes are available"];
 /// Commands that speak to a Pod.

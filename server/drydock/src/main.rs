@@ -56,7 +56,8 @@ fn run_role(role: &str) -> ExitCode {
 /// A command typed by a person.
 fn run_command() -> ExitCode {
     let cli = cli::Cli::parse();
-    log_to_stderr(if cli.verbose { "info,drydock=debug" } else { "warn" });
+    // What its users are told of a server that does not answer, kube's client needs not say as well.
+    log_to_stderr(if cli.verbose { "info,drydock=debug" } else { "warn,kube_client=off" });
     match commands::run(cli) {
         Ok(code) => code,
         Err(error) => {

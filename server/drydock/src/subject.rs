@@ -86,16 +86,30 @@ impl Subject {
         let client = kube::Client::try_from(kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?)?;
         let (host, port) = &self.address;
         let asked = tokio::time::timeout(PATIENCE, client.apiserver_version()).await;
-        let away = || format!("the cluster {:?} of {} at {host}:{port}; does `kubectl --kubeconfig {} get nodes` work?", self.name, self.path.display(), self.path.display());
-        asked.with_context(|| format!("no answer within {} s from {}", PATIENCE.as_secs(), away()))?.with_context(|| format!("no answer from {}", away()))?;
-        Ok(client)
+        let (name, path) = (&self.name, self.path.display());
+        match asked {
+            Ok(Ok(_)) => Ok(client),
+            Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err(self.stranger()),
+            Ok(Err(error)) => bail!("no answer from the cluster {name:?} of {path} at {host}:{port} ({}); does `kubectl --kubeconfig {path} get nodes` work?", innermost(&error)),
+            Err(_) => bail!("no answer within {} s from the cluster {name:?} of {path} at {host}:{port}; does `kubectl --kubeconfig {path} get nodes` work?", PATIENCE.as_secs()),
+        }
     }
 
     /// What of the lessons can be done there. Who may not see the nodes is believed to have some.
     pub(crate) async fn place(&self) -> anyhow::Result<Place> {
         let nodes: Api<Node> = Api::all(self.client().await?);
         let listed = tokio::time::timeout(PATIENCE, nodes.list_metadata(&ListParams::default().limit(1))).await;
-        Ok(if matches!(listed, Ok(Ok(list)) if list.items.is_empty()) { Place::Idle } else { Place::Another })
+        match listed {
+            // Its version a cluster tells to everybody.
+            Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err(self.stranger()),
+            Ok(Ok(list)) if list.items.is_empty() => Ok(Place::Idle),
+            _ => Ok(Place::Another),
+        }
+    }
+
+    /// The error of one whom the cluster does not know.
+    fn stranger(&self) -> anyhow::Error {
+        anyhow::anyhow!("the cluster {:?} does not accept the credentials of {} (401 Unauthorized); have they expired? Log in again, or make a token: kubectl create token NAME", self.name, self.path.display())
     }
 
     /// A directory name for what is kept of it.
@@ -127,6 +141,15 @@ impl Subject {
             });
         }
     }
+}
+
+/// The cause that says something.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    inner.to_string()
 }
 
 /// A file becomes what is in it.
