@@ -266,6 +266,20 @@ fn find_long<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     command.get_arguments().find(|arg| arg.get_long() == Some(name.as_str()))
 }
 
+/// The flag that a word of a line names, as far as it is one.
+pub fn find<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
+    let word = word.split('=').next().unwrap_or_default();
+    match word.strip_prefix("--") {
+        Some(long) => find_long(command, long),
+        None => word.chars().last().and_then(|short| find_short(command, short)),
+    }
+}
+
+/// Whether the next word of a line is a flag's value.
+pub fn wants_value(arg: &Arg) -> bool {
+    missing_value(arg).is_none()
+}
+
 fn find_short(command: &Command, short: char) -> Option<&Arg> {
     command.get_arguments().find(|arg| arg.get_short() == Some(short))
 }

@@ -136,7 +136,7 @@ impl Writer {
     /// What is told about is made here: JSON is printed as Go prints structs.
     pub fn prints_structs(&mut self) {
         if let Some(printer) = &mut self.printer {
-            printer.typed = true;
+            printer.typed = Some(|_| &print::TYPED);
         }
     }
 
@@ -150,7 +150,12 @@ impl Writer {
     /// Create an object.
     pub async fn create(&self, factory: &Factory, info: &Info) -> Result<Value, Failure> {
         let path = info.mapping.list_path(&info.namespace);
-        factory.call(self.writing(Call::new(http::Method::POST, path)).json(&info.object)).await
+        let mut object = info.object.clone();
+        // What is new has no version yet.
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("resourceVersion");
+        }
+        factory.call(self.writing(Call::new(http::Method::POST, path)).json(&object)).await
     }
 
     /// Change an object by a patch.

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Command};
 use serde_json::Value;
 use tokio_util::io::SyncIoBridge;
 
+use crate::discovery::segment;
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::flags::{Flags, number, switch, text};
@@ -65,13 +66,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if from.file.is_empty() || to.file.is_empty() {
         return Err(Failure::new("filepath can not be empty"));
     }
+    let given = from.namespace.clone();
     for spec in [&mut from, &mut to] {
         if spec.namespace.is_empty() {
             spec.namespace.clone_from(&namespace);
         }
     }
     if !from.pod.is_empty() {
-        return out_of_pod(factory, matches, &from, &to).await;
+        return out_of_pod(factory, matches, &from, &to, given).await;
     }
     if !to.pod.is_empty() {
         return into_pod(factory, matches, &from, &to).await;
@@ -90,7 +92,7 @@ enum Told {
 
 /// An exec in the Pod of a spec.
 async fn remote(factory: &Factory, matches: &ArgMatches, spec: &Spec, told: Told, words: &[&str]) -> Result<Remote, Failure> {
-    let pod = factory.call(Call::get(format!("/api/v1/namespaces/{}/pods/{}", spec.namespace, spec.pod))).await?;
+    let pod = factory.call(Call::get(format!("/api/v1/namespaces/{}/pods/{}", segment(&spec.namespace), segment(&spec.pod)))).await?;
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     if phase == "Succeeded" || phase == "Failed" {
         return Err(Failure::new(format!("cannot exec into a container in a completed pod; current phase is {phase}")));
@@ -160,7 +162,15 @@ fn silent() -> Ends<'static> {
 
 /// Files under their new names; directories only when they are empty.
 fn pack(archive: &mut tar::Builder<impl std::io::Write>, source: &Path, name: &Path) -> std::io::Result<()> {
-    if !source.symlink_metadata()?.is_dir() {
+    let data = source.symlink_metadata()?;
+    if !data.is_dir() && !data.is_file() && !data.is_symlink() {
+        // A pipe or a device is made anew, not read: reading it need never end.
+        let mut header = tar::Header::new_gnu();
+        header.set_metadata(&data);
+        header.set_size(0);
+        return archive.append_data(&mut header, name, std::io::empty());
+    }
+    if !data.is_dir() {
         return archive.append_path_with_name(source, name);
     }
     let mut entries = fs::read_dir(source)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>()?;
@@ -171,16 +181,23 @@ fn pack(archive: &mut tar::Builder<impl std::io::Write>, source: &Path, name: &P
     entries.into_iter().try_for_each(|entry| pack(archive, &source.join(&entry), &name.join(&entry)))
 }
 
-async fn out_of_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spec) -> Result<(), Failure> {
+/// `given` is the namespace as it was written, which is what a warning names.
+async fn out_of_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spec, given: String) -> Result<(), Failure> {
     let tries = matches.number("retries");
     let (pieces, pipe) = pieces();
     let prefix = without_shortcuts(&clean(Path::new(from.file.trim_start_matches(['/', '\\']))));
-    let (directory, shown) = (factory.env.directory.clone(), from.clone());
+    let (directory, shown) = (factory.env.directory.clone(), Spec { namespace: given, ..from.clone() });
     let target = to.file.clone();
     let (warned, mut warnings) = tokio::sync::mpsc::unbounded_channel::<String>();
     let mut unpacking = tokio::task::spawn_blocking(move || {
         let unpacker = Unpacker { directory, target: PathBuf::from(target), prefix, from: shown, warned };
-        unpacker.all(pipe)
+        let mut pipe = pipe;
+        unpacker.all(&mut pipe)?;
+        // What tar says at its end, and whether it failed, is worth waiting for; not where all of it would come again.
+        if tries == 0 {
+            pipe.drain();
+        }
+        Ok(())
     });
     let feeding = feed(factory, matches, from, pieces, tries);
     tokio::pin!(feeding);
@@ -273,6 +290,13 @@ impl Pieces {
     }
 }
 
+impl Pipe {
+    /// All that still comes in this go, without asking for another.
+    fn drain(&mut self) {
+        while let Some(Piece::Bytes(_)) = self.pieces.blocking_recv() {}
+    }
+}
+
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         while self.left.is_empty() {
@@ -310,16 +334,17 @@ impl Unpacker {
                 continue;
             }
             let path = self.directory.join(&shown);
-            fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(io)?;
+            make_directories(path.parent().unwrap_or(Path::new("/")), shown.parent().unwrap_or(Path::new("/")))?;
             let kind = entry.header().entry_type();
             if kind.is_dir() {
-                fs::create_dir_all(&path).map_err(io)?;
+                make_directories(&path, &shown)?;
             } else if kind.is_symlink() {
                 self.link(&shown, &entry.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned()).unwrap_or_default(), first_link);
                 first_link = false;
             } else {
                 let created = fs::File::create(&path).map_err(|error| Failure::new(format!("open {}: {}", shown.display(), go_io(&error))));
-                std::io::copy(&mut entry, &mut created?).map_err(io)?;
+                let mut created = created?;
+                std::io::copy(&mut entry, &mut created).map_err(|error| Failure::new(format!("write {}: {}", shown.display(), go_io(&error))))?;
             }
         }
         Ok(())
@@ -338,6 +363,14 @@ impl Unpacker {
         // Nobody reads warnings of a command that has ended.
         drop(self.warned.send(text));
     }
+}
+
+/// A directory and those above it; what is in the way is named.
+fn make_directories(path: &Path, shown: &Path) -> Result<(), Failure> {
+    if path.exists() && !path.is_dir() {
+        return Err(Failure::new(format!("mkdir {}: not a directory", shown.display())));
+    }
+    fs::create_dir_all(path).map_err(|error| Failure::new(format!("mkdir {}: {}", shown.display(), go_io(&error))))
 }
 
 /// Go's `filepath.Clean`.

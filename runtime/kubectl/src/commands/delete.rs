@@ -58,6 +58,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let selection = Selection::read(factory, matches)?;
     let raw = matches.text("raw");
     if !raw.is_empty() {
+        super::patch::raw_path(&raw)?;
         let bytes = factory.rest().await?.bytes(&factory.streams, Call::new(Method::DELETE, raw)).await?;
         return factory.streams.print(bytes);
     }
@@ -113,11 +114,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 }
 
 fn confirmed(factory: &Factory, targets: &[Info]) -> Result<bool, Failure> {
-    factory.streams.line("You are about to delete the following resource(s):")?;
+    factory.streams.line(&format!("You are about to delete the following {} resource(s):", targets.len()))?;
     for info in targets {
         factory.streams.line(&info.word())?;
     }
-    factory.streams.print("Do you want to continue? (y/N): ")?;
+    factory.streams.print("Do you want to continue? (y/n): ")?;
     factory.streams.flush()?;
     let answer = factory.streams.read_all()?;
     if matches!(answer.trim(), "y" | "Y") {

@@ -101,6 +101,31 @@ async fn watch(factory: &Factory, call: Call, shown: &mut Shown) -> Result<(), F
     Ok(())
 }
 
+/// The order of an event's fields in Go.
+fn order(place: &str) -> &'static [&'static str] {
+    match place {
+        "" => &["kind", "apiVersion", "metadata", "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type", "eventTime", "series", "action", "related"],
+        "metadata" => &["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels"],
+        "involvedObject" | "related" => &["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"],
+        _ => &[],
+    }
+}
+
+/// An event with the fields that Go's type always prints.
+fn with_null_times(event: &Value) -> Value {
+    let mut event = event.clone();
+    if let Some(fields) = event.as_object_mut() {
+        for field in ["firstTimestamp", "lastTimestamp", "eventTime"] {
+            fields.entry(field).or_insert(Value::Null);
+        }
+        fields.entry("source").or_insert_with(|| json!({}));
+        for field in ["reportingComponent", "reportingInstance"] {
+            fields.entry(field).or_insert_with(|| "".into());
+        }
+    }
+    event
+}
+
 impl Shown {
     fn wants(&self, event: &Value) -> bool {
         let own = event["type"].as_str().unwrap_or_default();
@@ -110,7 +135,10 @@ impl Shown {
     fn print(&mut self, factory: &Factory, events: &[Value], metadata: &Value) -> Result<(), Failure> {
         if let Some(printer) = &mut self.printer {
             let object = match events {
-                [one] if metadata.is_null() => one.clone(),
+                [one] if metadata.is_null() => {
+                    printer.typed = Some(order);
+                    with_null_times(one)
+                }
                 all => json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": all}),
             };
             return printer.print(factory, &object);

@@ -55,6 +55,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 /// The kind and the path below it; where that may be, `deployments.apps.spec` names the group, too.
 async fn find(factory: &Factory, word: &str, grouped: bool) -> Result<(Mapping, Vec<String>), Failure> {
     let word = word.strip_suffix('.').unwrap_or(word);
+    if word.starts_with('.') {
+        return Err(Failure::new("invalid jsonpath syntax, first node must be field node"));
+    }
     let mut fields = word.split('.').map(str::to_owned);
     let resource = fields.next().unwrap_or_default();
     let unknown = |failure: Failure| match failure {

@@ -5,7 +5,7 @@ use clap::{ArgMatches, Command};
 use drydock_primitives::names;
 use serde_json::{Map, Value, json};
 
-use crate::builder::{self, Selection};
+use crate::builder::{self, Info, Selection};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -83,6 +83,13 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     }
     let list = matches.on("list");
+    if selection.all {
+        for (given, flag) in [(&selection.labels, "selector"), (&selection.fields, "field-selector")] {
+            if !given.is_empty() {
+                return Err(Failure::new(format!("cannot set --all and --{flag} at the same time")));
+            }
+        }
+    }
     if wanted.set.is_empty() && wanted.removed.is_empty() && !list {
         return Err(Failure::new(format!("at least one {} update is required", kind.word())));
     }
@@ -95,14 +102,13 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
         return Err(write::local_on_server());
     }
     let (infos, mut failures) = selection.gather(factory).await?;
-    let several = infos.len() > 1;
+    let several = !selection.single();
+    if several && !matches.text("resource-version").is_empty() {
+        return Err(Failure::new("--resource-version may only be used with a single resource"));
+    }
     for info in infos {
         let mut changed = info.object.clone();
         let before = info.object["metadata"][kind.field()].as_object().cloned().unwrap_or_default();
-        if list {
-            show(factory, &before, &print::name(&info.object), several)?;
-            continue;
-        }
         let after = match change(factory, &wanted, before.clone(), matches.on("overwrite"), kind) {
             Ok(after) => after,
             Err(failure) => {
@@ -110,6 +116,10 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
                 continue;
             }
         };
+        if list {
+            show(factory, &after, kind, several.then_some(&info))?;
+            continue;
+        }
         changed["metadata"][kind.field()] = Value::Object(after.clone());
         let mut patch = merge::json_three_way(&info.object, &changed, &info.object);
         let version = matches.text("resource-version");
@@ -140,14 +150,15 @@ fn said(kind: Kind, before: &Map<String, Value>, after: &Map<String, Value>) -> 
     }
 }
 
-fn show(factory: &Factory, labels: &Map<String, Value>, name: &str, several: bool) -> Result<(), Failure> {
+/// What there is; of several objects, under their names.
+fn show(factory: &Factory, labels: &Map<String, Value>, kind: Kind, named: Option<&Info>) -> Result<(), Failure> {
     let mut lines: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     lines.sort();
-    if several {
-        factory.streams.line(&format!("Listing labels for {name}:"))?;
+    if let Some(info) = named {
+        factory.streams.line(&format!("Listing {} for {}.{}/{}:", kind.field(), info.mapping.kind, info.mapping.group, info.name))?;
     }
     for line in lines {
-        factory.streams.line(&if several { format!(" {line}") } else { line })?;
+        factory.streams.line(&if named.is_some() { format!(" {line}") } else { line })?;
     }
     Ok(())
 }

@@ -130,6 +130,9 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
         left.insert(0, word.clone());
         return Ok(Prepared::Plugin(left, later::missing(&word).unwrap_or_else(|| unknown(&word))));
     };
+    if entry.name.starts_with("__complete") {
+        left = completion::line(&left);
+    }
     let mut words = vec![entry.name];
     while !entry.children.is_empty() {
         let Some(child) = next_word(entry, &left) else { break };

@@ -43,7 +43,7 @@ pub(super) async fn nodes(factory: &Factory, matches: &ArgMatches, word: &str) -
         return Err(factory.usage(&format!("USAGE: {word} NODE [flags]")));
     }
     if !selection.words.is_empty() && !selection.labels.is_empty() {
-        return Err(Failure::new("error: cannot specify both a node name and a --selector option"));
+        return Err(factory.usage("error: cannot specify both a node name and a --selector option"));
     }
     selection.default_type = "nodes".to_owned();
     selection.infos(factory).await
@@ -104,11 +104,24 @@ pub async fn taint(factory: &Factory, matches: &ArgMatches) -> Result<(), Failur
     }
     let taints: Result<Vec<Taint>, Failure> = specs.iter().map(|spec| parse(spec).map_err(|why| factory.usage(&why))).collect();
     let taints = taints?;
-    if let Some(kind) = selection.words.first().map(|word| word.split('/').next().unwrap_or_default()) {
-        let mapping = factory.find(kind).await?;
+    if let Some((at, twice)) = taints.iter().enumerate().find(|(at, taint)| !taint.remove && taints[..*at].iter().any(|other| !other.remove && other.key == taint.key && other.effect == taint.effect)) {
+        let (first, Taint { key, effect, .. }) = (&taints[..at], twice);
+        let value = first.iter().find(|other| other.key == *key && other.effect == *effect).map_or("", |_| twice.value.as_str());
+        return Err(factory.usage(&format!("duplicated taints with the same key and effect: {{{key} {value} {effect} <nil>}}")));
+    }
+    if let Some(kind) = selection.words.first() {
+        let mapping = factory.find(kind).await.map_err(|failure| Failure::Plain(failure.text(), 1))?;
         if mapping.kind != "Node" {
             return Err(Failure::new(format!("invalid resource type {kind}, only node types are supported")));
         }
+    }
+    let both: Vec<String> = taints
+        .iter()
+        .filter(|taint| !taint.remove && taints.iter().any(|other| other.remove && other.key == taint.key && (other.effect.is_empty() || other.effect == taint.effect)))
+        .map(|taint| format!("{}={}", taint.key, taint.effect))
+        .collect();
+    if !both.is_empty() {
+        return Err(Failure::new(format!("can not both modify and remove the following taint(s) in the same command: {}", both.join(", "))));
     }
     let mut writer = Writer::read(factory, matches)?;
     let mut failures = Vec::new();
@@ -120,7 +133,11 @@ pub async fn taint(factory: &Factory, matches: &ArgMatches) -> Result<(), Failur
             Ok((object, done)) => {
                 let patch = merge::two_way(&info.object, &object);
                 let object = if writer.dry_run == DryRun::Client { object } else { writer.patch(factory, &info, STRATEGIC_PATCH, &patch).await? };
-                writer.tell(factory, &object, done)?;
+                // Stock kubectl does not say that it was a dry run.
+                match &writer.printer {
+                    None => factory.streams.line(&format!("{} {done}", print::name(&object)))?,
+                    Some(_) => writer.tell(factory, &object, done)?,
+                }
             }
             Err(failure) => failures.push(failure),
         }
@@ -134,13 +151,15 @@ fn parse(spec: &str) -> Result<Taint, String> {
     let (key, value) = left.split_once('=').unwrap_or((left, ""));
     if effect.is_empty() && !remove {
         // Without an effect all of it is read as a key, which has no `=`.
-        return Err(names::qualified_name(body).first().map_or_else(|| format!("invalid taint spec: {spec}"), |error| format!("invalid taint spec: {spec}, {error}")));
+        return Err(Some(names::qualified_name(body)).filter(|errors| !errors.is_empty()).map_or_else(|| format!("invalid taint spec: {spec}"), |errors| format!("invalid taint spec: {spec}, {}", errors.join("; "))));
     }
     if !effect.is_empty() && !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
         return Err(format!("invalid taint effect: {effect}, unsupported taint effect"));
     }
-    if let Some(error) = names::qualified_name(key).first().or(names::label_value(value).first()) {
-        return Err(format!("invalid taint spec: {spec}, {error}"));
+    for errors in [names::qualified_name(key), names::label_value(value)] {
+        if !errors.is_empty() {
+            return Err(format!("invalid taint spec: {spec}, {}", errors.join("; ")));
+        }
     }
     Ok(Taint { key: key.to_owned(), value: value.to_owned(), effect: effect.to_owned(), remove })
 }

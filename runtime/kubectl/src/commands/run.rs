@@ -83,6 +83,10 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(factory.usage("--rm should only be used for attached containers"));
     }
     let policy = super::delete::propagation(factory, &matches.text("cascade"))?;
+    let pulling = matches.text("image-pull-policy");
+    if !["", "Always", "IfNotPresent", "Never"].contains(&pulling.as_str()) {
+        return Err(factory.usage(&format!("invalid image pull policy: {pulling}")));
+    }
     let restart = matches.text("restart");
     if !["Always", "OnFailure", "Never"].contains(&restart.as_str()) {
         return Err(factory.usage(&format!("invalid restart policy: {restart}")));

@@ -121,6 +121,7 @@ pub const TABLE: &[Entry] = &[
     entry!("wait", ADVANCED, "Experimental: Wait for a specific condition on one or many resources", wait::command, wait::run),
     entry!("completion", SETTINGS, "Output shell completion code for the specified shell (bash, zsh, fish, or powershell)", completion::command, completion::run),
     entry!("__complete", "", "Words for the shell's completion", completion::words_command, completion::words),
+    entry!("__completeNoDesc", "", "Words for the shell's completion, alone", completion::words_command, completion::bare_words),
     entry!("api-resources", OTHER, "Print the supported API resources on the server", server::resources_command, server::resources),
     entry!("api-versions", OTHER, "Print the supported API versions on the server, in the form of \"group/version\"", server::versions_command, server::versions),
     family!("config", OTHER, "Modify kubeconfig files", config::command, [

@@ -114,7 +114,8 @@ async fn prepare(factory: &Factory, matches: &ArgMatches) -> Result<String, Fail
         return Err(Failure::new("--sort-by accepts only cpu or memory"));
     }
     if !words.is_empty() && !matches.text("selector").is_empty() {
-        return Err(Failure::new("only one of NAME or selector can be provided"));
+        let flag = if factory.path.ends_with("node") { "--selector" } else { "selector" };
+        return Err(Failure::new(format!("only one of NAME or {flag} can be provided")));
     }
     let known = factory.fresh_mapper().await?.versions.iter().any(|version| version.group == METRICS);
     if !known {

@@ -33,9 +33,8 @@ pub struct Asked<'a> {
 
 /// The explanation, or as much of it as there is before a mistake is found.
 pub fn explain(document: &Value, asked: &Asked<'_>) -> (String, Option<String>) {
-    let group = if asked.group.is_empty() { String::new() } else { format!("{}/", asked.group) };
     let Some(kind) = kind_of(document, asked) else {
-        return (String::new(), Some(format!("GVR ({group}{}, Resource={}) not found in OpenAPI schema", asked.version, asked.resource)));
+        return (String::new(), Some(format!("GVR ({}/{}, Resource={}) not found in OpenAPI schema", asked.group, asked.version, asked.resource)));
     };
     let text = |field: &str| kind[field].as_str().unwrap_or_default();
     let mut out = if text("group").is_empty() { String::new() } else { format!("GROUP:      {}\n", text("group")) };

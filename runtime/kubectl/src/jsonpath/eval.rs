@@ -214,7 +214,8 @@ fn descend(input: &[Value]) -> Vec<Value> {
     let mut all = Vec::new();
     for value in input {
         let inner = children(value);
-        if !inner.is_empty() {
+        // A text is a list of its letters, none of which has more in it.
+        if !inner.is_empty() || value.as_str().is_some_and(|text| !text.is_empty()) {
             all.push(value.clone());
             all.extend(descend(&inner));
         }

@@ -10,6 +10,8 @@ use crate::jsonpath::{JsonPath, relaxed};
 #[derive(Debug, Clone)]
 pub struct Columns {
     columns: Vec<(String, Result<JsonPath, String>)>,
+    /// Columns of a file always have headers: stock kubectl forgets `--no-headers` there.
+    from_file: bool,
 }
 
 impl Columns {
@@ -23,7 +25,7 @@ impl Columns {
             let (header, path) = part.split_once(':').ok_or_else(|| format!("unexpected custom-columns spec: {part}, expected <header>:<json-path-expr>"))?;
             columns.push((header.to_owned(), column(path)?));
         }
-        Ok(Self { columns })
+        Ok(Self { columns, from_file: false })
     }
 
     /// Headers on the first line, paths on the second.
@@ -39,7 +41,7 @@ impl Columns {
             return Err(format!("number of headers ({}) and field specifications ({}) don't match", headers.len(), paths.len()));
         }
         let columns: Result<Vec<_>, String> = headers.into_iter().zip(paths).map(|(header, path)| Ok((header.to_owned(), column(path)?))).collect();
-        Ok(Self { columns: columns? })
+        Ok(Self { columns: columns?, from_file: true })
     }
 
     /// Whether a path cannot be read.
@@ -50,7 +52,7 @@ impl Columns {
     /// The lines of objects.
     pub fn print(&self, objects: &[Value], headers: bool, widths: &mut Vec<usize>) -> Result<String, String> {
         let mut lines = Vec::new();
-        if headers {
+        if headers || (self.from_file && !objects.is_empty()) {
             lines.push(self.columns.iter().map(|(header, _)| header.clone()).collect());
         }
         for object in objects {

@@ -77,7 +77,7 @@ fn float_or_integer(number: &serde_json::Number) -> String {
     }
     let value = number.as_f64().unwrap_or_default();
     let size = value.abs();
-    if size != 0.0 && !(1e-4..1e21).contains(&size) {
+    if size != 0.0 && !(1e-4..1e6).contains(&size) {
         let text = format!("{value:e}");
         return match text.split_once('e') {
             Some((digits, exponent)) => match exponent.strip_prefix('-') {

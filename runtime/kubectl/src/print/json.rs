@@ -98,25 +98,39 @@ pub fn number(number: &Number) -> String {
     format!("{value}")
 }
 
-/// On many lines, fields of this list first and in its order: as Go prints a struct.
-pub fn ordered(value: &Value, indent: &str, order: &[&str]) -> String {
+/// Which fields of what stands in a field come first, and in which order; what is not listed follows by name.
+pub type Order = fn(&str) -> &'static [&'static str];
+
+/// Fields in an order, as Go prints a struct: on many lines with an indentation, else on one.
+pub fn structured(value: &Value, indent: Option<&str>, order: Order) -> String {
     let mut text = String::new();
-    put_ordered(&mut text, value, (indent, order), 0);
+    put_ordered(&mut text, value, (indent, &order, ""), 0);
     text
 }
 
-fn put_ordered(text: &mut String, value: &Value, style: (&str, &[&str]), depth: usize) {
-    let indent = Some(style.0);
+/// On many lines, fields of this list first and in its order wherever they stand.
+pub fn ordered(value: &Value, indent: &str, order: &[&str]) -> String {
+    let mut text = String::new();
+    put_ordered(&mut text, value, (Some(indent), &|_| order, ""), 0);
+    text
+}
+
+/// How fields are put: their indentation, their order by the field they are in, and that field.
+type Style<'o> = (Option<&'o str>, &'o dyn Fn(&str) -> &'o [&'o str], &'o str);
+
+fn put_ordered<'o>(text: &mut String, value: &'o Value, style: Style<'o>, depth: usize) {
+    let (indent, order, place) = style;
+    let known = order(place);
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             let mut keys: Vec<&String> = fields.keys().collect();
-            keys.sort_by_key(|key| (style.1.iter().position(|known| known == key).unwrap_or(usize::MAX), *key));
+            keys.sort_by_key(|key| (known.iter().position(|known| known == key).unwrap_or(usize::MAX), *key));
             text.push('{');
             for (index, key) in keys.iter().enumerate() {
                 separate(text, indent, depth + 1, index > 0);
                 quote(text, key);
-                text.push_str(": ");
-                put_ordered(text, &fields[*key], style, depth + 1);
+                text.push_str(if indent.is_some() { ": " } else { ":" });
+                put_ordered(text, &fields[*key], (indent, order, key.as_str()), depth + 1);
             }
             separate(text, indent, depth, false);
             text.push('}');

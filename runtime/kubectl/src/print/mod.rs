@@ -23,7 +23,7 @@ const FORMATS: [&str; 10] =
     ["go-template", "go-template-file", "json", "jsonpath", "jsonpath-as-json", "jsonpath-file", "name", "template", "templatefile", "yaml"];
 
 /// The order of fields in what generators make; fields that are not here follow by name.
-const TYPED: [&str; 47] = [
+pub const TYPED: [&str; 47] = [
     "kind", "apiVersion", "metadata", "name", "namespace", "creationTimestamp", "labels", "annotations", "spec", "volumes", "containers", "image",
     "command", "args", "protocol", "port", "targetPort", "nodePort", "containerPort", "ports", "env", "value", "resources", "restartPolicy", "dnsPolicy",
     "replicas", "schedule", "jobTemplate", "selector", "clusterIP", "template", "strategy", "scaleTargetRef", "minReplicas", "maxReplicas", "verbs",
@@ -65,7 +65,7 @@ pub struct Printer {
     /// How.
     pub format: Format,
     /// Whether objects are made here, and printed as Go prints structs.
-    pub typed: bool,
+    pub typed: Option<json::Order>,
     managed_fields: bool,
     printed: usize,
     no_headers: bool,
@@ -85,7 +85,17 @@ impl Printer {
         }
         let allow_missing = !matches.changed("allow-missing-template-keys") || matches.on("allow-missing-template-keys");
         let format = format(factory, &output, &template, allow_missing, more)?;
-        Ok(Some(Self { typed: false, format, managed_fields: matches.on("show-managed-fields"), printed: 0, no_headers: matches.on("no-headers"), widths: Vec::new() }))
+        Ok(Some(Self { typed: None, format, managed_fields: matches.on("show-managed-fields"), printed: 0, no_headers: matches.on("no-headers"), widths: Vec::new() }))
+    }
+
+    /// Print what happened to an object: as it is, on one line in JSON.
+    // upstream: cli-runtime/pkg/printers/{json,yaml}.go, the case of a WatchEvent
+    pub fn print_event(&mut self, factory: &Factory, kind: &str, object: &Value) -> Result<(), Failure> {
+        if matches!(self.format, Format::Json) {
+            let kind = json::compact(&kind.into());
+            return factory.streams.line(&format!("{{\"type\":{kind},\"object\":{}}}", json::compact(object)));
+        }
+        self.print(factory, &json!({"type": kind, "object": object}))
     }
 
     /// Print an object or a list.
@@ -99,9 +109,10 @@ impl Printer {
                     factory.streams.print(headers)?;
                 }
                 if let Format::Template(template, source) = &self.format
-                    && let Err(error) = template.print(object)
+                    && let (begun, Err(error)) = template.fill(object)
                 {
-                    factory.streams.print(template_report(source, &error, object))?;
+                    let raw = self.typed.map_or_else(|| json::compact(object), |order| json::structured(object, None, order));
+                    factory.streams.print(begun + &template_report(source, &error, &raw, object))?;
                 }
                 return Err(failure);
             }
@@ -114,8 +125,10 @@ impl Printer {
     pub fn text(&mut self, object: &Value) -> Result<String, Failure> {
         self.printed += 1;
         match &self.format {
-            Format::Json if self.typed => Ok(json::ordered(&self.bare(object), "    ", &TYPED) + "\n"),
-            Format::Json => Ok(json::pretty(&self.bare(object), "    ") + "\n"),
+            Format::Json => match self.typed {
+                Some(order) => Ok(json::structured(&self.bare(object), Some("    "), order) + "\n"),
+                None => Ok(json::pretty(&self.bare(object), "    ") + "\n"),
+            },
             Format::Yaml => {
                 let text = yaml::write(&self.bare(object));
                 Ok(if self.printed > 1 { format!("---\n{text}") } else { text })
@@ -213,6 +226,7 @@ fn format(factory: &Factory, output: &str, template: &str, allow_missing: bool, 
         "go-template" | "template" => go(given()?)?,
         "go-template-file" | "templatefile" => go(file(given()?)?)?,
         "custom-columns" => Format::Columns(Columns::parse(value.unwrap_or_default()).map_err(Failure::new)?),
+        "custom-columns-file" if value.unwrap_or_default().is_empty() => return Err(Failure::new("custom-columns format specified but no custom columns given")),
         "custom-columns-file" => Format::Columns(Columns::parse_file(&file(value.unwrap_or_default().to_owned()).map_err(|failure| Failure::new(failure.text().replacen("--template ", "template ", 1).trim_end()))?).map_err(Failure::new)?),
         _ => return Err(unknown()),
     })
@@ -232,10 +246,9 @@ fn template_failure(source: &str, error: &str) -> Failure {
 }
 
 /// What the template printer writes on standard output before it fails.
-fn template_report(source: &str, error: &str, object: &Value) -> String {
+fn template_report(source: &str, error: &str, raw: &str, object: &Value) -> String {
     format!(
-        "Error executing template: {error}. Printing more information for debugging the template:\n\ttemplate was:\n\t\t{source}\n\traw data was:\n\t\t{}\n\tobject given to template engine was:\n\t\t{}\n\n",
-        json::compact(object),
+        "Error executing template: {error}. Printing more information for debugging the template:\n\ttemplate was:\n\t\t{source}\n\traw data was:\n\t\t{raw}\n\tobject given to template engine was:\n\t\t{}\n\n",
         go::print(object),
     )
 }

@@ -1,220 +1,329 @@
 //! The functions of templates.
+// upstream: Go's text/template/funcs.go, cli-runtime/pkg/printers/template.go
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use base64::Engine;
 use serde_json::Value;
 
-use crate::print::go;
+use super::datum::Datum;
+use super::format;
 
-const NAMES: [&str; 19] = [
-    "and", "or", "not", "len", "index", "slice", "print", "printf", "println", "html", "js", "urlquery", "eq", "ne", "lt", "le", "gt", "ge", "call",
+/// What a function takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parameter {
+    /// Anything, as it is.
+    Value,
+    /// Anything; what is nothing is nil.
+    Any,
+    /// A text.
+    Text,
+}
+
+/// A function's parameters: so many, and more of the last kind when it is variadic.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Function {
+    name: &'static str,
+    first: Parameter,
+    more: Parameter,
+    pub(super) fixed: usize,
+    pub(super) variadic: bool,
+}
+
+impl Function {
+    /// What the argument at an index is to be.
+    pub(super) fn parameter(&self, index: usize) -> Parameter {
+        if index == 0 { self.first } else { self.more }
+    }
+}
+
+const fn takes(name: &'static str, first: Parameter, more: Parameter, fixed: usize, variadic: bool) -> Function {
+    Function { name, first, more, fixed, variadic }
+}
+
+const FUNCTIONS: [Function; 21] = [
+    takes("and", Parameter::Value, Parameter::Value, 1, true),
+    takes("base64decode", Parameter::Text, Parameter::Text, 1, false),
+    takes("call", Parameter::Value, Parameter::Value, 1, true),
+    takes("eq", Parameter::Value, Parameter::Value, 1, true),
+    takes("exists", Parameter::Any, Parameter::Any, 1, true),
+    takes("ge", Parameter::Value, Parameter::Value, 2, false),
+    takes("gt", Parameter::Value, Parameter::Value, 2, false),
+    takes("html", Parameter::Any, Parameter::Any, 0, true),
+    takes("index", Parameter::Value, Parameter::Value, 1, true),
+    takes("js", Parameter::Any, Parameter::Any, 0, true),
+    takes("le", Parameter::Value, Parameter::Value, 2, false),
+    takes("len", Parameter::Value, Parameter::Value, 1, false),
+    takes("lt", Parameter::Value, Parameter::Value, 2, false),
+    takes("ne", Parameter::Value, Parameter::Value, 2, false),
+    takes("not", Parameter::Value, Parameter::Value, 1, false),
+    takes("or", Parameter::Value, Parameter::Value, 1, true),
+    takes("print", Parameter::Any, Parameter::Any, 0, true),
+    takes("printf", Parameter::Text, Parameter::Any, 1, true),
+    takes("println", Parameter::Any, Parameter::Any, 0, true),
+    takes("slice", Parameter::Value, Parameter::Value, 1, true),
+    takes("urlquery", Parameter::Any, Parameter::Any, 0, true),
 ];
+
+/// The function of a name.
+pub(super) fn find(name: &str) -> Option<Function> {
+    FUNCTIONS.into_iter().find(|function| function.name == name)
+}
 
 /// Whether there is such a function.
 pub(super) fn exists(name: &str) -> bool {
-    NAMES.contains(&name) || matches!(name, "exists" | "base64decode")
+    find(name).is_some()
 }
 
-/// What counts as true.
-pub(super) fn truth(value: &Option<Value>) -> bool {
-    match value {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(value)) => *value,
-        Some(Value::Number(number)) => number.as_f64().is_some_and(|number| number != 0.0),
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(Value::Array(items)) => !items.is_empty(),
-        Some(Value::Object(fields)) => !fields.is_empty(),
+/// How an action shows a value.
+pub(super) fn shown(value: &Datum<'_>) -> String {
+    if value.is_nothing() { "<no value>".to_owned() } else { value.print() }
+}
+
+/// Call a function with arguments that fit it.
+pub(super) fn call<'a>(name: &str, mut arguments: Vec<Datum<'a>>) -> Result<Datum<'a>, String> {
+    let text = |text: String| Ok(Datum::new(text));
+    match name {
+        "and" | "or" => Ok(arguments.pop().unwrap_or(Datum::Nothing)),
+        "not" => Ok(Datum::new(!arguments[0].truth())),
+        "len" => length(&arguments[0]).map(|length| Datum::Int(length.try_into().unwrap_or(i64::MAX))),
+        "index" => index(arguments),
+        "slice" => slice(&arguments),
+        "print" => text(join(&arguments, |value| value.print())),
+        "println" => text(arguments.iter().map(Datum::print).collect::<Vec<_>>().join(" ") + "\n"),
+        "printf" => text(format::sprintf(arguments[0].text().unwrap_or_default(), &arguments[1..])),
+        "html" => text(escape_html(&join(&arguments, shown))),
+        "js" => text(escape_script(&join(&arguments, shown))),
+        "urlquery" => text(escape_query(&join(&arguments, shown))),
+        "eq" => equal(&arguments).map(Datum::new),
+        "ne" => equal(&arguments).map(|equal| Datum::new(!equal)),
+        "lt" => less(&arguments).map(Datum::new),
+        "ge" => less(&arguments).map(|less| Datum::new(!less)),
+        "le" => Ok(Datum::new(less(&arguments)? || equal(&arguments)?)),
+        "gt" => Ok(Datum::new(!(less(&arguments)? || equal(&arguments)?))),
+        "exists" => Ok(Datum::new(is_there(arguments))),
+        "base64decode" => decode(arguments[0].text().unwrap_or_default()).map(Datum::new),
+        other => Err(format!("{other} is no function of values")),
     }
 }
 
-/// Call a function.
-pub(super) fn call(name: &str, arguments: &[Option<Value>]) -> Result<Option<Value>, String> {
-    let texts = || arguments.iter().map(|value| value.as_ref().map_or_else(|| "<no value>".to_owned(), go::print)).collect::<Vec<_>>();
-    let first = arguments.first().cloned().flatten();
-    Ok(Some(match name {
-        "and" | "or" => return Ok(arguments.last().cloned().flatten()),
-        "not" => (!truth(&first)).into(),
-        "len" => length(first.as_ref())?.into(),
-        "index" => return index(arguments),
-        "slice" => return slice(arguments),
-        "print" => join(arguments).into(),
-        "println" => (texts().join(" ") + "\n").into(),
-        "printf" => printf(arguments).into(),
-        "html" => escape_html(&texts().concat()).into(),
-        "js" => texts().concat().replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"").replace('<', "\\u003C").replace('>', "\\u003E").into(),
-        "urlquery" => crate::rest::encode(&texts().concat()).into(),
-        "eq" => {
-            let Some((first, rest)) = arguments.split_first() else { return Err("missing argument for comparison".to_owned()) };
-            let mut equal = false;
-            for other in rest {
-                equal |= same(first, other)?;
-            }
-            equal.into()
-        }
-        "ne" => (!same(&first, &arguments.get(1).cloned().flatten())?).into(),
-        "lt" | "le" | "gt" | "ge" => {
-            let order = order(first.as_ref(), arguments.get(1).and_then(Option::as_ref))?;
-            match name {
-                "lt" => order.is_lt(),
-                "le" => order.is_le(),
-                "gt" => order.is_gt(),
-                _ => order.is_ge(),
-            }
-            .into()
-        }
-        "exists" => index(arguments).is_ok_and(|found| found.is_some()).into(),
-        "base64decode" => {
-            let text = texts().concat();
-            let bytes = base64::engine::general_purpose::STANDARD.decode(&text).map_err(|error| format!("base64 decode failed: {error}"))?;
-            String::from_utf8_lossy(&bytes).into_owned().into()
-        }
-        other => return Err(format!("{other} is no function of values")),
-    }))
+/// No value is a function.
+pub(super) fn uncallable(value: &Datum<'_>, name: String) -> String {
+    if value.is_nothing() { "call of nil".to_owned() } else { format!("non-function {name} of type {}", value.inner_type()) }
 }
 
-fn length(value: Option<&Value>) -> Result<usize, String> {
-    match value {
-        Some(Value::String(text)) => Ok(text.len()),
-        Some(Value::Array(items)) => Ok(items.len()),
-        Some(Value::Object(fields)) => Ok(fields.len()),
-        None | Some(Value::Null) => Err("len of nil pointer".to_owned()),
-        Some(other) => Err(format!("len of type {}", go::type_name(other))),
+fn length(value: &Datum<'_>) -> Result<usize, String> {
+    match (value, value.value()) {
+        (_, Some(Value::String(text))) => Ok(text.len()),
+        (_, Some(Value::Array(items))) => Ok(items.len()),
+        (_, Some(Value::Object(fields))) => Ok(fields.len()),
+        (Datum::Nil, _) => Err("len of nil pointer".to_owned()),
+        (Datum::Nothing, _) => Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
+        (other, _) => Err(format!("len of type {}", other.inner_type())),
     }
 }
 
-fn index(arguments: &[Option<Value>]) -> Result<Option<Value>, String> {
-    let Some((first, keys)) = arguments.split_first() else { return Err("wrong number of args for index: want at least 1 got 0".to_owned()) };
-    let mut value = first.clone();
-    for key in keys {
-        value = match (value, key) {
-            (Some(Value::Array(items)), Some(Value::Number(number))) => {
-                let at = number.as_i64().unwrap_or(-1);
-                let item = usize::try_from(at).ok().and_then(|at| items.get(at).cloned());
-                Some(item.ok_or_else(|| format!("index out of range: {at}"))?)
+/// An index or the end of a part of what has this length.
+fn index_in(index: &Datum<'_>, length: usize) -> Result<usize, String> {
+    match index.integer() {
+        Some(at) => usize::try_from(at).ok().filter(|at| *at <= length).ok_or_else(|| format!("index out of range: {at}")),
+        None if index.is_nothing() => Err("cannot index slice/array with nil".to_owned()),
+        None => Err(format!("cannot index slice/array with type {}", index.inner_type())),
+    }
+}
+
+fn index(arguments: Vec<Datum<'_>>) -> Result<Datum<'_>, String> {
+    let mut arguments = arguments.into_iter();
+    let mut item = arguments.next().unwrap_or(Datum::Nothing);
+    if item.is_nothing() {
+        return Err("index of untyped nil".to_owned());
+    }
+    for key in arguments {
+        item = match item.value() {
+            Some(Value::Array(items)) => {
+                let at = index_in(&key, items.len())?;
+                item.item(at).ok_or("reflect: slice index out of range")?
             }
-            (Some(Value::Object(mut fields)), Some(Value::String(name))) => fields.remove(name),
-            (None | Some(Value::Null), _) => return Err("index of untyped nil".to_owned()),
-            (Some(Value::Array(_)), Some(other)) => return Err(format!("cannot index slice/array with type {}", go::type_name(other))),
-            (Some(Value::Array(_)), None) => return Err("cannot index slice/array with nil".to_owned()),
-            (Some(Value::Object(_)), Some(other)) => return Err(format!("value has type {}; should be string", go::type_name(other))),
-            (Some(other), _) => return Err(format!("can't index item of type {}", go::type_name(&other))),
+            Some(Value::String(text)) => {
+                let at = index_in(&key, text.len())?;
+                Datum::Int(text.as_bytes().get(at).copied().ok_or("reflect: string index out of range")?.into())
+            }
+            Some(Value::Object(_)) => match key.text() {
+                Some(name) => item.field(name).unwrap_or(Datum::Nil),
+                None if key.is_nothing() => return Err("value is nil; should be of type string".to_owned()),
+                None => return Err(format!("value has type {}; should be string", key.inner_type())),
+            },
+            None if item.is_nothing() => return Err("index of nil pointer".to_owned()),
+            _ => return Err(format!("can't index item of type {}", item.inner_type())),
         };
     }
-    Ok(value)
+    Ok(item)
 }
 
-fn slice(arguments: &[Option<Value>]) -> Result<Option<Value>, String> {
-    let at = |index: usize, otherwise: usize| {
-        let number = arguments.get(index).and_then(|value| value.as_ref()?.as_u64());
-        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(otherwise)
+/// kubectl's own `exists`: whether `index` would find something.
+fn is_there(arguments: Vec<Datum<'_>>) -> bool {
+    index(arguments).is_ok_and(|found| !found.is_nothing())
+}
+
+fn slice<'a>(arguments: &[Datum<'a>]) -> Result<Datum<'a>, String> {
+    let (item, indexes) = (&arguments[0], &arguments[1..]);
+    if item.is_nothing() {
+        return Err("slice of untyped nil".to_owned());
+    }
+    if indexes.len() > 3 {
+        return Err(format!("too many slice indexes: {}", indexes.len()));
+    }
+    let length = match item.value() {
+        Some(Value::String(_)) if indexes.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
+        Some(Value::String(text)) => text.len(),
+        Some(Value::Array(items)) => items.len(),
+        _ => return Err(format!("can't slice item of type {}", item.inner_type())),
     };
-    let out_of_range = || "slice: index out of range".to_owned();
-    match arguments.first().and_then(Option::as_ref) {
-        Some(Value::String(text)) => text.get(at(1, 0)..at(2, text.len())).map(|part| Some(part.into())).ok_or_else(out_of_range),
-        Some(Value::Array(items)) => items.get(at(1, 0)..at(2, items.len())).map(|part| Some(part.to_vec().into())).ok_or_else(out_of_range),
-        Some(other) => Err(format!("can't slice item of type {}", go::type_name(other))),
-        None => Err("slice of untyped nil".to_owned()),
+    let mut ends = [0, length, length];
+    for (end, index) in ends.iter_mut().zip(indexes) {
+        *end = index_in(index, length)?;
     }
-}
-
-fn same(left: &Option<Value>, right: &Option<Value>) -> Result<bool, String> {
-    match (left, right) {
-        (None | Some(Value::Null), None | Some(Value::Null)) => Ok(true),
-        (None | Some(Value::Null), _) | (_, None | Some(Value::Null)) => Ok(false),
-        (Some(Value::Object(_) | Value::Array(_)), _) | (_, Some(Value::Object(_) | Value::Array(_))) => Err("non-comparable type".to_owned()),
-        (Some(Value::Bool(left)), Some(Value::Bool(right))) => Ok(left == right),
-        (left, right) => Ok(order(left.as_ref(), right.as_ref())?.is_eq()),
-    }
-}
-
-fn order(left: Option<&Value>, right: Option<&Value>) -> Result<Ordering, String> {
-    match (left, right) {
-        (Some(Value::String(left)), Some(Value::String(right))) => Ok(left.cmp(right)),
-        (Some(Value::Number(left)), Some(Value::Number(right))) if left.is_f64() == right.is_f64() => {
-            Ok(left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal))
+    for pair in ends[..2.max(indexes.len())].windows(2) {
+        if pair[0] > pair[1] {
+            return Err(format!("invalid slice index: {} > {}", pair[0], pair[1]));
         }
-        (Some(Value::String(_) | Value::Number(_)), Some(Value::String(_) | Value::Number(_))) => Err("incompatible types for comparison".to_owned()),
-        _ => Err("invalid type for comparison".to_owned()),
     }
+    Ok(match item.value() {
+        Some(Value::String(text)) => Datum::new(String::from_utf8_lossy(&text.as_bytes()[ends[0]..ends[1]]).into_owned()),
+        Some(Value::Array(items)) => Datum::Plain(Cow::Owned(items[ends[0]..ends[1]].to_vec().into())),
+        _ => Datum::Nothing,
+    })
+}
+
+/// What can be compared: kinds that are equal, and order.
+#[derive(Clone, Copy, PartialEq)]
+enum Basic<'v> {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(&'v str),
+    Other,
+}
+
+fn basic<'v>(value: &'v Datum<'_>) -> Basic<'v> {
+    match value.value() {
+        Some(Value::Bool(value)) => Basic::Bool(*value),
+        Some(Value::String(text)) => Basic::Text(text),
+        Some(Value::Number(number)) if number.is_f64() => Basic::Float(number.as_f64().unwrap_or_default()),
+        _ => value.integer().map_or(Basic::Other, Basic::Int),
+    }
+}
+
+fn equal(arguments: &[Datum<'_>]) -> Result<bool, String> {
+    let Some((left, others)) = arguments.split_first().filter(|(_, others)| !others.is_empty()) else {
+        return Err("missing argument for comparison".to_owned());
+    };
+    for right in others {
+        let same = match (basic(left), basic(right)) {
+            (Basic::Other, Basic::Other) if left.is_nothing() || right.is_nothing() => left.is_nothing() == right.is_nothing(),
+            (Basic::Other, Basic::Other) if left.inner_type() != right.inner_type() => {
+                return Err(format!("non-comparable types {}: {}, {}: {}", left.print(), left.inner_type(), right.inner_type(), right.print()));
+            }
+            (Basic::Other, Basic::Other) => return Err(format!("non-comparable type {}: {}", left.print(), right.inner_type())),
+            (left_kind, right_kind) if std::mem::discriminant(&left_kind) != std::mem::discriminant(&right_kind) => {
+                if !left.is_nothing() && !right.is_nothing() {
+                    return Err("incompatible types for comparison".to_owned());
+                }
+                false
+            }
+            (left, right) => left == right,
+        };
+        if same {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn less(arguments: &[Datum<'_>]) -> Result<bool, String> {
+    let (left, right) = (basic(&arguments[0]), basic(&arguments[1]));
+    let order = match (left, right) {
+        (Basic::Other, _) | (_, Basic::Other) | (Basic::Bool(_), Basic::Bool(_)) => return Err("invalid type for comparison".to_owned()),
+        (Basic::Int(left), Basic::Int(right)) => Some(left.cmp(&right)),
+        (Basic::Float(left), Basic::Float(right)) => left.partial_cmp(&right),
+        (Basic::Text(left), Basic::Text(right)) => Some(left.cmp(right)),
+        _ => return Err("incompatible types for comparison".to_owned()),
+    };
+    Ok(order == Some(Ordering::Less))
 }
 
 /// Go's `fmt.Sprint`: a space between two values neither of which is a text.
-fn join(arguments: &[Option<Value>]) -> String {
+fn join(arguments: &[Datum<'_>], print: impl Fn(&Datum<'_>) -> String) -> String {
     let mut text = String::new();
     let mut before_text = true;
     for value in arguments {
-        let is_text = matches!(value, Some(Value::String(_)));
+        let shown = print(value);
+        let is_text = value.text().is_some() || shown == "<no value>";
         if !is_text && !before_text {
             text.push(' ');
         }
-        text.push_str(&value.as_ref().map_or_else(|| "<nil>".to_owned(), go::print));
+        text.push_str(&shown);
         before_text = is_text;
     }
     text
 }
 
-/// Go's `fmt.Sprintf` for JSON values.
-fn printf(arguments: &[Option<Value>]) -> String {
-    let pattern = match arguments.first() {
-        Some(Some(Value::String(pattern))) => pattern.clone(),
-        _ => return String::new(),
+// upstream: Go's encoding/base64: line breaks are skipped, errors say where
+fn decode(text: &str) -> Result<String, String> {
+    let meaningful: Vec<(usize, u8)> = text.bytes().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n')).collect();
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let corrupt = |at: usize| format!("base64 decode failed: illegal base64 data at input byte {at}");
+    let body = meaningful.iter().take_while(|(_, byte)| letter(*byte)).count();
+    let padding = (4 - body % 4) % 4;
+    let wrong = match (meaningful.get(body), padding) {
+        (None, 0) => None,
+        // What ends too early is told where its last group begins.
+        (None, _) => Some(meaningful.get(body - body % 4).map_or(text.len(), |(at, _)| *at)),
+        (Some((at, b'=')), 0 | 3) => Some(*at),
+        (Some((_, b'=')), _) if meaningful.len() < body + padding => Some(text.len()),
+        (Some((first, b'=')), _) => match meaningful[body + 1..].iter().enumerate().find(|(index, (_, byte))| index + 1 >= padding || *byte != b'=') {
+            Some((index, _)) if index + 1 < padding => Some(*first),
+            Some((_, (at, _))) => Some(*at),
+            None => None,
+        },
+        (Some((at, _)), _) => Some(*at),
     };
-    let mut values = arguments[1..].iter();
-    let mut text = String::new();
-    let mut letters = pattern.chars().peekable();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            text.push(letter);
-            continue;
-        }
-        let mut spec = String::new();
-        while let Some(next) = letters.next_if(|next| "+-# 0123456789.".contains(*next)) {
-            spec.push(next);
-        }
-        match letters.next() {
-            Some('%') => text.push('%'),
-            Some(verb) => match values.next() {
-                Some(value) => text.push_str(&pad(&verb_text(verb, value.as_ref(), &spec), &spec)),
-                None => text.push_str(&format!("%!{verb}(MISSING)")),
-            },
-            None => text.push_str("%!(NOVERB)"),
-        }
+    if let Some(at) = wrong {
+        return Err(corrupt(at));
     }
-    text
-}
-
-fn verb_text(verb: char, value: Option<&Value>, spec: &str) -> String {
-    let Some(value) = value else { return if verb == 'v' { "<nil>".to_owned() } else { format!("%!{verb}(<nil>)") } };
-    let precision = spec.split_once('.').and_then(|(_, digits)| digits.parse::<usize>().ok());
-    match (verb, value) {
-        ('v', value) => go::print(value),
-        ('s', Value::String(text)) => precision.map_or_else(|| text.clone(), |length| text.chars().take(length).collect()),
-        ('s', Value::Array(_) | Value::Object(_)) => go::print(value),
-        ('q', Value::String(text)) => go::quote(text),
-        ('d', Value::Number(number)) if !number.is_f64() => number.to_string(),
-        ('x', Value::Number(number)) if number.is_i64() => format!("{:x}", number.as_i64().unwrap_or_default()),
-        ('x', Value::String(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        ('t', Value::Bool(value)) => value.to_string(),
-        ('f', Value::Number(number)) if number.is_f64() => format!("{:.*}", precision.unwrap_or(6), number.as_f64().unwrap_or_default()),
-        ('g', Value::Number(number)) if number.is_f64() => go::print(value),
-        ('T', value) => go::type_name(value).to_owned(),
-        (verb, value) => format!("%!{verb}({}={})", go::type_name(value), go::print(value)),
-    }
-}
-
-fn pad(text: &str, spec: &str) -> String {
-    let width: usize = spec.split('.').next().unwrap_or_default().trim_start_matches(['+', '-', '#', ' ', '0']).parse().unwrap_or_default();
-    let missing = width.saturating_sub(text.chars().count());
-    if spec.contains('-') {
-        format!("{text}{}", " ".repeat(missing))
-    } else if spec.starts_with('0') {
-        format!("{}{text}", "0".repeat(missing))
-    } else {
-        format!("{}{text}", " ".repeat(missing))
-    }
+    let bytes: Vec<u8> = meaningful[..body].iter().map(|(_, byte)| *byte).collect();
+    let lenient = base64::engine::GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
+    let engine = base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, lenient);
+    let bytes = engine.decode(&bytes).map_err(|_| corrupt(text.len()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('\'', "&#39;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;")
+    text.replace('&', "&amp;").replace('\'', "&#39;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\0', "\u{fffd}")
+}
+
+fn escape_script(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        match letter {
+            '\\' | '\'' | '"' => escaped.extend(['\\', letter]),
+            '<' | '>' | '&' | '=' | '\u{0}'..='\u{1f}' => escaped.push_str(&format!("\\u{:04X}", u32::from(letter))),
+            letter if letter.is_control() => escaped.push_str(&format!("\\u{:04X}", u32::from(letter))),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+fn escape_query(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b' ' => escaped.push('+'),
+            byte if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) => escaped.push(char::from(byte)),
+            byte => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }

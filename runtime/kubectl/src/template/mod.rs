@@ -3,22 +3,28 @@
 //! Actions, pipelines, variables, `if`, `with`, `range`, `define`, `template`, `block`, the built-in functions and kubectl's own.
 // upstream: Go's text/template, cli-runtime/pkg/printers/template.go
 
+mod datum;
 mod eval;
+mod format;
 mod functions;
+mod lex;
+mod number;
 mod parse;
+mod tree;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde_json::Value;
 
-use parse::Node;
+use tree::Node;
 
 /// A parsed template.
 #[derive(Debug, Clone)]
 pub struct Template {
     body: Rc<Vec<Node>>,
     named: Rc<HashMap<String, Vec<Node>>>,
+    source: Rc<str>,
     /// Whether a missing key is `<no value>` rather than a failure.
     pub allow_missing: bool,
 }
@@ -27,12 +33,19 @@ impl Template {
     /// Read a template.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (body, named) = parse::parse(text).map_err(|error| format!("template: output:{error}"))?;
-        Ok(Self { body: Rc::new(body), named: Rc::new(named), allow_missing: true })
+        Ok(Self { body: Rc::new(body), named: Rc::new(named), source: text.into(), allow_missing: true })
+    }
+
+    /// The template filled in; with an error, as far as it came.
+    pub fn fill(&self, object: &Value) -> (String, Result<(), String>) {
+        let job = eval::Job { source: &self.source, named: &self.named, allow_missing: self.allow_missing };
+        eval::run(&job, &self.body, object)
     }
 
     /// The template filled in.
     pub fn print(&self, object: &Value) -> Result<String, String> {
-        eval::run(&self.body, &self.named, object, self.allow_missing)
+        let (text, outcome) = self.fill(object);
+        outcome.map(|()| text)
     }
 }
 
@@ -80,6 +93,11 @@ mod tests {
             ("{{if .a}}", "template: output:1: unexpected EOF"),
             ("{{end}}", "template: output:1: unexpected {{end}}"),
             ("{{index .a 5}}", "template: output:1:2: executing \"output\" at <index .a 5>: error calling index: index out of range: 5"),
+            ("{{.a.b}}", "template: output:1:4: executing \"output\" at <.a.b>: can't evaluate field b in type interface {}"),
+            ("{{.a | printf \"%d\" | len 1}}", "template: output:1:21: executing \"output\" at <len>: wrong number of args for len: want 1 got 2"),
+            ("{{.a}", "template: output:1: bad character U+007D '}'"),
+            ("{{\n\nnope}}", "template: output:3: function \"nope\" not defined"),
+            ("{{define \"x\"}}{{template \"x\"}}{{end}}{{template \"x\"}}", "template: output:1:25: executing \"x\" at <{{template \"x\"}}>: exceeded maximum template depth (100000)"),
             ("{{$x}}", "template: output:1: undefined variable \"$x\""),
         ];
         let object = json!({"a": [1]});

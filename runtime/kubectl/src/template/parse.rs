@@ -1,434 +1,440 @@
-//! From a template to nodes.
+//! From tokens to nodes.
+// upstream: Go's text/template/parse/parse.go
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use super::functions;
+use super::lex::{Kind, Token, tokens};
+use super::number;
+use super::tree::{Branch, Command, Node, Operand, Pipe, Word};
 
-/// A part of a template.
-#[derive(Debug, Clone)]
-pub(super) enum Node {
-    Text(String),
-    Show(Pipe),
-    If(Pipe, Vec<Node>, Vec<Node>),
-    With(Pipe, Vec<Node>, Vec<Node>),
-    Range(Pipe, Vec<Node>, Vec<Node>),
-    Template(String, Option<Pipe>),
-    Break,
-    Continue,
-}
+/// How deep blocks and parentheses go: no template needs more, and the stack is not endless.
+const DEPTH: usize = 500;
 
-/// Commands, each given the result of the one before.
-#[derive(Debug, Clone)]
-pub(super) struct Pipe {
-    pub(super) variables: Vec<String>,
-    pub(super) declares: bool,
-    pub(super) commands: Vec<Command>,
-    /// How it was written, and where.
-    pub(super) source: String,
-    pub(super) line: usize,
-    pub(super) column: usize,
-}
-
-/// A function or value with arguments.
-#[derive(Debug, Clone)]
-pub(super) struct Command {
-    pub(super) words: Vec<Word>,
-    pub(super) source: String,
-}
-
-/// An operand.
-#[derive(Debug, Clone)]
-pub(super) enum Word {
-    Dot,
-    Nil,
-    Literal(Value),
-    Field(Vec<String>),
-    Variable(String, Vec<String>),
-    Function(String),
-    Group(Box<Pipe>, Vec<String>),
-}
-
-type Parsed = (Vec<Node>, HashMap<String, Vec<Node>>);
+type Named = HashMap<String, Vec<Node>>;
 
 /// Read a template; errors are `LINE: what`.
-pub(super) fn parse(text: &str) -> Result<Parsed, String> {
-    let pieces = lex(text)?;
-    let mut parser = Parser { pieces, next: 0, named: HashMap::new(), scopes: vec![vec!["$".to_owned()]], line: 1 };
-    let (nodes, stop) = parser.list()?;
-    match stop {
-        Stop::Eof => Ok((nodes, parser.named)),
-        Stop::End => Err(format!("{}: unexpected {{{{end}}}}", parser.line)),
-        Stop::Else(_) => Err(format!("{}: unexpected {{{{else}}}}", parser.line)),
-    }
+pub(super) fn parse(text: &str) -> Result<(Vec<Node>, Named), String> {
+    let mut parser = Parser { tokens: tokens(text), next: 0, seen: 0, named: HashMap::new(), variables: vec!["$".to_owned()], ranges: 0, action: 0, depth: 0 };
+    let nodes = parser.whole()?;
+    parser.name_list("output".to_owned(), nodes)?;
+    Ok((parser.named.remove("output").unwrap_or_default(), parser.named))
 }
 
-enum Piece {
-    Text(String),
-    Action { inside: String, line: usize, column: usize },
-}
-
-fn lex(text: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    let mut trim_next = false;
-    let line_at = |at: usize| text[..at].matches('\n').count() + 1;
-    while let Some(open) = rest.find("{{") {
-        let offset = text.len() - rest.len() + open;
-        let mut before = &rest[..open];
-        let mut inside = &rest[open + 2..];
-        if trim_next {
-            before = before.trim_start();
-        }
-        if inside.starts_with("- ") || inside.starts_with("-\n") || inside.starts_with("-\t") {
-            before = before.trim_end();
-            inside = &inside[1..];
-        }
-        if !before.is_empty() {
-            pieces.push(Piece::Text(before.to_owned()));
-        }
-        let Some(close) = closing(inside) else {
-            let unclosed = if inside.trim_start().starts_with("/*") { "unclosed comment" } else { "unclosed action" };
-            return Err(format!("{}: {unclosed}", line_at(offset)));
-        };
-        let mut action = &inside[..close];
-        rest = &inside[close + 2..];
-        trim_next = action.ends_with(" -") || action.ends_with("\n-") || action.ends_with("\t-");
-        if trim_next {
-            action = &action[..action.len() - 1];
-        }
-        let trimmed = action.trim();
-        if trimmed.starts_with("/*") && trimmed.ends_with("*/") {
-            continue;
-        }
-        let column = offset - text[..offset].rfind('\n').map_or(0, |newline| newline + 1) + 2;
-        pieces.push(Piece::Action { inside: trimmed.to_owned(), line: line_at(offset), column });
-    }
-    let rest = if trim_next { rest.trim_start() } else { rest };
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.to_owned()));
-    }
-    Ok(pieces)
-}
-
-/// Where the action ends: `}}` outside of quotes.
-fn closing(inside: &str) -> Option<usize> {
-    if inside.trim_start().starts_with("/*") {
-        let end = inside.find("*/")?;
-        return inside[end..].find("}}").map(|close| end + close);
-    }
-    let bytes = inside.as_bytes();
-    let mut quote = None;
-    let mut index = 0;
-    while index < bytes.len() {
-        let byte = bytes[index];
-        match quote {
-            Some(b'`') if byte == b'`' => quote = None,
-            Some(q) if q != b'`' && byte == b'\\' => index += 1,
-            Some(q) if q == byte => quote = None,
-            Some(_) => {}
-            None if matches!(byte, b'"' | b'`' | b'\'') => quote = Some(byte),
-            None if byte == b'}' && bytes.get(index + 1) == Some(&b'}') => return Some(index),
-            None => {}
-        }
-        index += 1;
-    }
-    None
-}
-
+/// What ends a list of nodes.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    Eof,
     End,
-    Else(String),
+    Else,
+}
+
+impl Stop {
+    fn shown(self) -> &'static str {
+        match self {
+            Stop::End => "{{end}}",
+            Stop::Else => "{{else}}",
+        }
+    }
+}
+
+/// A node or what ends a list.
+enum Step {
+    Node(Node),
+    Stop(Stop),
 }
 
 struct Parser {
-    pieces: Vec<Piece>,
+    tokens: Vec<Token>,
     next: usize,
-    named: HashMap<String, Vec<Node>>,
-    scopes: Vec<Vec<String>>,
-    line: usize,
+    /// The furthest token that was looked at: errors are on its line.
+    seen: usize,
+    named: Named,
+    variables: Vec<String>,
+    /// How many `range` are open.
+    ranges: usize,
+    /// The line of the last action.
+    action: usize,
+    depth: usize,
 }
 
 impl Parser {
-    fn list(&mut self) -> Result<(Vec<Node>, Stop), String> {
-        let mut nodes = Vec::new();
-        while let Some(piece) = self.pieces.get(self.next) {
-            self.next += 1;
-            let (inside, line, column) = match piece {
-                Piece::Text(text) => {
-                    nodes.push(Node::Text(text.clone()));
-                    continue;
-                }
-                Piece::Action { inside, line, column } => (inside.clone(), *line, *column),
-            };
-            self.line = line;
-            let (word, rest) = inside.split_once(char::is_whitespace).map_or((inside.as_str(), ""), |(word, rest)| (word, rest.trim()));
-            match word {
-                "end" => return Ok((nodes, Stop::End)),
-                "else" => return Ok((nodes, Stop::Else(rest.to_owned()))),
-                "if" | "with" | "range" => nodes.push(self.block(word, rest, column)?),
-                "break" => nodes.push(Node::Break),
-                "continue" => nodes.push(Node::Continue),
-                "define" | "block" => self.define(word, rest, column, &mut nodes)?,
-                "template" => {
-                    let (name, rest) = self.name(rest)?;
-                    let pipe = if rest.is_empty() { None } else { Some(self.pipe(&rest, column)?) };
-                    nodes.push(Node::Template(name, pipe));
-                }
-                _ => {
-                    let pipe = self.pipe(&inside, column)?;
-                    nodes.push(Node::Show(pipe));
-                }
-            }
-        }
-        Ok((nodes, Stop::Eof))
+    fn token(&mut self, index: usize) -> &Token {
+        let index = index.min(self.tokens.len() - 1);
+        self.seen = self.seen.max(index);
+        &self.tokens[index]
     }
 
-    fn block(&mut self, word: &str, rest: &str, column: usize) -> Result<Node, String> {
-        if rest.trim().is_empty() {
-            return Err(format!("{}: missing value for {word}", self.line));
+    fn peek(&mut self) -> Token {
+        self.token(self.next).clone()
+    }
+
+    fn take(&mut self) -> Token {
+        let token = self.peek();
+        self.next += 1;
+        token
+    }
+
+    fn skip_spaces(&mut self) {
+        while self.peek().kind == Kind::Space {
+            self.next += 1;
         }
-        self.scopes.push(Vec::new());
-        let pipe = self.pipe(rest, column)?;
-        let (body, stop) = self.list()?;
-        let otherwise = match stop {
-            Stop::Eof => return Err(format!("{}: unexpected EOF", self.line)),
-            Stop::End => Vec::new(),
-            Stop::Else(next) if next.is_empty() => match self.list()? {
-                (nodes, Stop::End) => nodes,
-                (_, Stop::Else(_)) => return Err(format!("{}: expected end; found {{{{else}}}}", self.line)),
-                (_, Stop::Eof) => return Err(format!("{}: unexpected EOF", self.line)),
-            },
-            Stop::Else(next) => {
-                let (word, rest) = next.split_once(char::is_whitespace).unwrap_or((next.as_str(), ""));
-                vec![self.block(word, rest.trim(), column)?]
+    }
+
+    fn take_word(&mut self) -> Token {
+        self.skip_spaces();
+        self.take()
+    }
+
+    fn peek_word(&mut self) -> Token {
+        self.skip_spaces();
+        self.peek()
+    }
+
+    fn error<T>(&self, what: impl std::fmt::Display) -> Result<T, String> {
+        Err(format!("{}: {what}", self.tokens[self.seen].line))
+    }
+
+    fn unexpected<T>(&self, token: &Token, context: &str) -> Result<T, String> {
+        if token.kind != Kind::Error {
+            return self.error(format!("unexpected {} in {context}", token.shown()));
+        }
+        let mut extra = String::new();
+        if self.action != 0 && self.action != token.line {
+            let start = if token.text.ends_with(" action") { "" } else { " in action" };
+            extra = format!("{start} started at output:{}", self.action);
+        }
+        self.error(format!("{}{extra}", token.text))
+    }
+
+    fn expect(&mut self, kind: Kind, context: &str) -> Result<Token, String> {
+        let token = self.take_word();
+        if token.kind == kind { Ok(token) } else { self.unexpected(&token, context) }
+    }
+
+    /// One level further down.
+    fn deeper(&mut self) -> Result<(), String> {
+        self.depth += 1;
+        if self.depth > DEPTH { self.error("max expression depth exceeded") } else { Ok(()) }
+    }
+
+    fn whole(&mut self) -> Result<Vec<Node>, String> {
+        let mut nodes = Vec::new();
+        while self.peek().kind != Kind::Eof {
+            if self.peek().kind == Kind::LeftDelim {
+                let start = self.next;
+                self.next += 1;
+                if self.take_word().is_word("define") {
+                    self.define()?;
+                    continue;
+                }
+                self.next = start;
             }
-        };
-        self.scopes.pop();
-        Ok(match word {
-            "if" => Node::If(pipe, body, otherwise),
-            "with" => Node::With(pipe, body, otherwise),
-            _ => Node::Range(pipe, body, otherwise),
+            match self.step()? {
+                Step::Node(node) => nodes.push(node),
+                Step::Stop(stop) => return self.error(format!("unexpected {}", stop.shown())),
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn define(&mut self) -> Result<(), String> {
+        const CONTEXT: &str = "define clause";
+        let token = self.take_word();
+        let name = self.template_name(&token, CONTEXT)?;
+        self.expect(Kind::RightDelim, CONTEXT)?;
+        self.named_list(name, CONTEXT)
+    }
+
+    /// The nodes of a template with a name; it sees no variables but its own.
+    fn named_list(&mut self, name: String, context: &str) -> Result<(), String> {
+        let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
+        let ranges = std::mem::take(&mut self.ranges);
+        let (nodes, stop) = self.list()?;
+        (self.variables, self.ranges) = (outer, ranges);
+        if stop != Stop::End {
+            return self.error(format!("unexpected {} in {context}", stop.shown()));
+        }
+        self.name_list(name, nodes)
+    }
+
+    /// What is only space replaces nothing, and what is more is replaced by nothing.
+    fn name_list(&mut self, name: String, nodes: Vec<Node>) -> Result<(), String> {
+        let empty = |nodes: &[Node]| nodes.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()));
+        match self.named.get(&name) {
+            Some(there) if !empty(there) && !empty(&nodes) => self.error(format!("template: multiple definition of template {name:?}")),
+            Some(there) if !empty(there) => Ok(()),
+            _ => {
+                self.named.insert(name, nodes);
+                Ok(())
+            }
+        }
+    }
+
+    fn list(&mut self) -> Result<(Vec<Node>, Stop), String> {
+        self.deeper()?;
+        let mut nodes = Vec::new();
+        while self.peek_word().kind != Kind::Eof {
+            match self.step()? {
+                Step::Node(node) => nodes.push(node),
+                Step::Stop(stop) => {
+                    self.depth -= 1;
+                    return Ok((nodes, stop));
+                }
+            }
+        }
+        self.error("unexpected EOF")
+    }
+
+    fn step(&mut self) -> Result<Step, String> {
+        let token = self.take_word();
+        match token.kind {
+            Kind::Text => Ok(Step::Node(Node::Text(token.text))),
+            Kind::LeftDelim => {
+                self.action = token.line;
+                let step = self.inside();
+                self.action = 0;
+                step
+            }
+            _ => self.unexpected(&token, "input"),
+        }
+    }
+
+    /// What follows `{{`.
+    fn inside(&mut self) -> Result<Step, String> {
+        let start = self.next;
+        let token = self.take_word();
+        if token.kind != Kind::Keyword || token.text == "define" {
+            self.next = start;
+            let pipe = self.pipe("command", Kind::RightDelim)?;
+            return Ok(Step::Node(Node::Show(pipe)));
+        }
+        Ok(match token.text.as_str() {
+            "block" => Step::Node(self.block()?),
+            "break" | "continue" => Step::Node(self.jump(&token.text)?),
+            "else" => return self.otherwise(),
+            "end" => {
+                self.expect(Kind::RightDelim, "end")?;
+                Step::Stop(Stop::End)
+            }
+            "template" => {
+                let token = self.take_word();
+                let name = self.template_name(&token, "template clause")?;
+                let start = self.next;
+                let pipe = if self.take_word().kind == Kind::RightDelim {
+                    None
+                } else {
+                    self.next = start;
+                    Some(self.pipe("template clause", Kind::RightDelim)?)
+                };
+                Step::Node(Node::Template(name, pipe, token.at))
+            }
+            word => Step::Node(self.control(word)?),
         })
     }
 
-    fn define(&mut self, word: &str, rest: &str, column: usize, nodes: &mut Vec<Node>) -> Result<(), String> {
-        let (name, rest) = self.name(rest)?;
-        let pipe = if word == "block" { Some(self.pipe(&rest, column)?) } else { None };
-        let scopes = std::mem::replace(&mut self.scopes, vec![vec!["$".to_owned()]]);
+    fn jump(&mut self, word: &str) -> Result<Node, String> {
+        let token = self.take_word();
+        if token.kind != Kind::RightDelim {
+            return self.unexpected(&token, &format!("{{{{{word}}}}}"));
+        }
+        if self.ranges == 0 {
+            return self.error(format!("{{{{{word}}}}} outside {{{{range}}}}"));
+        }
+        Ok(if word == "break" { Node::Break } else { Node::Continue })
+    }
+
+    /// After `else`: the end of the action, or what is asked next.
+    fn otherwise(&mut self) -> Result<Step, String> {
+        let next = self.peek_word();
+        if !next.is_word("if") && !next.is_word("with") {
+            self.expect(Kind::RightDelim, "else")?;
+        }
+        Ok(Step::Stop(Stop::Else))
+    }
+
+    fn block(&mut self) -> Result<Node, String> {
+        const CONTEXT: &str = "block clause";
+        let token = self.take_word();
+        let name = self.template_name(&token, CONTEXT)?;
+        let pipe = self.pipe(CONTEXT, Kind::RightDelim)?;
+        self.named_list(name.clone(), CONTEXT)?;
+        Ok(Node::Template(name, Some(pipe), token.at))
+    }
+
+    fn template_name(&mut self, token: &Token, context: &str) -> Result<String, String> {
+        match token.kind {
+            Kind::String | Kind::RawString => self.unquoted(&token.text),
+            _ => self.unexpected(token, context),
+        }
+    }
+
+    fn unquoted(&self, text: &str) -> Result<String, String> {
+        number::unquote(text).map_or_else(|| self.error("invalid syntax"), Ok)
+    }
+
+    /// `if`, `with` and `range`.
+    fn control(&mut self, word: &str) -> Result<Node, String> {
+        self.deeper()?;
+        let scope = self.variables.len();
+        let pipe = self.pipe(word, Kind::RightDelim)?;
+        let ranges = usize::from(word == "range");
+        self.ranges += ranges;
         let (body, stop) = self.list()?;
-        self.scopes = scopes;
-        if !matches!(stop, Stop::End) {
-            return Err(format!("{}: unexpected EOF", self.line));
+        self.ranges -= ranges;
+        let mut otherwise = Vec::new();
+        if stop == Stop::Else {
+            if word != "range" && self.peek().is_word(word) {
+                self.next += 1;
+                otherwise.push(self.control(word)?);
+            } else {
+                let (nodes, stop) = self.list()?;
+                if stop != Stop::End {
+                    return self.error(format!("expected end; found {}", stop.shown()));
+                }
+                otherwise = nodes;
+            }
         }
-        if word == "block" {
-            nodes.push(Node::Template(name.clone(), pipe));
+        self.variables.truncate(scope);
+        self.depth -= 1;
+        let branch = Branch { pipe, body, otherwise };
+        Ok(match word {
+            "if" => Node::If(branch),
+            "with" => Node::With(branch),
+            _ => Node::Range(branch),
+        })
+    }
+
+    fn pipe(&mut self, context: &str, end: Kind) -> Result<Pipe, String> {
+        let mut pipe = Pipe { at: self.peek_word().at, variables: Vec::new(), assigns: false, commands: Vec::new() };
+        self.declarations(&mut pipe, context)?;
+        loop {
+            let start = self.next;
+            let token = self.take_word();
+            match token.kind {
+                kind if kind == end => break,
+                Kind::Bool | Kind::CharConstant | Kind::Dot | Kind::Field | Kind::Identifier | Kind::Number | Kind::Nil | Kind::RawString | Kind::String | Kind::Variable | Kind::LeftParen => {
+                    self.next = start;
+                    let command = self.command()?;
+                    pipe.commands.push(command);
+                }
+                _ => return self.unexpected(&token, context),
+            }
         }
-        self.named.insert(name, body);
+        if pipe.commands.is_empty() {
+            return self.error(format!("missing value for {context}"));
+        }
+        let lazy = |command: &Command| matches!(command.words[0].what, Operand::Bool(_) | Operand::Dot | Operand::Nil | Operand::Number(..) | Operand::Text(..));
+        if let Some(stage) = pipe.commands.iter().skip(1).position(lazy) {
+            return self.error(format!("non executable command in pipeline stage {}", stage + 2));
+        }
+        Ok(pipe)
+    }
+
+    /// `$i, $x :=` or `$x =`.
+    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Result<(), String> {
+        while self.peek_word().kind == Kind::Variable {
+            let start = self.next;
+            let variable = self.take().text;
+            let next = self.take_word();
+            match next.kind {
+                Kind::Assign | Kind::Declare => {
+                    pipe.assigns = next.kind == Kind::Assign;
+                    pipe.variables.push(variable.clone());
+                    self.variables.push(variable);
+                    return Ok(());
+                }
+                Kind::Char if next.text == "," => {
+                    pipe.variables.push(variable.clone());
+                    self.variables.push(variable);
+                    if context != "range" || pipe.variables.len() > 1 {
+                        return self.error(format!("too many declarations in {context}"));
+                    }
+                    if !matches!(self.peek_word().kind, Kind::Variable | Kind::RightDelim | Kind::RightParen) {
+                        return self.error("range can only initialize variables");
+                    }
+                }
+                _ => {
+                    self.next = start;
+                    return Ok(());
+                }
+            }
+        }
         Ok(())
     }
 
-    fn name(&self, rest: &str) -> Result<(String, String), String> {
-        let mut words = Words { parser: self, letters: rest.chars().collect(), at: 0 };
-        match words.word()? {
-            Some(Word::Literal(Value::String(name))) => Ok((name, words.rest())),
-            _ => Err(format!("{}: unexpected {rest:?} in template clause", self.line)),
-        }
-    }
-
-    fn pipe(&mut self, text: &str, column: usize) -> Result<Pipe, String> {
-        let (variables, declares, body) = declaration(text);
-        let pipe = self.commands(&body, column)?;
-        if declares {
-            if let Some(scope) = self.scopes.last_mut() {
-                scope.extend(variables.iter().cloned());
-            }
-        } else if let Some(name) = variables.iter().find(|name| !self.known(name)) {
-            return Err(format!("{}: undefined variable {name:?}", self.line));
-        }
-        Ok(Pipe { variables, declares, source: text.to_owned(), ..pipe })
-    }
-
-    fn known(&self, name: &str) -> bool {
-        self.scopes.iter().flatten().any(|known| known == name)
-    }
-
-    fn commands(&self, text: &str, column: usize) -> Result<Pipe, String> {
-        let mut words = Words { parser: self, letters: text.chars().collect(), at: 0 };
-        let mut commands = Vec::new();
+    fn command(&mut self) -> Result<Command, String> {
+        let mut command = Command { at: self.peek_word().at, words: Vec::new() };
         loop {
-            words.spaces();
-            let start = words.at;
-            let mut command = Vec::new();
-            while let Some(word) = words.word()? {
-                command.push(word);
+            self.skip_spaces();
+            if let Some(word) = self.operand()? {
+                command.words.push(word);
             }
-            if command.is_empty() {
-                return Err(format!("{}: missing value for command", self.line));
-            }
-            let source: String = words.letters[start..words.at].iter().collect();
-            commands.push(Command { words: command, source: source.trim().to_owned() });
-            if words.letters.get(words.at) != Some(&'|') {
-                break;
-            }
-            words.at += 1;
-        }
-        if words.at < words.letters.len() {
-            return Err(format!("{}: unexpected {:?} in operand", self.line, words.rest()));
-        }
-        Ok(Pipe { variables: Vec::new(), declares: false, commands, source: text.to_owned(), line: self.line, column })
-    }
-}
-
-/// `$i, $x := pipeline` taken apart.
-fn declaration(text: &str) -> (Vec<String>, bool, String) {
-    if text.starts_with('$') {
-        for (mark, declares) in [(":=", true), ("=", false)] {
-            if let Some((left, right)) = text.split_once(mark) {
-                let names: Vec<String> = left.split(',').map(|name| name.trim().to_owned()).collect();
-                let proper = names.iter().all(|name| name.starts_with('$') && name[1..].chars().all(|c| c.is_alphanumeric() || c == '_'));
-                if proper {
-                    return (names, declares, right.trim().to_owned());
+            let token = self.take();
+            match token.kind {
+                Kind::Space => {}
+                Kind::RightDelim | Kind::RightParen => {
+                    self.next -= 1;
+                    break;
                 }
+                Kind::Pipe => break,
+                _ => return self.unexpected(&token, "operand"),
             }
         }
+        if command.words.is_empty() { self.error("empty command") } else { Ok(command) }
     }
-    (Vec::new(), false, text.to_owned())
-}
 
-struct Words<'a> {
-    parser: &'a Parser,
-    letters: Vec<char>,
-    at: usize,
-}
-
-impl Words<'_> {
-    fn spaces(&mut self) {
-        while self.letters.get(self.at).is_some_and(|letter| letter.is_whitespace()) {
-            self.at += 1;
+    fn operand(&mut self) -> Result<Option<Word>, String> {
+        let Some(word) = self.term()? else { return Ok(None) };
+        let at = self.peek().at;
+        let mut names = Vec::new();
+        while self.peek().kind == Kind::Field {
+            names.push(self.take().text[1..].to_owned());
         }
-    }
-
-    fn rest(&self) -> String {
-        self.letters[self.at.min(self.letters.len())..].iter().collect::<String>().trim().to_owned()
-    }
-
-    fn word(&mut self) -> Result<Option<Word>, String> {
-        self.spaces();
-        let Some(letter) = self.letters.get(self.at).copied() else { return Ok(None) };
-        Ok(Some(match letter {
-            '|' | ')' => return Ok(None),
-            '(' => self.group()?,
-            '"' | '`' | '\'' => Word::Literal(self.quoted(letter)?),
-            '.' => {
-                let fields = self.fields();
-                if fields.is_empty() {
-                    self.at += 1;
-                    Word::Dot
-                } else {
-                    Word::Field(fields)
-                }
+        if names.is_empty() {
+            return Ok(Some(word));
+        }
+        let what = match word.what {
+            Operand::Field(first) => Operand::Field([first, names].concat()),
+            Operand::Variable(first) => Operand::Variable([first, names].concat()),
+            Operand::Bool(_) | Operand::Text(..) | Operand::Number(..) | Operand::Nil | Operand::Dot => {
+                return self.error(format!("unexpected . after term {}", crate::print::go::quote(&word.to_string())));
             }
-            '$' => {
-                self.at += 1;
-                let name = format!("${}", self.identifier());
-                if !self.parser.known(&name) {
-                    return Err(format!("{}: undefined variable {name:?}", self.parser.line));
-                }
-                Word::Variable(name, self.fields())
+            Operand::Function(_) | Operand::Group(_) | Operand::Chain(..) => Operand::Chain(Box::new(word), names),
+        };
+        Ok(Some(Word { at, what }))
+    }
+
+    fn term(&mut self) -> Result<Option<Word>, String> {
+        let start = self.next;
+        let token = self.take_word();
+        let what = match token.kind {
+            Kind::Identifier if functions::exists(&token.text) => Operand::Function(token.text),
+            Kind::Identifier => return self.error(format!("function {:?} not defined", token.text)),
+            Kind::Dot => Operand::Dot,
+            Kind::Nil => Operand::Nil,
+            Kind::Bool => Operand::Bool(token.text == "true"),
+            Kind::Variable if self.variables.contains(&token.text) => Operand::Variable(vec![token.text]),
+            Kind::Variable => return self.error(format!("undefined variable {:?}", token.text)),
+            Kind::Field => Operand::Field(vec![token.text[1..].to_owned()]),
+            Kind::CharConstant | Kind::Number => match number::read(&token.text) {
+                Ok(number) => Operand::Number(token.text, number),
+                Err(error) => return self.error(error),
+            },
+            Kind::String | Kind::RawString => {
+                let text = self.unquoted(&token.text)?;
+                Operand::Text(token.text, text)
             }
-            letter if letter.is_ascii_digit() || letter == '-' || letter == '+' => Word::Literal(self.number()?),
-            letter if letter.is_alphabetic() || letter == '_' => self.bare()?,
-            other => return Err(format!("{}: unexpected {:?} in operand", self.parser.line, other.to_string())),
-        }))
-    }
-
-    fn bare(&mut self) -> Result<Word, String> {
-        let name = self.identifier();
-        match name.as_str() {
-            "true" => Ok(Word::Literal(true.into())),
-            "false" => Ok(Word::Literal(false.into())),
-            "nil" => Ok(Word::Nil),
-            name if functions::exists(name) => Ok(Word::Function(name.to_owned())),
-            name => Err(format!("{}: function {name:?} not defined", self.parser.line)),
-        }
-    }
-
-    fn group(&mut self) -> Result<Word, String> {
-        let start = self.at + 1;
-        let mut depth = 0usize;
-        while let Some(letter) = self.letters.get(self.at).copied() {
-            match letter {
-                '(' => depth += 1,
-                ')' => depth -= 1,
-                '"' | '`' | '\'' => {
-                    self.quoted(letter)?;
-                    continue;
-                }
-                _ => {}
+            Kind::LeftParen => {
+                self.deeper()?;
+                let pipe = self.pipe("parenthesized pipeline", Kind::RightParen)?;
+                self.depth -= 1;
+                return Ok(Some(Word { at: pipe.at, what: Operand::Group(Box::new(pipe)) }));
             }
-            self.at += 1;
-            if depth == 0 {
-                let text: String = self.letters[start..self.at - 1].iter().collect();
-                let pipe = self.parser.commands(&text, 0)?;
-                return Ok(Word::Group(Box::new(pipe), self.fields()));
+            _ => {
+                self.next = start;
+                return Ok(None);
             }
-        }
-        Err(format!("{}: unclosed left paren", self.parser.line))
-    }
-
-    fn fields(&mut self) -> Vec<String> {
-        let mut fields = Vec::new();
-        while self.letters.get(self.at) == Some(&'.') && self.letters.get(self.at + 1).is_some_and(|c| c.is_alphanumeric() || *c == '_') {
-            self.at += 1;
-            fields.push(self.identifier());
-        }
-        fields
-    }
-
-    fn identifier(&mut self) -> String {
-        let start = self.at;
-        while self.letters.get(self.at).is_some_and(|letter| letter.is_alphanumeric() || *letter == '_') {
-            self.at += 1;
-        }
-        self.letters[start..self.at].iter().collect()
-    }
-
-    fn number(&mut self) -> Result<Value, String> {
-        let start = self.at;
-        self.at += 1;
-        while self.letters.get(self.at).is_some_and(|letter| letter.is_ascii_alphanumeric() || *letter == '.') {
-            self.at += 1;
-        }
-        let text: String = self.letters[start..self.at].iter().collect();
-        let bad = || format!("{}: bad number syntax: {text:?}", self.parser.line);
-        text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from)).map_err(|_| bad())
-    }
-
-    fn quoted(&mut self, quote: char) -> Result<Value, String> {
-        self.at += 1;
-        let mut text = String::new();
-        while let Some(letter) = self.letters.get(self.at).copied() {
-            self.at += 1;
-            if letter == quote {
-                // A character is a number.
-                return Ok(if quote == '\'' { text.chars().next().map_or(0, u32::from).into() } else { text.into() });
-            }
-            if letter == '\\' && quote != '`' {
-                let escape = self.letters.get(self.at).copied().unwrap_or('\\');
-                self.at += 1;
-                text.push(match escape {
-                    'n' => '\n',
-                    't' => '\t',
-                    'r' => '\r',
-                    other => other,
-                });
-            } else {
-                text.push(letter);
-            }
-        }
-        Err(format!("{}: unterminated quoted string", self.parser.line))
+        };
+        Ok(Some(Word { at: token.at, what }))
     }
 }

@@ -127,7 +127,7 @@ fn exec(user: &mut Value, matches: &ArgMatches, (set, removed): &Pairs) {
         if user["exec"].is_object() {
             user["exec"]["args"] = Value::Null;
         } else {
-            user["exec"] = json!({"apiVersion": "", "args": null, "env": null, "provideClusterInfo": false});
+            user["exec"] = json!({"args": null, "env": null, "provideClusterInfo": false});
         }
         user["exec"]["command"] = json!(matches.text("exec-command"));
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::config::entry;
 use crate::factory::Factory;
-use crate::failure::Failure;
+use crate::failure::{Failure, go_io};
 use crate::flags::{self, Flags};
 use crate::print::{self, Format, Printer, json as json_text, table};
 
@@ -54,7 +54,7 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
         }
     }
     if matches.on("flatten") {
-        flatten(&mut config);
+        flatten(&mut config)?;
     }
     if !matches.on("raw") {
         hide(&mut config);
@@ -66,20 +66,22 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     printer.print(factory, &config)
 }
 
-const ORDER: [&str; 11] = ["kind", "apiVersion", "preferences", "name", "cluster", "server", "user", "namespace", "clusters", "users", "contexts"];
+const ORDER: [&str; 15] = ["kind", "apiVersion", "preferences", "name", "cluster", "server", "tls-server-name", "user", "namespace", "clusters", "users", "contexts", "command", "args", "env"];
 
 /// Files become data.
-fn flatten(config: &mut Value) {
+fn flatten(config: &mut Value) -> Result<(), Failure> {
     use base64::Engine as _;
     for (list, field, names) in [("clusters", "cluster", &["certificate-authority"][..]), ("users", "user", &["client-certificate", "client-key"])] {
         for entry in config[list].as_array_mut().into_iter().flatten() {
             for name in names {
-                let Some(bytes) = entry[field][name].as_str().and_then(|path| std::fs::read(path).ok()) else { continue };
+                let Some(path) = entry[field][name].as_str().filter(|path| !path.is_empty()) else { continue };
+                let bytes = std::fs::read(path).map_err(|error| Failure::new(format!("open {path}: {}", go_io(&error))))?;
                 entry[field][format!("{name}-data")] = json!(base64::engine::general_purpose::STANDARD.encode(bytes));
                 entry[field].as_object_mut().map(|fields| fields.remove(*name));
             }
         }
     }
+    Ok(())
 }
 
 fn hide(config: &mut Value) {

@@ -52,6 +52,9 @@ pub async fn cluster_role(factory: &Factory, matches: &ArgMatches) -> Result<(),
     let meta = json!({"creationTimestamp": null, "name": name});
     let aggregation = matches.texts("aggregation-rule");
     if !aggregation.is_empty() {
+        if ["non-resource-url", "verb", "resource", "resource-name"].iter().any(|flag| !matches.texts(flag).is_empty()) {
+            return Err(Failure::new("aggregation rule must be specified without nonResourceURLs, verbs, resources or resourceNames"));
+        }
         let labels: Value = aggregation.iter().filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into();
         let object = json!({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": labels}]}, "apiVersion": VERSION, "kind": "ClusterRole", "metadata": meta, "rules": null});
         return finish(factory, matches, object, "").await;

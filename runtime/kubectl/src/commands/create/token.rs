@@ -36,6 +36,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if !kind.is_empty() && !["Pod", "Secret", "Node"].contains(&kind.as_str()) {
         return Err(Failure::new("supported --bound-object-kind values are Node, Pod, Secret"));
     }
+    if !kind.is_empty() && bound.is_empty() {
+        return Err(Failure::new("--bound-object-name is required if --bound-object-kind is provided"));
+    }
     let mut spec = json!({"audiences": matches.texts("audience")});
     let seconds = matches.duration("duration").as_secs();
     if seconds > 0 {

@@ -19,20 +19,41 @@ pub(super) fn objects(objects: Vec<Value>, by: &str) -> Result<Vec<Value>, Failu
 }
 
 /// The rows of each table in order.
-pub(super) fn tables(found: &mut [(Mapping, Value)], by: &str) -> Result<(), Failure> {
-    let (path, shown) = path(by)?;
-    if found.len() > 1 && found.iter().all(|(_, table)| table["rows"].as_array().is_some_and(|rows| rows.len() == 1)) {
-        let mut order: Vec<(Mapping, Value)> = found.to_vec();
-        order = sorted(order, |(_, table)| &table["rows"][0]["object"], &path, &shown)?;
+pub(super) fn tables(found: &mut [(Mapping, Value)], by: &str) -> Result<(), Unordered> {
+    let (path, shown) = path(by).map_err(|failure| if found.len() > 1 { Unordered::Fatal(failure) } else { Unordered::Lost })?;
+    if found.len() > 1 {
+        // Several answers are put in order as the tables they are, which have no names: stock kubectl looks for the field there.
+        let order = sorted(found.to_vec(), |(_, table)| table, &path, &shown).map_err(|failure| Unordered::Fatal(fatal(failure, "sorter.go:329", "*unstructured.Unstructured")))?;
         found.clone_from_slice(&order);
-        return Ok(());
     }
+    let several = found.len() > 1;
     for (_, table) in found {
         if let Some(rows) = table["rows"].as_array_mut() {
-            *rows = sorted(std::mem::take(rows), |row| &row["object"], &path, &shown).map_err(|failure| fatal(failure, "sorter.go:375", "[][][]reflect.Value"))?;
+            match sorted(std::mem::take(rows), |row| &row["object"], &path, &shown) {
+                Ok(ordered) => *rows = ordered,
+                Err(failure @ Failure::Plain(..)) => return Err(Unordered::Fatal(fatal(failure, "sorter.go:375", "[][][]reflect.Value"))),
+                // Of several, only this one is not shown.
+                Err(_) if several => {}
+                Err(_) => return Err(Unordered::Lost),
+            }
         }
     }
     Ok(())
+}
+
+/// Why there is no order.
+#[derive(Debug)]
+pub(super) enum Unordered {
+    /// It ends the command.
+    Fatal(Failure),
+    /// Nothing is shown: stock kubectl loses the failure.
+    Lost,
+}
+
+impl From<Failure> for Unordered {
+    fn from(failure: Failure) -> Self {
+        Self::Fatal(failure)
+    }
 }
 
 /// What has no order ends the program.
@@ -62,8 +83,27 @@ fn sorted<T>(things: Vec<T>, object: impl Fn(&T) -> &Value, path: &JsonPath, sho
         let kind = if key.is_array() { "[]interface {}" } else { "map[string]interface {}" };
         return Err(Failure::Plain(format!("Field {shown} in HOLDER is an unsortable type: interface, err: unsortable type: {kind}"), 1));
     }
-    keyed.sort_by(|a, b| compare(a.0.as_ref(), b.0.as_ref()));
+    if keyed.len() > SHORT {
+        keyed.sort_by(|a, b| compare(a.0.as_ref(), b.0.as_ref()));
+    } else {
+        insert_in_order(&mut keyed);
+    }
     Ok(keyed.into_iter().map(|(_, thing)| thing).collect())
+}
+
+/// Go puts short lists in order by insertion.
+// upstream: Go's sort/zsortinterface.go
+const SHORT: usize = 12;
+
+/// What has no key comes before everything, also before its like: so says upstream's comparison, and short lists show it.
+fn insert_in_order<T>(keyed: &mut [(Option<Value>, T)]) {
+    for end in 1..keyed.len() {
+        let mut at = end;
+        while at > 0 && (keyed[at].0.is_none() || (keyed[at - 1].0.is_some() && compare(keyed[at].0.as_ref(), keyed[at - 1].0.as_ref()).is_lt())) {
+            keyed.swap(at, at - 1);
+            at -= 1;
+        }
+    }
 }
 
 fn compare(left: Option<&Value>, right: Option<&Value>) -> Ordering {

@@ -1,7 +1,7 @@
 //! `kubectl get --watch`.
 
 use clap::ArgMatches;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::AsyncBufReadExt;
 
 use super::{append, each, for_kind, options};
@@ -111,7 +111,7 @@ impl Output {
                 for object in each(answer) {
                     // The name is the object's, whatever happens to it.
                     if self.events && !matches!(printer.format, Format::Name) {
-                        printer.print(factory, &json!({"type": event, "object": object}))?;
+                        printer.print_event(factory, event, &object)?;
                     } else {
                         printer.print(factory, &object)?;
                     }

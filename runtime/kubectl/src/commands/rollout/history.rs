@@ -36,7 +36,8 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new(format!("revision must be a positive integer: {revision}")));
     }
     let mut printer = Printer::read(factory, matches, &[])?;
-    for info in selection(factory, matches)?.infos(factory).await? {
+    let (infos, failures) = selection(factory, matches)?.gather(factory).await?;
+    for info in infos {
         let revisions = revisions(factory, &info).await?;
         if let Some(printer) = &mut printer {
             if revision > 0 {
@@ -65,7 +66,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         let aligned = tabwriter::align(tabwriter::Columns { minimum: 0, padding: 2 }, &text);
         factory.streams.line(&aligned)?;
     }
-    Ok(())
+    Failure::all(failures)
 }
 
 /// The Pod template of a revision as `describe` shows it.
@@ -127,7 +128,7 @@ pub async fn undo(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
 
 async fn one(factory: &Factory, writer: &mut Writer, info: &Info, wanted: i64) -> Result<(), Failure> {
     if info.object["spec"]["paused"] == true {
-        return Err(Failure::new(format!("you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume deployment/{}' and try again", info.name)));
+        return Err(Failure::new("you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again"));
     }
     let kind = info.mapping.kind.as_str();
     if !["Deployment", "DaemonSet", "StatefulSet"].contains(&kind) {

@@ -108,10 +108,20 @@ pub async fn restart(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
     .await
 }
 
+/// Said where nothing is found.
+fn nothing(factory: &Factory) -> Result<(), Failure> {
+    let (namespace, _) = factory.namespace()?;
+    factory.streams.warn(&format!("No resources found in {namespace} namespace."));
+    Ok(())
+}
+
 async fn change(factory: &Factory, matches: &ArgMatches, done: &str, plan: impl Fn(&Value) -> Result<Value, &'static str>) -> Result<(), Failure> {
     let selection = selection(factory, matches)?;
     let mut writer = Writer::read(factory, matches)?;
     let (infos, mut failures) = selection.gather(factory).await?;
+    if infos.is_empty() && failures.is_empty() {
+        nothing(factory)?;
+    }
     for info in infos {
         let patch = match plan(&info.object) {
             Ok(patch) => patch,

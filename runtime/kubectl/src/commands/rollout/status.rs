@@ -27,6 +27,9 @@ pub fn command() -> Command {
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let infos = selection(factory, matches)?.infos(factory).await?;
+    if infos.is_empty() {
+        super::nothing(factory)?;
+    }
     let mut failures = Vec::new();
     for info in infos {
         if let Err(failure) = one(factory, matches, &info).await {

@@ -1,14 +1,20 @@
 //! `kubectl set env`.
 // upstream: kubectl/pkg/cmd/set/set_env.go
 
+use std::collections::BTreeMap;
+
+use base64::Engine;
 use clap::{ArgMatches, Command};
+use drydock_primitives::names;
 use serde_json::{Value, json};
 
 use super::{change, common, containers, divide, pod_spec};
-use crate::builder::{self, Selection};
+use crate::builder::{self, Info, Selection};
+use crate::discovery::segment;
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
+use crate::rest::Call;
 
 /// Its flags.
 pub fn command() -> Command {
@@ -31,38 +37,85 @@ pub fn command() -> Command {
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let mut selection = Selection::read(factory, matches)?;
-    let (resources, mut pairs) = divide(matches.arguments());
+    let (resources, arguments) = divide(matches.arguments());
+    let pairs: Vec<String> = matches.texts("env").into_iter().chain(arguments).collect();
     selection.words = resources;
     selection.latest = !matches.on("local");
-    pairs.extend(matches.texts("env"));
     if selection.words.is_empty() && !selection.has_files() {
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     }
     if selection.local && !selection.has_files() {
         return Err(builder::missing());
     }
-    let mut set: Vec<Value> = Vec::new();
-    let mut removed: Vec<String> = Vec::new();
-    for pair in pairs {
-        match pair.split_once('=') {
-            Some((name, value)) if value.is_empty() => set.push(json!({"name": name})),
-            Some((name, value)) => set.push(json!({"name": name, "value": value})),
-            None => removed.push(pair.trim_end_matches('-').to_owned()),
-        }
-    }
+    super::all_or_some(&selection)?;
+    let (mut set, removed) = read(factory, &pairs)?;
     set.extend(imported(factory, matches, &selection).await?);
     let pattern = matches.text("containers");
     if matches.on("list") {
-        return list(factory, &selection, &pattern, |container| update(container, &set, &removed, true)).await;
+        let resolve = matches.on("resolve");
+        return list(factory, &selection, &pattern, resolve, |container| update(container, &set, &removed, true)).await;
     }
     let overwrite = matches.on("overwrite");
     change(factory, matches, &selection, "env updated", |object| {
-        for container in containers(pod_spec(object)?, &pattern) {
+        let named = format!("{}/{}", object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default());
+        let found = containers(pod_spec(object)?, &pattern);
+        if found.is_empty() {
+            factory.streams.warn(&format!("Warning: {named} does not have any containers matching {pattern:?}"));
+        }
+        for container in found {
             update(container, &set, &removed, overwrite)?;
         }
         Ok(())
     })
     .await
+}
+
+/// What is set and what is removed; `-` stands for standard input.
+// upstream: kubectl/pkg/cmd/set/env/env_parse.go
+fn read(factory: &Factory, pairs: &[String]) -> Result<(Vec<Value>, Vec<String>), Failure> {
+    let entry = |name: &str, value: &str| if value.is_empty() { json!({"name": name}) } else { json!({"name": name, "value": value}) };
+    let (mut set, mut removed, mut named): (Vec<Value>, Vec<String>, Vec<&str>) = Default::default();
+    for pair in pairs {
+        if pair == "-" {
+            let text = factory.streams.read_all()?;
+            let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+            set.extend(lines.filter_map(|line| line.split_once('=')).map(|(name, value)| entry(name, value)));
+            continue;
+        }
+        match (pair.split_once('='), pair.strip_suffix('-')) {
+            (Some((name, value)), _) => {
+                if let Some(error) = variable_name(name) {
+                    return Err(Failure::new(format!("{name:?} is not a valid key name: {error}")));
+                }
+                named.push(name);
+                set.push(entry(name, value));
+            }
+            (None, Some(name)) => removed.push(name.to_owned()),
+            (None, None) => return Err(Failure::new(format!("unknown environment variable: {pair}"))),
+        }
+    }
+    if removed.iter().any(|name| named.contains(&name.as_str())) {
+        return Err(Failure::new("can not both modify and remove the same environment variable in the same command"));
+    }
+    Ok((set, removed))
+}
+
+/// What is wrong with a variable's name.
+// upstream: apimachinery/pkg/util/validation/validation.go IsEnvVarName
+fn variable_name(name: &str) -> Option<String> {
+    let fits = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter)) && !name.is_empty() && !name.starts_with(|letter: char| letter.is_ascii_digit());
+    let mut wrong = Vec::new();
+    if !fits {
+        let rule = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit";
+        wrong.push(names::regex_error(rule, "[-._a-zA-Z][-._a-zA-Z0-9]*", &["my.env-name", "MY_ENV.NAME", "MyEnvName1"]));
+    }
+    match name {
+        "." => wrong.push("must not be '.'".to_owned()),
+        ".." => wrong.push("must not be '..'".to_owned()),
+        name if name.starts_with("..") => wrong.push("must not start with '..'".to_owned()),
+        _ => {}
+    }
+    (!wrong.is_empty()).then(|| wrong.join(";"))
 }
 
 fn update(container: &mut Value, set: &[Value], removed: &[String], overwrite: bool) -> Result<(), Failure> {
@@ -98,7 +151,7 @@ async fn imported(factory: &Factory, matches: &ArgMatches, selection: &Selection
         let reference = match info.mapping.kind.as_str() {
             "ConfigMap" => "configMapKeyRef",
             "Secret" => "secretKeyRef",
-            kind => return Err(Failure::new(format!("unsupported resource specified in --from: {kind}"))),
+            _ => return Err(Failure::new("unsupported resource specified in --from")),
         };
         for key in info.object["data"].as_object().into_iter().flatten().map(|(key, _)| key) {
             if !keys.is_empty() && !keys.contains(key) {
@@ -114,26 +167,75 @@ async fn imported(factory: &Factory, matches: &ArgMatches, selection: &Selection
     Ok(variables)
 }
 
-async fn list(factory: &Factory, selection: &Selection, pattern: &str, edit: impl Fn(&mut Value) -> Result<(), Failure>) -> Result<(), Failure> {
+async fn list(factory: &Factory, selection: &Selection, pattern: &str, resolve: bool, edit: impl Fn(&mut Value) -> Result<(), Failure>) -> Result<(), Failure> {
     for info in selection.infos(factory).await? {
         let mut object = info.object.clone();
         for container in containers(pod_spec(&mut object)?, pattern) {
             edit(container)?;
             let name = container["name"].as_str().unwrap_or_default();
             factory.streams.line(&format!("# {} {}, container {name}", info.mapping.kind, info.name))?;
+            let mut lost: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for variable in container["env"].as_array().into_iter().flatten() {
                 let name = variable["name"].as_str().unwrap_or_default();
                 let from = &variable["valueFrom"];
                 let text = if from.is_null() {
                     format!("{name}={}", variable["value"].as_str().unwrap_or_default())
                 } else {
-                    format!("# {name} from {}", described(from))
+                    match if resolve { referenced(factory, from, &info).await } else { None } {
+                        Some(Ok(value)) => format!("{name}={value}"),
+                        Some(Err(failure)) => {
+                            lost.entry(failure.text()).or_default().push(name.to_owned());
+                            format!("# {name} from {}", described(from))
+                        }
+                        None => format!("# {name} from {}", described(from)),
+                    }
                 };
                 factory.streams.line(&text)?;
             }
+            for (why, mut variables) in lost {
+                variables.sort();
+                factory.streams.warn(&format!("error retrieving reference for {}: {why}", variables.join(", ")));
+            }
         }
     }
+    // What could not be looked up has been told; stock kubectl forgets it was a failure.
     Ok(())
+}
+
+/// What a reference refers to; nothing for what only a running container knows.
+// upstream: kubectl/pkg/cmd/set/env/env_resolve.go
+async fn referenced(factory: &Factory, from: &Value, info: &Info) -> Option<Result<String, Failure>> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for (field, plural, word) in [("configMapKeyRef", "configmaps", "config map"), ("secretKeyRef", "secrets", "secret")] {
+        let (name, key) = (text(&from[field]["name"]), text(&from[field]["key"]));
+        if !from[field].is_object() {
+            continue;
+        }
+        let found = factory.call(Call::get(format!("/api/v1/namespaces/{}/{plural}/{}", info.namespace, segment(&name)))).await;
+        return Some(found.and_then(|object| {
+            let value = object["data"][&key].as_str().ok_or_else(|| Failure::new(format!("key {key} not found in {word} {name}")))?;
+            if plural == "configmaps" {
+                return Ok(value.to_owned());
+            }
+            let bytes = base64::engine::general_purpose::STANDARD.decode(value).map_err(|error| Failure::new(error.to_string()))?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }));
+    }
+    let path = from["fieldRef"]["fieldPath"].as_str()?;
+    let metadata = &info.object["metadata"];
+    if let Some((field, key)) = path.strip_prefix("metadata.").and_then(|rest| rest.strip_suffix("']")).and_then(|rest| rest.split_once("['")) {
+        return Some(Ok(text(&metadata[field][key])));
+    }
+    Some(match path {
+        "metadata.name" | "metadata.namespace" | "metadata.uid" => Ok(text(&metadata[&path["metadata.".len()..]])),
+        "metadata.labels" | "metadata.annotations" => {
+            let fields = metadata[&path["metadata.".len()..]].as_object();
+            let mut lines: Vec<String> = fields.into_iter().flatten().map(|(key, value)| format!("{key}={:?}", text(value))).collect();
+            lines.sort();
+            Ok(lines.join("\n"))
+        }
+        other => Err(Failure::new(format!("unsupported fieldPath: {other}"))),
+    })
 }
 
 fn described(from: &Value) -> String {

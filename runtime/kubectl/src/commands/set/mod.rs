@@ -62,19 +62,21 @@ async fn change(
     if local && writer.dry_run == DryRun::Server {
         return Err(write::local_on_server());
     }
+    all_or_some(selection)?;
+    let version = matches.text("resource-version");
     let (infos, mut failures) = selection.gather(factory).await?;
     for info in infos {
         let mut changed = info.object.clone();
         if let Err(failure) = edit(&mut changed) {
             // What has no Pod template is named, as upstream does it.
-            let named = failure.text().starts_with("the object is not a pod");
+            let named = ["the object is not a pod", "setting subjects"].iter().any(|start| failure.text().starts_with(start));
             failures.push(if named { Failure::new(format!("error: {}/{} {}", info.mapping.resource, info.name, failure.text())) } else { failure });
             continue;
         }
         if local {
             write::with_empty_fields(&mut changed);
         }
-        let patch = merge::two_way(&info.object, &changed);
+        let mut patch = merge::two_way(&info.object, &changed);
         // Upstream looks for a change only where containers are concerned.
         let quiet = !done.starts_with("serviceaccount") && !done.starts_with("selector");
         if patch == json!({}) && (writer.printer.is_none() || done.starts_with("subjects")) && quiet {
@@ -84,12 +86,20 @@ async fn change(
             writer.tell(factory, &changed, done)?;
             continue;
         }
+        if !version.is_empty() {
+            patch["metadata"]["resourceVersion"] = json!(version);
+        }
         match writer.patch(factory, &info, STRATEGIC_PATCH, &patch).await {
             Ok(object) => writer.tell(factory, &object, done)?,
             Err(failure) => failures.push(failure),
         }
     }
     Failure::all(failures)
+}
+
+/// All or those that are selected, not both.
+fn all_or_some(selection: &Selection) -> Result<(), Failure> {
+    if selection.all && !selection.labels.is_empty() { Err(Failure::new("cannot set --all and --selector at the same time")) } else { Ok(()) }
 }
 
 /// The Pod spec inside of an object.

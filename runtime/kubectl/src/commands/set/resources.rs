@@ -39,13 +39,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     selection.refuse_words(builder::LOCAL)?;
     let pattern = matches.text("containers");
     change(factory, matches, &selection, "resource requirements updated", |object| {
-        for container in containers(pod_spec(object)?, &pattern) {
+        let found = containers(pod_spec(object)?, &pattern);
+        if found.is_empty() {
+            return Err(Failure::new(format!("unable to find container named {pattern}")));
+        }
+        for container in found {
             for (field, wanted) in [("limits", &limits), ("requests", &requests)] {
                 for (name, amount) in wanted {
                     container["resources"][field][name] = amount.clone();
-                    if amount == "0" {
-                        container["resources"][field].as_object_mut().map(|fields| fields.remove(name));
-                    }
                 }
             }
         }

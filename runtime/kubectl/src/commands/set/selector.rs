@@ -4,7 +4,9 @@
 use clap::{ArgMatches, Command};
 
 use super::{change, common};
-use crate::builder::{Selection, equal_labels};
+use drydock_primitives::selector::{Operator, Requirement};
+
+use crate::builder::{self, Selection, equal_labels};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -18,6 +20,19 @@ pub fn command() -> Command {
         .override_usage("kubectl set selector (-f FILENAME | TYPE NAME) EXPRESSIONS [--resource-version=version] [options]")
 }
 
+/// A requirement as Go prints it; nothing for those that labels can say.
+fn shown(requirement: &Requirement) -> Option<String> {
+    let operator = match requirement.operator {
+        Operator::In => "In",
+        Operator::NotIn | Operator::NotEquals => "NotIn",
+        Operator::Exists => "Exists",
+        Operator::DoesNotExist => "DoesNotExist",
+        _ => return None,
+    };
+    let values: Vec<&str> = requirement.values.iter().map(AsRef::as_ref).collect();
+    Some(format!("{{{} {operator} [{}]}}", requirement.key, values.join(" ")))
+}
+
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let mut selection = Selection::read(factory, matches)?;
@@ -25,13 +40,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let Some(expression) = selection.words.pop() else {
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     };
-    selection.refuse_words(crate::builder::LOCAL)?;
+    selection.refuse_words(builder::LOCAL)?;
     let labels = match equal_labels(&expression) {
         Ok(labels) => labels,
-        Err(failure) => {
+        Err(_) => {
             // What is not there is told first.
             selection.infos(factory).await?;
-            return Err(failure);
+            let expressions: Vec<String> = builder::matching(&expression)?.requirements().iter().filter_map(shown).collect();
+            return Err(Failure::new(format!("match expression [{}] not supported on this object", expressions.join(" "))));
         }
     };
     change(factory, matches, &selection, "selector updated", |object| {

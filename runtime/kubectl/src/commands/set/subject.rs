@@ -60,11 +60,10 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let nameless = accounts.iter().any(|account| account.starts_with(':'));
     change(factory, matches, &selection, "subjects updated", |object| {
-        let (kind, name) = (object["kind"].as_str().unwrap_or_default().to_owned(), object["metadata"]["name"].as_str().unwrap_or_default());
-        match kind.as_str() {
+        match object["kind"].as_str().unwrap_or_default() {
             "ClusterRoleBinding" if nameless => return Err(Failure::new("serviceaccount must be <namespace>:<name>, namespace must be specified")),
             "RoleBinding" | "ClusterRoleBinding" => {}
-            _ => return Err(Failure::new(format!("error: {}/{name} setting subjects is only supported for RoleBinding/ClusterRoleBinding", kind.to_lowercase()))),
+            _ => return Err(Failure::new("setting subjects is only supported for RoleBinding/ClusterRoleBinding")),
         }
         let mut all = object["subjects"].as_array().cloned().unwrap_or_default();
         all.extend(subjects.iter().filter(|subject| !all.contains(subject)).cloned().collect::<Vec<_>>());
