@@ -101,5 +101,20 @@ fn a_kubeconfig_that_leads_nowhere_is_said() {
     std::fs::write(&path, text).unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--api-port", "0", "--no-open", "--kubeconfig", &path.to_string_lossy()];
     let refused = drydock.run(&serve).refused();
-    assert!(refused.contains("no answer from the cluster \"away\"") && refused.contains("get nodes` work?"), "{refused}");
+    assert!(refused.contains("no answer from the cluster \"away\"") && refused.contains("(Connection refused (os error 111)); does") && refused.contains("get nodes` work?"), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "one sentence, and nothing of the machinery: {refused}");
+}
+
+#[test]
+fn credentials_that_a_cluster_does_not_know_are_said() {
+    let other = Drydock::cluster(0);
+    let text = std::fs::read_to_string(other.state().join("kubeconfig")).unwrap();
+    let key = |line: &str| line.trim_start().starts_with("client-key-data:");
+    let lines: Vec<String> = text.lines().filter(|line| !key(line)).map(|line| if line.contains("client-certificate-data:") { "    token: old".to_owned() } else { line.to_owned() }).collect();
+    let drydock = Drydock::idle();
+    let path = drydock.state().join("expired.yaml");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--api-port", "0", "--no-open", "--kubeconfig", &path.to_string_lossy()];
+    let refused = drydock.run(&serve).refused();
+    assert!(refused.contains("does not accept the credentials of") && refused.contains("401 Unauthorized"), "{refused}");
 }
