@@ -63,13 +63,9 @@ impl<'a> Session<'a> {
     /// From the flags a command has.
     pub fn read(factory: &'a Factory, matches: &ArgMatches, mode: Mode) -> Result<Self, Failure> {
         let output = matches.text("output");
-        let mut writer = Writer::read(factory, matches)?;
-        if mode == Mode::Patch && matches!(output.as_str(), "json" | "yaml") {
-            writer.printer = None;
-        }
         Ok(Self {
             factory,
-            writer,
+            writer: Writer::read(factory, matches)?,
             mode,
             json: output == "json",
             windows: matches.on("windows-line-endings"),
