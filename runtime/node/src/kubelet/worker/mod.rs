@@ -24,7 +24,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::publish::Update;
+use self::publish::{News, Update};
 use super::decide::{self, Action, End, plan};
 use super::node::{Node, lock};
 use super::probe::{ProbeKind, Probes};
@@ -119,7 +119,7 @@ struct Worker {
     stops: Vec<AbortOnDropHandle<()>>,
     hooks: HashMap<String, AbortOnDropHandle<()>>,
     status: PodStatus,
-    updates: watch::Sender<Option<Update>>,
+    updates: watch::Sender<News>,
     publisher: Option<tokio::task::JoinHandle<()>>,
     mount_backoff: super::backoff::Backoff,
     told_deadline: bool,
@@ -132,7 +132,7 @@ struct Worker {
 pub(super) fn spawn(node: &Arc<Node>, pod: Arc<Pod>, adopted: Adopted) {
     let (sender, receiver) = mpsc::unbounded_channel();
     lock(&node.workers).insert(uid(&pod).to_owned(), sender);
-    let (updates, update) = watch::channel(None);
+    let (updates, update) = watch::channel(News::default());
     let publisher = tokio::spawn(publish::run(node.client.clone(), Arc::clone(&pod), update));
     lock(&node.publishers).insert(uid(&pod).to_owned(), publisher.abort_handle());
     let mut worker = Worker {
@@ -471,7 +471,7 @@ impl Worker {
         }
         let passing = !finish && publish::is_passing(&self.status, &status);
         self.status = status.clone();
-        self.updates.send_replace(Some(Update { status, finish, passing }));
+        self.updates.send_modify(|news| news.tell(Update { status, finish, passing }));
     }
 
     /// All has ended: say so a last time and let the object go.

@@ -23,6 +23,26 @@ pub(super) struct Update {
     pub(super) passing: bool,
 }
 
+/// What there is to write: the first status of all, which is written whatever comes after it, and the newest.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    first: Option<Update>,
+    newest: Option<Update>,
+    /// How many there were.
+    count: u64,
+}
+
+impl News {
+    /// There is another one.
+    pub(super) fn tell(&mut self, update: Update) {
+        if self.first.is_none() {
+            self.first = Some(update.clone());
+        }
+        self.newest = Some(update);
+        self.count += 1;
+    }
+}
+
 /// How long a status that will soon be another one waits for it. Of a Pod whose image is here it is written that its containers are being
 /// created, which is what people watch for, and that it is ready.
 const MOMENT: Duration = Duration::from_millis(120);
@@ -52,20 +72,27 @@ const OPTIONAL: [&str; 8] = [
 ];
 
 /// Write until the sender is gone or the object is.
-pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch::Receiver<Option<Update>>) {
+pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch::Receiver<News>) {
     let api: Api<Pod> = Api::namespaced(client, namespace(&pod));
-    let mut first = true;
-    while updates.changed().await.is_ok() {
+    let mut written = 0;
+    while updates.wait_for(|news| news.count > written).await.is_ok() {
         // The first word about a Pod waits for nothing: the containers are made while it is written.
-        if !std::mem::take(&mut first) {
+        if written > 0 {
             while_passing(&mut updates).await;
         }
         let mut conflicts = 0;
         loop {
-            let Some(update) = updates.borrow_and_update().clone() else { break };
+            let (count, update) = {
+                let news = updates.borrow_and_update();
+                if written == 0 { (1, news.first.clone()) } else { (news.count, news.newest.clone()) }
+            };
+            let Some(update) = update else { break };
             match write(&api, &pod, &update).await {
                 Ok(()) if update.finish => return,
-                Ok(()) => break,
+                Ok(()) => {
+                    written = count;
+                    break;
+                }
                 Err(kube::Error::Api(status)) if status.code == 409 && conflicts < 5 => {
                     conflicts += 1;
                     tracing::debug!(pod = name(&pod), message = status.message, "somebody else wrote at the same time");
@@ -77,6 +104,7 @@ pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch:
                     if update.finish {
                         return;
                     }
+                    written = count;
                     break;
                 }
                 Err(error) => {
@@ -89,9 +117,9 @@ pub(super) async fn run(client: kube::Client, pod: Arc<Pod>, mut updates: watch:
 }
 
 /// Wait for the status that stays, but not long.
-async fn while_passing(updates: &mut watch::Receiver<Option<Update>>) {
+async fn while_passing(updates: &mut watch::Receiver<News>) {
     let until = tokio::time::Instant::now() + MOMENT;
-    while updates.borrow_and_update().as_ref().is_some_and(|update| update.passing) {
+    while updates.borrow_and_update().newest.as_ref().is_some_and(|update| update.passing) {
         if !matches!(tokio::time::timeout_at(until, updates.changed()).await, Ok(Ok(()))) {
             return;
         }
@@ -161,33 +189,47 @@ mod tests {
                 Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::from(b"{\"metadata\":{\"name\":\"web\"}}".to_vec())))
             }
         });
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "default", "uid": "u"}})).unwrap();
-        let update = |phase: &str, passing| Some(Update { status: PodStatus { phase: Some(phase.into()), ..PodStatus::default() }, finish: false, passing });
-        let (sender, updates) = watch::channel(None);
-        let publisher = tokio::spawn(run(kube::Client::new(api, "default"), Arc::new(pod), updates));
-        sender.send_replace(update("Pending", true));
-        heard.recv().await.unwrap();
-        sender.send_replace(update("Starting", true));
-        tokio::task::yield_now().await;
-        sender.send_replace(update("Running", false));
-        heard.recv().await.unwrap();
-        drop(sender);
-        publisher.await.unwrap();
-        assert_eq!(*written.lock().unwrap(), ["Pending", "Running"]);
+        let pod: Arc<Pod> = Arc::new(serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "default", "uid": "u"}})).unwrap());
+        // Whether or not there is time to write the first one before the others come.
+        for late in [false, true] {
+            let (sender, updates) = watch::channel(News::default());
+            let tell = |phase: &str, passing| {
+                let status = PodStatus { phase: Some(phase.into()), ..PodStatus::default() };
+                sender.send_modify(|news| news.tell(Update { status, finish: false, passing }));
+            };
+            let publish = run(kube::Client::new(api.clone(), "default"), Arc::clone(&pod), updates);
+            tell("Pending", true);
+            let rest = || {
+                tell("Starting", true);
+                tell("Running", false);
+            };
+            if late {
+                rest();
+                drop(sender);
+                publish.await;
+            } else {
+                let publisher = tokio::spawn(publish);
+                heard.recv().await.unwrap();
+                rest();
+                drop(sender);
+                publisher.await.unwrap();
+            }
+            assert_eq!(std::mem::take(&mut *written.lock().unwrap()), ["Pending", "Running"], "late: {late}");
+        }
     }
 
     #[tokio::test]
     async fn a_status_that_passes_waits_for_the_one_that_stays() {
-        let update = |passing| Some(Update { status: PodStatus::default(), finish: false, passing });
-        let (sender, mut updates) = watch::channel(None);
-        sender.send_replace(update(true));
-        sender.send_replace(update(false));
+        let (sender, mut updates) = watch::channel(News::default());
+        let tell = |passing| sender.send_modify(|news| news.tell(Update { status: PodStatus::default(), finish: false, passing }));
+        tell(true);
+        tell(false);
         while_passing(&mut updates).await;
-        assert!(!updates.borrow().as_ref().unwrap().passing);
+        assert!(!updates.borrow().newest.as_ref().unwrap().passing);
         // Nothing better comes: it is written all the same.
-        sender.send_replace(update(true));
+        tell(true);
         while_passing(&mut updates).await;
-        assert!(updates.borrow().as_ref().unwrap().passing);
+        assert!(updates.borrow().newest.as_ref().unwrap().passing);
     }
 
     #[test]
