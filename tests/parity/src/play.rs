@@ -14,6 +14,8 @@ use crate::redact::redact;
 
 /// How long a line may take, in seconds.
 const PATIENCE: &str = "60";
+/// What the shell is before it is the line's: the rights of new files are the same whoever runs the suite.
+const MASKED: &str = r#"umask 022; exec sh -c "$1""#;
 /// The nodes of a scenario's cluster.
 const NODES: u32 = 2;
 
@@ -60,7 +62,7 @@ pub fn play(scenario: &Scenario, program: &Program) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for line in &scenario.lines {
         let mut shell = Command::new("timeout");
-        shell.args(["--kill-after=2", PATIENCE, "sh", "-c", &line.text]).current_dir(&work).stdin(Stdio::null());
+        shell.args(["--kill-after=2", PATIENCE, "sh", "-c", MASKED, "sh", &line.text]).current_dir(&work).stdin(Stdio::null());
         let first = prepared.as_ref().filter(|_| line.compare == Compare::Never).map(|folder| format!("{}:", folder.display())).unwrap_or_default();
         shell.env_clear().env("PATH", format!("{first}{path}")).env("HOME", &home).env("TZ", "UTC").env("LC_ALL", "C.UTF-8");
         shell.env("KUBECONFIG", drydock.state().join("kubeconfig"));
