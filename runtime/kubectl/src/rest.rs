@@ -394,7 +394,6 @@ fn status(code: StatusCode, body: &[u8], call: &Call) -> Failure {
     {
         return Failure::Status(Box::new(value));
     }
-    let verb = if call.method == Method::GET { "get" } else { call.method.as_str() };
     let text = String::from_utf8_lossy(body).trim().to_owned();
     let (reason, message) = match code.as_u16() {
         400 => ("BadRequest", "the server rejected our request for an unknown reason".to_owned()),
@@ -413,7 +412,7 @@ fn status(code: StatusCode, body: &[u8], call: &Call) -> Failure {
     };
     let message = match about(&call.path) {
         // A request for a path is about no kind.
-        Some(about) if call.accept != ANYTHING => format!("{message} ({} {about})", verb.to_lowercase()),
+        Some(about) if call.accept != ANYTHING => format!("{message} ({} {about})", call.method.as_str().to_lowercase()),
         _ => message,
     };
     Failure::Status(Box::new(json!({"kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": code.as_u16()})))

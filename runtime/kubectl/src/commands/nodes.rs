@@ -104,9 +104,7 @@ pub async fn taint(factory: &Factory, matches: &ArgMatches) -> Result<(), Failur
     }
     let taints: Result<Vec<Taint>, Failure> = specs.iter().map(|spec| parse(spec).map_err(|why| factory.usage(&why))).collect();
     let taints = taints?;
-    if let Some((at, twice)) = taints.iter().enumerate().find(|(at, taint)| !taint.remove && taints[..*at].iter().any(|other| !other.remove && other.key == taint.key && other.effect == taint.effect)) {
-        let (first, Taint { key, effect, .. }) = (&taints[..at], twice);
-        let value = first.iter().find(|other| other.key == *key && other.effect == *effect).map_or("", |_| twice.value.as_str());
+    if let Some((_, Taint { key, value, effect, .. })) = taints.iter().enumerate().find(|(at, taint)| !taint.remove && taints[..*at].iter().any(|other| !other.remove && other.key == taint.key && other.effect == taint.effect)) {
         return Err(factory.usage(&format!("duplicated taints with the same key and effect: {{{key} {value} {effect} <nil>}}")));
     }
     if let Some(kind) = selection.words.first() {
