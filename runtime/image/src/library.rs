@@ -4,7 +4,7 @@
 //! is what a registry is for a machine. `index.json` names manifests, `blobs/sha256/` holds everything by its digest.
 //!
 //! A blob appears under its name complete; the index is replaced by a rename, under a lock. What a writer that was killed
-//! left is removed by the next one, and when a cluster starts.
+//! left is removed by the next one, and by who asks for it: whoever starts a cluster.
 
 use std::{
     collections::BTreeSet,
@@ -238,9 +238,12 @@ impl Library {
             if !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(INCOMING.as_bytes())) {
                 continue;
             }
-            // One that cannot be opened has a name by now, or is another user's.
+            // One that cannot be opened, or is gone after it was, has a name by now; or it is another user's.
             if fs::File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-                fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::io("remove", &path)(error)),
+                    _ => {}
+                }
             }
         }
         Ok(())

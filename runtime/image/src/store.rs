@@ -271,7 +271,7 @@ impl Store {
                 fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
             }
         }
-        self.library.remove_unfinished()
+        Ok(())
     }
 
     /// Id and size of a bundled image, without making it local.

@@ -107,7 +107,7 @@ fn one_that_is_killed_while_it_writes() {
 #[test]
 fn what_a_killed_writer_left_is_removed_and_what_one_that_lives_writes_is_not() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, library, digest) = fixture(directory.path());
+    let (_, library, digest) = fixture(directory.path());
     let blobs = directory.path().join("library/blobs/sha256");
     let left = || fs::read_dir(&blobs).unwrap().flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".incoming-")).count();
     let start = || {
@@ -120,7 +120,7 @@ fn what_a_killed_writer_left_is_removed_and_what_one_that_lives_writes_is_not() 
     };
     let sweeps: [(&str, &dyn Fn()); 3] = [
         ("the next writer", &|| drop(library.put(b"next".as_slice(), None).unwrap())),
-        ("the start of a cluster", &|| store.remove_unfinished().unwrap()),
+        ("the start of a cluster", &|| library.remove_unfinished().unwrap()),
         ("the end of an image", &|| assert!(library.remove(&reference("example/app:v1")).unwrap())),
     ];
     for (name, sweep) in sweeps {

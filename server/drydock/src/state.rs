@@ -104,6 +104,11 @@ impl State {
         }
     }
 
+    /// Where the images are that the nodes pull from.
+    pub(crate) fn library(&self) -> PathBuf {
+        self.directory.join("cluster/library")
+    }
+
     /// The learner's kubeconfig for programs on the host.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")

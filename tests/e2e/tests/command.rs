@@ -109,6 +109,17 @@ fn one_piece_of_evidence_is_got_by_its_name() {
     }
 }
 
+#[test]
+fn what_a_killed_pull_left_is_gone_when_a_cluster_has_started() {
+    let mut drydock = Drydock::idle();
+    let blobs = drydock.state().join("cluster/library/blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let left = blobs.join(".incoming-half");
+    std::fs::write(&left, "half of a layer").unwrap();
+    drydock.start(&["cluster", "up", "--api-port", "0", "--nodes", "0"]);
+    assert!(!left.exists());
+}
+
 /// However short the moment is, whoever watches sees that the containers of a Pod are being created.
 #[test]
 fn a_watch_shows_that_containers_are_being_created() {

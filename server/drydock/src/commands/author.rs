@@ -28,8 +28,6 @@ use crate::page::course::Content;
 use crate::page::shell::WorkstationShell;
 use crate::state::State;
 
-/// Where a state directory keeps the images that were fetched.
-const LIBRARY: &str = "cluster/library";
 /// Lines a terminal remembers.
 const SCROLLBACK: usize = 2000;
 
@@ -51,7 +49,7 @@ pub(crate) fn run(state: &State, command: Author) -> anyhow::Result<ExitCode> {
 
 /// Images of the catalogue that a cluster of this test cannot have, and why.
 pub(super) fn missing(state: &State) -> anyhow::Result<Vec<Missing>> {
-    let library = Library::new(&state.directory.join(LIBRARY));
+    let library = Library::new(&state.library());
     let one_id = matches!(spawn::identity(), Identity::Single { .. });
     let mut missing = Vec::new();
     for entry in Catalogue::built_in().entries().iter().filter(|entry| entry.bundled().is_none()) {
@@ -162,7 +160,7 @@ fn job((number, tools): (u32, Tools), content: &Content, options: &Options, fetc
 
 /// A cluster as the content wants it, with the images fetched for another state. Also, the milliseconds it took.
 pub(super) fn start(state: &State, content: &Content, fetched: &State, tools: Tools) -> anyhow::Result<(spawn::Running, i64)> {
-    link(&fetched.directory.join(LIBRARY), &state.directory.join(LIBRARY)).context("the images that were fetched")?;
+    link(&fetched.library(), &state.library()).context("the images that were fetched")?;
     let mut settings = cluster::settings(content.nodes());
     settings.home_files = content.home_files();
     settings.internet = content.internet();

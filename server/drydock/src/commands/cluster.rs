@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use drydock_cluster::spawn::{self, Running, Settings, SpawnConfig};
+use drydock_image::Library;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::ListParams;
@@ -89,6 +90,9 @@ impl Tools {
 
 /// Start a cluster and wait until it is ready; its kubeconfig is copied to where the learner's programs find it.
 pub(crate) fn start(state: &State, api_port: Option<u16>, tools: Tools, settings: Settings) -> anyhow::Result<(Running, i64)> {
+    if let Err(error) = Library::new(&state.library()).remove_unfinished() {
+        tracing::warn!(%error, "what a pull that was killed left stays");
+    }
     let config = SpawnConfig { state: state.directory.clone(), api_port, kubectl: tools.kubectl(), settings };
     let running = spawn::start(config)?;
     let (millis, degraded) = running.ready()?;

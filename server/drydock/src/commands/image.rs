@@ -17,7 +17,7 @@ use crate::state::State;
 
 /// Run an `image` command.
 pub(crate) fn run(state: &State, command: Image) -> anyhow::Result<ExitCode> {
-    let library = Library::new(&state.directory.join("cluster/library"));
+    let library = Library::new(&state.library());
     match command {
         Image::Ls { output } => ls(&library, output)?,
         Image::Pull { name, user } => pull(&library, &name, user)?,
