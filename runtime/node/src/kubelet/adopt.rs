@@ -23,8 +23,8 @@ pub(super) fn record_exit(exit: &Exit) -> RecordExit {
         Exit { code: 0, .. } => "Completed",
         _ => "Error",
     };
-    // The words of an eviction, although the container alone ends: the rest of the Pod did nothing.
-    let message = exit.disk_full.as_ref().map(|whose| format!("The node was low on resource: ephemeral-storage. No space left on device: {whose}. "));
+    // Begins as the words of an eviction do, but the container alone ends: the rest of the Pod did nothing.
+    let message = exit.disk_full.as_ref().map(|whose| format!("The node was low on resource: ephemeral-storage. No space left on device: {whose}. The container was ended, the Pod was not evicted."));
     RecordExit { code: exit.code, reason: reason.to_owned(), message, at: exit.at }
 }
 
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn ends_have_a_reason_and_where_the_disk_was_full_a_sentence() {
         let at = Timestamp::UNIX_EPOCH;
-        let full = "The node was low on resource: ephemeral-storage. No space left on device: the disk of node-1 (10Gi) is full. ";
+        let full = "The node was low on resource: ephemeral-storage. No space left on device: the disk of node-1 (10Gi) is full. The container was ended, the Pod was not evicted.";
         for (code, oom_killed, disk_full, reason, message) in [
             (0, false, None, "Completed", None),
             (1, false, None, "Error", None),
