@@ -14,7 +14,24 @@ use crate::flags::{self, Flags};
 use crate::globals;
 use crate::rest::Call;
 
-const BASH: &str = "# bash completion for kubectl\n__kubectl_words() {\n    local IFS=$'\\n'\n    COMPREPLY=( $(compgen -W \"$(kubectl __completeNoDesc \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null | grep -v '^:')\" -- \"${COMP_WORDS[COMP_CWORD]}\") )\n    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace\n}\ncomplete -o default -F __kubectl_words kubectl\n";
+/// What is offered may be called anything, so that no word of it is ever expanded: `compgen -W` would run what stands in `$(...)`.
+const BASH: &str = r#"# bash completion for kubectl
+__kubectl_words() {
+    local typed=${COMP_WORDS[COMP_CWORD]} word
+    local -a offered
+    COMPREPLY=()
+    mapfile -t offered < <(kubectl __completeNoDesc "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    # Endings of files come with :8, and files are what bash itself offers.
+    [[ ${#offered[@]} -eq 0 || ${offered[${#offered[@]}-1]} == :8 ]] && return
+    for word in "${offered[@]}"; do
+        [[ -z $word || $word == :* || $word != "$typed"* ]] && continue
+        printf -v word %q "$word"
+        COMPREPLY+=("$word")
+    done
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace
+}
+complete -o default -F __kubectl_words kubectl
+"#;
 const ZSH: &str = "#compdef kubectl\ncompdef _kubectl kubectl\n_kubectl() {\n    local -a offered\n    offered=(\"${(@f)$(kubectl __completeNoDesc \"${(@)words[2,CURRENT]}\" 2>/dev/null)}\")\n    offered=(\"${(@)offered:#:*}\")\n    compadd -a offered\n}\n";
 const FISH: &str = "# fish completion for kubectl\nfunction __kubectl_words\n    set -l line (commandline -opc) (commandline -ct)\n    kubectl __complete $line[2..-1] 2>/dev/null | string match -v ':*'\nend\ncomplete -c kubectl -f -a '(__kubectl_words)'\n";
 
@@ -311,4 +328,31 @@ fn configured(factory: &Factory, list: &str) -> Result<Vec<String>, Failure> {
     let mut names: Vec<String> = entries.iter().filter_map(|entry| entry["name"].as_str().map(str::to_owned)).collect();
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bash_runs_nothing_of_what_it_is_offered() {
+        let folder = tempfile::tempdir().unwrap();
+        let trap = folder.path().join("trap");
+        // Names of a kubeconfig, as `__completeNoDesc` prints them.
+        let names = format!("$(touch {0})\n`touch {0}`\n<(touch {0})\na b\na;c\n$HOME\n*\nplain\n:4\n", trap.display());
+        let named = format!("\\$\\(touch\\ {}\\)", trap.display());
+        let cases = [
+            ("", 8, named.as_str()),
+            ("$", 2, named.as_str()),
+            ("a", 2, "a\\ b"),
+            ("pl", 1, "plain"),
+            ("z", 0, ""),
+        ];
+        for (typed, count, first) in cases {
+            let script = format!("kubectl() {{ printf %s \"$NAMES\"; }}\n{BASH}\nCOMP_WORDS=(kubectl --context \"$TYPED\"); COMP_CWORD=2; __kubectl_words; echo \"${{#COMPREPLY[@]}} ${{COMPREPLY[0]}}\"");
+            let output = std::process::Command::new("bash").args(["--norc", "-c", &script]).current_dir(folder.path()).env("NAMES", &names).env("TYPED", typed).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), format!("{count} {first}").trim_end(), "{typed:?} {output:?}");
+        }
+        assert!(!trap.exists(), "a name was run");
+    }
 }
