@@ -54,13 +54,15 @@ pub(crate) struct Line {
     /// This end and the other, `here->there`.
     ends: String,
     first: First,
+    /// What the other side said and nobody has read yet, since it could not be judged.
+    begun: Vec<u8>,
     /// Whether requests on it name the whole address, as a proxy wants them.
     whole: bool,
 }
 
 impl Line {
     fn new(bytes: Box<dyn Both>) -> Self {
-        Self { bytes, ends: String::new(), first: First::Anything, whole: false }
+        Self { bytes, ends: String::new(), first: First::Anything, begun: Vec::new(), whole: false }
     }
 
     fn of_socket(socket: TokioIo<TcpStream>) -> Self {
@@ -82,34 +84,54 @@ impl Line {
 
 impl Read for Line {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buffer: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
-        if self.first == First::Anything {
+        while self.first != First::Anything {
+            let mut own = [0; 1 << 10];
+            let mut said = ReadBuf::new(&mut own);
+            ready!(Pin::new(&mut self.bytes).poll_read(cx, said.unfilled())).map_err(|error| self.told("read", error))?;
+            self.begun.extend_from_slice(said.filled());
+            match strange(self.first, &self.begun) {
+                Judged::NotYet if !said.filled().is_empty() => {}
+                Judged::Wrong(why) => return Poll::Ready(Err(std::io::Error::other(Refused(why)))),
+                Judged::NotYet | Judged::Right => self.first = First::Anything,
+            }
+        }
+        if self.begun.is_empty() {
             let read = ready!(Pin::new(&mut self.bytes).poll_read(cx, buffer));
             return Poll::Ready(read.map_err(|error| self.told("read", error)));
         }
-        let mut own = vec![0; buffer.remaining().min(1 << 14)];
-        let mut said = ReadBuf::new(&mut own);
-        ready!(Pin::new(&mut self.bytes).poll_read(cx, said.unfilled())).map_err(|error| self.told("read", error))?;
-        let wrong = strange(self.first, said.filled());
-        self.first = First::Anything;
-        buffer.put_slice(said.filled());
-        Poll::Ready(wrong.map_or(Ok(()), |why| Err(std::io::Error::other(Refused(why)))))
+        let length = buffer.remaining().min(self.begun.len());
+        buffer.put_slice(&self.begun[..length]);
+        self.begun.drain(..length);
+        Poll::Ready(Ok(()))
     }
 }
 
-/// What is wrong with the first bytes of the other side, when they are not what they should be.
-fn strange(first: First, said: &[u8]) -> Option<String> {
+/// What is known of the first bytes of the other side.
+#[derive(Debug, PartialEq, Eq)]
+enum Judged {
+    NotYet,
+    Right,
+    Wrong(String),
+}
+
+/// Whether the first bytes of the other side are what they should be.
+fn strange(first: First, said: &[u8]) -> Judged {
     /// The least of TLS's kinds of records, and the greatest.
     const RECORDS: std::ops::RangeInclusive<u8> = 20..=23;
-    match (first, said.first()) {
-        (_, None) | (First::Anything, _) => None,
-        (First::Tls, Some(kind)) if RECORDS.contains(kind) => None,
-        (First::Tls, _) if said.starts_with(b"HTTP/") => Some("http: server gave HTTP response to HTTPS client".to_owned()),
-        (First::Tls, _) => Some("tls: first record does not look like a TLS handshake".to_owned()),
-        (First::Http, _) if said.starts_with(b"HTTP/1.") => None,
-        (First::Http, _) => {
+    let kind = said.first().copied().unwrap_or_default();
+    let wrong = |why: &str| Judged::Wrong(why.to_owned());
+    match first {
+        First::Anything => Judged::Right,
+        First::Tls if RECORDS.contains(&kind) => Judged::Right,
+        First::Tls if said.starts_with(b"HTTP/") => wrong("http: server gave HTTP response to HTTPS client"),
+        First::Tls if b"HTTP/".starts_with(said) => Judged::NotYet,
+        First::Tls => wrong("tls: first record does not look like a TLS handshake"),
+        First::Http if said.starts_with(b"HTTP/1.") => Judged::Right,
+        First::Http if b"HTTP/1.".starts_with(said) => Judged::NotYet,
+        First::Http => {
             let line = said.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let line: String = line.strip_suffix(b"\r").unwrap_or(line).iter().map(|byte| char::from(*byte)).collect();
-            malformed(&line).map(|why| format!("net/http: HTTP/1.x transport connection broken: {why}"))
+            malformed(&line).map_or(Judged::Right, |why| Judged::Wrong(format!("net/http: HTTP/1.x transport connection broken: {why}")))
         }
     }
 }
@@ -225,11 +247,21 @@ async fn tunnel(line: Line, proxy: &Uri, server: &Uri) -> Result<Line, Refused> 
     if let Some(why) = malformed(first) {
         return Err(Refused(why));
     }
-    let (code, why) = first.split_once(' ').map_or("", |(_, rest)| rest).split_once(' ').unwrap_or_default();
+    match refusal(first) {
+        None => Ok(bytes.into_inner().into_inner()),
+        Some(why) => Err(Refused(why)),
+    }
+}
+
+/// Why a proxy does not connect, by the first line of its answer; nothing when it does.
+// upstream: net/http/transport.go dialConn
+fn refusal(line: &str) -> Option<String> {
+    let status = line.split_once(' ').map_or("", |(_, rest)| rest).trim_start_matches(' ');
+    let (code, why) = status.split_once(' ').unwrap_or((status, ""));
     match code {
-        "200" => Ok(bytes.into_inner().into_inner()),
-        _ if why.is_empty() => Err(Refused("unknown status code".to_owned())),
-        _ => Err(Refused(why.to_owned())),
+        "200" => None,
+        _ if why.is_empty() => Some("unknown status code".to_owned()),
+        _ => Some(why.to_owned()),
     }
 }
 
@@ -308,18 +340,54 @@ mod tests {
     #[test]
     fn who_speaks_something_else_is_told_so() {
         let broken = "net/http: HTTP/1.x transport connection broken: malformed HTTP";
-        let cases: [(First, &[u8], Option<String>); 8] = [
-            (First::Tls, b"\x16\x03\x03", None),
-            (First::Tls, b"HTTP/1.1 400 Bad Request\r\n", Some("http: server gave HTTP response to HTTPS client".to_owned())),
-            (First::Tls, b"hello", Some("tls: first record does not look like a TLS handshake".to_owned())),
-            (First::Http, b"HTTP/1.1 200 OK\r\n", None),
-            (First::Http, b"hello there, you\r\n", Some(format!("{broken} status code \"there,\""))),
-            (First::Http, b"\x15\x03\x03\x00\x02\x022", Some(format!("{broken} response \"\\x15\\x03\\x03\\x00\\x02\\x022\""))),
-            (First::Http, b"SMTP 220 hello", Some(format!("{broken} version \"SMTP\""))),
-            (First::Http, b"", None),
+        let wrong = |why: &str| Judged::Wrong(why.to_owned());
+        let cases: [(First, &[u8], Judged); 12] = [
+            (First::Tls, b"\x16\x03\x03", Judged::Right),
+            (First::Tls, b"HTTP/1.1 400 Bad Request\r\n", wrong("http: server gave HTTP response to HTTPS client")),
+            (First::Tls, b"hello", wrong("tls: first record does not look like a TLS handshake")),
+            (First::Tls, b"HT", Judged::NotYet),
+            (First::Tls, b"", Judged::NotYet),
+            (First::Http, b"HTTP/1.1 200 OK\r\n", Judged::Right),
+            (First::Http, b"HT", Judged::NotYet),
+            (First::Http, b"HTTP/1", Judged::NotYet),
+            (First::Http, b"hello there, you\r\n", wrong(&format!("{broken} status code \"there,\""))),
+            (First::Http, b"\x15\x03\x03\x00\x02\x022", wrong(&format!("{broken} response \"\\x15\\x03\\x03\\x00\\x02\\x022\""))),
+            (First::Http, b"SMTP 220 hello", wrong(&format!("{broken} version \"SMTP\""))),
+            (First::Http, b"", Judged::NotYet),
         ];
         for (first, said, wanted) in cases {
             assert_eq!(strange(first, said), wanted, "{said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_come_in_pieces() {
+        for (pieces, read) in [(["HT", "TP/1.1 200 OK\r\n"], Ok("HTTP/1.1 200 OK\r\n")), (["HT", ""], Ok("HT")), (["", ""], Ok("")), (["HT", "ML 1"], Err(()))] {
+            let mut line = TokioIo::new(Line { first: First::Http, ..Line::new(in_pieces(pieces)) });
+            let mut text = String::new();
+            let outcome = line.read_to_string(&mut text).await;
+            assert_eq!(outcome.map_err(drop).map(|_| text.as_str()), read, "{pieces:?}");
+        }
+    }
+
+    /// Another side that says one piece after the other, and no more.
+    fn in_pieces(pieces: [&'static str; 2]) -> Box<dyn Both> {
+        let pieces = futures::stream::iter(pieces.into_iter().filter(|piece| !piece.is_empty()).map(|piece| Ok::<_, std::io::Error>(bytes::Bytes::from(piece))));
+        Box::new(TokioIo::new(tokio::io::join(tokio_util::io::StreamReader::new(pieces), tokio::io::sink())))
+    }
+
+    #[test]
+    fn a_proxy_connects_or_says_why_not() {
+        let cases = [
+            ("HTTP/1.1 200 Connection established", None),
+            ("HTTP/1.1 200", None),
+            ("HTTP/1.1 200 ", None),
+            ("HTTP/1.0 403 Forbidden by us", Some("Forbidden by us")),
+            ("HTTP/1.1 407", Some("unknown status code")),
+            ("HTTP/1.1 2000 OK", Some("OK")),
+        ];
+        for (line, wanted) in cases {
+            assert_eq!(refusal(line).as_deref(), wanted, "{line}");
         }
     }
 
