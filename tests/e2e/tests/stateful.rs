@@ -40,11 +40,14 @@ fn a_stateful_set_keeps_names_files_and_addresses() {
     let address = drydock.get(&["pod", "db-1"])["status"]["podIP"].as_str().unwrap().to_owned();
     let found = drydock.kubectl(&["exec", "db-0", "--", "nslookup", "db-1.db.default.svc.cluster.local"]).ok();
     assert!(found.contains(&address), "{address}: {found}");
-    drydock.kubectl(&["delete", "pod", "db-1"]).ok();
-    // The set may not know yet that a Pod is missing, and the Pod may not be there yet.
+    let first = drydock.get(&["pod", "db-1"])["metadata"]["uid"].clone();
+    // Stock kubectl 1.32 waits for ever when the next Pod of the name is there before it has listed: it compares the uid only once, before.
+    drydock.kubectl(&["delete", "pod", "db-1", "--wait=false"]).ok();
     eventually(PATIENCE, || {
-        let ran = drydock.kubectl(&["wait", "--for=condition=Ready", "pod/db-1", "--timeout=60s"]);
-        if ran.status.success() { Ok(()) } else { Err(ran.stderr) }
+        let ran = drydock.kubectl(&["get", "pod", "db-1", "-o", "json"]);
+        let pod: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        let ready = pod["status"]["conditions"].as_array().into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+        if ready && pod["metadata"]["uid"] != first { Ok(()) } else { Err(format!("{pod}{}", ran.stderr)) }
     });
     assert_eq!(drydock.kubectl(&["exec", "db-1", "--", "cat", "/data/who"]).ok(), "db-1\n");
     drydock.kubectl(&["set", "env", "statefulset/db", "VERSION=2"]).ok();
