@@ -141,7 +141,7 @@ impl Factory {
         let mut chosen = loaded.choose(&self.globals)?;
         let wrong = config::credentials::ready(self, &mut chosen)?;
         let server = chosen.cluster["server"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
-        let refused = wrong.or_else(|| unreachable(&server));
+        let mut refused = wrong.or_else(|| unreachable(&server));
         if refused.is_some() {
             // Nothing is sent: the client below need not understand where.
             chosen.cluster["server"] = json!("http://localhost");
@@ -152,8 +152,13 @@ impl Factory {
         settings.proxy_url = None;
         let proxy = match chosen.cluster["proxy-url"].as_str().filter(|proxy| !proxy.is_empty()) {
             None => config::proxy::of_environment(&self.env, &settings.cluster_url),
-            Some(text) => config::proxy::complete(text),
+            Some(text) => config::proxy::written(text).map(Some),
         };
+        // Where the proxy cannot be asked nobody is.
+        let proxy = proxy.unwrap_or_else(|why| {
+            refused.get_or_insert(why);
+            None
+        });
         let command = self.path.clone();
         let session = uuid::Uuid::new_v4().to_string();
         for (name, value) in [("user-agent", USER_AGENT), ("kubectl-command", &command), ("kubectl-session", &session)] {

@@ -177,7 +177,7 @@ async fn download(factory: &Factory, address: &str) -> Result<String, Failure> {
     base.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
     let base = http::Uri::from_parts(base).map_err(|error| failed(error.to_string()))?;
     let proxy = crate::config::proxy::of_environment(&factory.env, &uri);
-    let client = crate::connect::client(kube::Config::new(base), proxy)?;
+    let client = crate::connect::client(kube::Config::new(base), proxy.map_err(failed)?)?;
     let target = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = http::Request::get(target).body(kube::client::Body::empty()).map_err(|error| failed(error.to_string()))?;
     let server = format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |authority| authority.as_str()));

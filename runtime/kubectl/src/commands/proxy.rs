@@ -67,6 +67,8 @@ struct Filter {
 /// What requests are answered from.
 struct Server<'a> {
     client: kube::Client,
+    /// Why nothing can be passed on, when that is known before.
+    refused: Option<String>,
     /// Tells why there is no answer, in Go's words.
     why: Box<dyn Fn(&kube::Error) -> String + Send + Sync>,
     filter: Option<Filter>,
@@ -170,6 +172,7 @@ async fn server<'a>(factory: &'a Factory, matches: &ArgMatches) -> Result<Server
     let host = rest.host();
     Ok(Server {
         client: rest.client.clone(),
+        refused: rest.refused.clone(),
         why: Box::new(move |error| crate::rest::cause(&host, error)),
         filter,
         api_prefix: slashed("api-prefix"),
@@ -256,6 +259,9 @@ impl Server<'_> {
         let body = if upgrade.is_some() { Body::empty() } else { Body::from(body.collect().await.map_err(|error| error.to_string())?.to_bytes().to_vec()) };
         let mut forwarded = Request::builder().method(parts.method).uri(target).body(body).map_err(|error| error.to_string())?;
         *forwarded.headers_mut() = end_to_end(parts.headers, upgrade.is_some());
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
         let response = self.client.send(forwarded).await.map_err(|error| (self.why)(&error))?;
         if let Some(client) = upgrade.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
             return join(client, response);
@@ -403,6 +409,7 @@ mod tests {
         let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()));
         let server = Server {
             client: kube::Client::new(api, "default"),
+            refused: None,
             why: Box::new(ToString::to_string),
             filter: Some(filter()),
             api_prefix: api_prefix.to_owned(),

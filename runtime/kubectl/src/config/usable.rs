@@ -30,7 +30,7 @@ fn unreadable(path: &str, what: &str, name: &str) -> Option<String> {
 fn of_cluster(cluster: &Value, name: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     if let Some(proxy) = said(cluster, "proxy-url")
-        && let Err(why) = proxy_url(proxy)
+        && let Err(why) = super::proxy::readable(proxy)
     {
         wrong.push(format!("invalid 'proxy-url' {proxy:?} for cluster {name:?}: {why}"));
     }
@@ -41,17 +41,6 @@ fn of_cluster(cluster: &Value, name: &str) -> Vec<String> {
         wrong.extend(unreadable(path, "certificate-authority", name));
     }
     wrong
-}
-
-/// What is wrong with a proxy's address.
-// upstream: client-go/tools/clientcmd/helpers.go parseProxyURL
-fn proxy_url(text: &str) -> Result<(), String> {
-    match text.split_once("://") {
-        None if text.starts_with(|first: char| first.is_ascii_digit()) => Err(format!("could not parse: {text}")),
-        Some(("http" | "https" | "socks5", _)) => Ok(()),
-        Some((scheme, _)) => Err(format!("unsupported scheme {scheme:?}, must be http, https, or socks5")),
-        None => Err(format!("unsupported scheme {:?}, must be http, https, or socks5", text.split_once(':').map_or("", |(scheme, _)| scheme))),
-    }
 }
 
 fn of_user(user: &Value, name: &str) -> Vec<String> {
