@@ -20,12 +20,18 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 const REFUSED: Duration = Duration::from_secs(20);
 /// How long a watch goes on before the server is to end it: one on a connection that is dead ends by the client's own limit.
 const WATCHED: u32 = 240;
+/// How long an answer is waited for; nothing else notices a connection that is dead.
+const ANSWERED: Duration = Duration::from_secs(30);
+/// How long a watch may tell nothing: it should have ended by then.
+const SILENT: Duration = Duration::from_secs(WATCHED as u64 + ANSWERED.as_secs());
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The user may not do this.
     Refused,
+    /// The kind is not served, or no longer: it may have gone with its definition.
+    Unserved,
     /// The cluster does not know this user, or no longer.
     Stranger,
     /// The watch cannot go on from where it was.
@@ -41,14 +47,20 @@ impl From<kube::Error> for Failure {
         match error {
             kube::Error::Api(status) => match status.code {
                 401 => Failure::Stranger,
-                // The kind may have gone with its definition.
-                403 | 404 | 405 => Failure::Refused,
+                403 | 405 => Failure::Refused,
+                404 => Failure::Unserved,
                 410 => Failure::Forgotten,
                 _ => Failure::Away(status.message.clone()),
             },
             other => Failure::Away(root(&other)),
         }
     }
+}
+
+/// Wait for something, but not for ever.
+pub(crate) async fn within<T>(limit: Duration, what: impl Future<Output = T>) -> Result<T, Failure> {
+    let silent = |_| Failure::Away(format!("nothing came for {} seconds", limit.as_secs()));
+    tokio::time::timeout(limit, what).await.map_err(silent)
 }
 
 /// The innermost cause, which is the one that says something.
@@ -66,7 +78,7 @@ impl Failure {
         match self {
             Failure::Stranger => Some("Your cluster does not accept the credentials of --kubeconfig (401 Unauthorized); if they have expired, make new ones and start Drydock again.".to_owned()),
             Failure::Away(why) => Some(format!("Your cluster does not answer ({}); checks wait for it.", why.trim_end_matches('.'))),
-            Failure::Refused | Failure::Forgotten | Failure::Closed => None,
+            Failure::Refused | Failure::Unserved | Failure::Forgotten | Failure::Closed => None,
         }
     }
 }
@@ -110,9 +122,20 @@ impl Pause {
 
     /// After this failure.
     pub(crate) async fn after(&mut self, failure: &Failure) {
-        let pause = if *failure == Failure::Refused { REFUSED } else { self.0 };
-        self.0 = (self.0 * 2).min(PAUSES.1);
+        let pause = if matches!(failure, Failure::Refused | Failure::Unserved) { REFUSED } else { self.0 };
+        self.grow();
         tokio::time::sleep(pause).await;
+    }
+
+    /// Before the next list of a kind that may be listed and not watched.
+    async fn between_lists(&mut self) {
+        let pause = self.0;
+        self.grow();
+        tokio::time::sleep(pause).await;
+    }
+
+    fn grow(&mut self) {
+        self.0 = (self.0 * 2).min(PAUSES.1);
     }
 }
 
@@ -138,9 +161,9 @@ impl Follower {
     pub(crate) async fn follow(self) {
         let (everywhere, here) = (self.place.path(None), self.place.path(Some(self.client.default_namespace())));
         let mut told: Option<Told> = None;
-        let (mut path, mut pause) = (&everywhere, Pause::new());
+        let (mut path, mut pause, mut refused) = (&everywhere, Pause::new(), false);
         while !self.news.is_closed() {
-            let Err(failure) = self.once(path, &mut told, &mut pause).await else {
+            let Err(failure) = self.once(path, &mut told, &mut pause, &mut refused).await else {
                 // The server ends a watch now and then; one that ends at once must not be a storm.
                 tokio::time::sleep(PAUSES.0).await;
                 continue;
@@ -149,13 +172,30 @@ impl Follower {
             self.health.note(&self.kind, Some(&failure));
             match failure {
                 Failure::Closed => return,
-                Failure::Refused if self.place.namespaced && *path == everywhere => {
+                // What was told of all namespaces is not gone because it may not be seen for a while.
+                Failure::Refused if self.place.namespaced && *path == everywhere && told.is_none() => {
                     path = &here;
                     continue;
                 }
+                // It was listed just now: it may be listed and not watched.
+                Failure::Refused if let Some(told) = told.as_mut().filter(|told| told.revision != 0) => {
+                    told.revision = 0;
+                    pause.between_lists().await;
+                    continue;
+                }
                 Failure::Refused => {
-                    path = &everywhere;
+                    if told.is_none() {
+                        path = &everywhere;
+                    }
+                    refused = true;
                     if self.news.send(Update::Refused { kind: self.kind.clone() }).is_err() {
+                        return;
+                    }
+                }
+                Failure::Unserved => {
+                    told.iter_mut().for_each(|told| told.revision = 0);
+                    refused = false;
+                    if self.news.send(Update::Unserved { kind: self.kind.clone() }).is_err() {
                         return;
                     }
                 }
@@ -167,17 +207,20 @@ impl Follower {
     }
 
     /// List it unless that has been done, then watch it until the watch ends.
-    async fn once(&self, path: &str, told: &mut Option<Told>, pause: &mut Pause) -> Result<(), Failure> {
+    async fn once(&self, path: &str, told: &mut Option<Told>, pause: &mut Pause, refused: &mut bool) -> Result<(), Failure> {
         if told.as_ref().is_none_or(|told| told.revision == 0) {
             self.list(path, told).await?;
+            if std::mem::take(refused) {
+                self.tell(Update::Seen { kind: self.kind.clone() })?;
+            }
             self.health.note(&self.kind, None);
         }
         let Some(told) = told else { return Ok(()) };
         let watch = format!("{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCHED}&resourceVersion={}", told.revision);
-        let mut lines = self.client.request_stream(http::Request::get(watch).body(Vec::new()).map_err(kube::Error::HttpError)?).await?.lines();
+        let request = http::Request::get(watch).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        let mut lines = within(ANSWERED, self.client.request_stream(request)).await??.lines();
         self.health.note(&self.kind, None);
-        *pause = Pause::new();
-        while let Some(line) = lines.next().await {
+        while let Some(line) = within(SILENT, lines.next()).await? {
             // A connection that breaks is made anew; what is wrong is seen then.
             let Ok(line) = line else { return Ok(()) };
             if line.is_empty() {
@@ -188,12 +231,14 @@ impl Follower {
                 self.tell(Update::Change(change))?;
             }
             self.reached.at(told.revision);
+            *pause = Pause::new();
         }
         Ok(())
     }
 
     async fn list(&self, path: &str, told: &mut Option<Told>) -> Result<(), Failure> {
-        let mut list: Value = self.client.request(http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?).await?;
+        let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        let mut list: Value = within(ANSWERED, self.client.request(request)).await??;
         let revision = number(&list["metadata"]["resourceVersion"]);
         let items = match list["items"].take() {
             Value::Array(items) => items,
@@ -227,8 +272,9 @@ impl Told {
                 self.revision = self.revision.max(revision_of(&event["object"]));
                 return Ok(None);
             }
-            // It is too long ago, most likely: list again.
-            _ => return Err(Failure::Forgotten),
+            // It is too long ago: list again.
+            Some("ERROR") if event["object"]["code"] == 410 => return Err(Failure::Forgotten),
+            _ => return Err(Failure::Away(event["object"]["message"].as_str().unwrap_or("a watch tells what cannot be read").to_owned())),
         };
         let object = typed(event["object"].take(), kind, api_version);
         let revision = revision_of(&object);
@@ -305,7 +351,7 @@ mod tests {
         assert_eq!(told, [Some("Your cluster does not answer (connection refused); checks wait for it.".to_owned()), None]);
     }
 
-    /// A cluster that answers these requests in this order, and then no more.
+    /// A cluster that answers these requests in this order, and then no more; nor does it answer what has the code 0, nor go on after a null.
     fn cluster(script: &[(&'static str, u16, Value)]) -> kube::Client {
         let script = Arc::new(Mutex::new(script.iter().cloned().collect::<std::collections::VecDeque<_>>()));
         let answer = move |request: http::Request<kube::client::Body>| {
@@ -317,11 +363,20 @@ mod tests {
                 };
                 let asked = request.uri().to_string();
                 assert_eq!(asked.replace("&allowWatchBookmarks=true&timeoutSeconds=240", ""), wanted);
-                let lines: Vec<String> = match &body {
-                    Value::Array(lines) => lines.iter().map(Value::to_string).collect(),
-                    one => vec![one.to_string()],
+                if code == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let lines = match body {
+                    Value::Array(lines) => lines,
+                    one => vec![one],
                 };
-                Ok::<_, std::convert::Infallible>(http::Response::builder().status(code).body(kube::client::Body::from(lines.join("\n").into_bytes())).unwrap())
+                let frames = futures::stream::iter(lines).then(|line| async move {
+                    if line.is_null() {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok::<_, std::convert::Infallible>(http_body::Frame::data(format!("{line}\n").into()))
+                });
+                Ok::<_, std::convert::Infallible>(http::Response::builder().status(code).body(http_body_util::BodyExt::boxed_unsync(http_body_util::StreamBody::new(frames))).unwrap())
             }
         };
         kube::Client::new(tower::service_fn(answer), "mine")
@@ -335,10 +390,13 @@ mod tests {
         let task = tokio::spawn(follower.follow());
         let mut told = Vec::new();
         while told.len() < wanted {
-            told.push(match heard.recv().await.unwrap() {
+            let next = tokio::time::timeout(Duration::from_secs(600), heard.recv()).await.expect("nothing more is told");
+            told.push(match next.unwrap() {
                 Update::Kind { objects, revision, .. } => format!("{} at {revision}", objects.len()),
                 Update::Change(change) => shown(&[change]).concat(),
                 Update::Refused { .. } => "refused".to_owned(),
+                Update::Seen { .. } => "seen".to_owned(),
+                Update::Unserved { .. } => "unserved".to_owned(),
                 Update::Away(why) => why.unwrap_or_else(|| "well again".to_owned()),
                 other => panic!("{other:?}"),
             });
@@ -355,7 +413,7 @@ mod tests {
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "R", "message": message, "code": code})
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_watch_goes_on_where_it_ended_and_nothing_seen_is_lost() {
         let script = [
             ("/api/v1/pods", 200, list(&[object("a", 3)], 5)),
@@ -377,7 +435,7 @@ mod tests {
         assert_eq!(told(&script, said.len()).await, said);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_may_not_see_all_namespaces_sees_their_own() {
         let script = [
             ("/api/v1/pods", 403, status(403, "pods is forbidden")),
@@ -387,5 +445,51 @@ mod tests {
         assert_eq!(told(&script, 2).await, ["1 at 5", "8 a: 3 to 0"]);
         let refused = [("/api/v1/pods", 403, status(403, "no")), ("/api/v1/namespaces/mine/pods", 403, status(403, "no"))];
         assert_eq!(told(&refused, 1).await, ["refused"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_silent_is_asked_again() {
+        let script = [
+            ("/api/v1/pods", 0, Value::Null),
+            ("/api/v1/pods", 200, list(&[object("a", 3)], 5)),
+            ("/api/v1/pods?watch=true&resourceVersion=5", 200, json!([{"type": "ADDED", "object": object("b", 6)}, null])),
+            ("/api/v1/pods?watch=true&resourceVersion=6", 0, Value::Null),
+            ("/api/v1/pods?watch=true&resourceVersion=6", 200, json!([{"type": "DELETED", "object": object("a", 8)}])),
+        ];
+        let silent = |seconds: u32| format!("Your cluster does not answer (nothing came for {seconds} seconds); checks wait for it.");
+        let said = [silent(30), "1 at 5".into(), "well again".into(), "6 b: 0 to 6".into(), silent(270), silent(30), "well again".into(), "8 a: 3 to 0".into()];
+        assert_eq!(told(&script, said.len()).await, said);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_list_and_not_watch_sees_by_lists_and_what_is_refused_is_not_gone() {
+        let script = [
+            ("/api/v1/pods", 200, list(&[object("a", 3)], 5)),
+            ("/api/v1/pods?watch=true&resourceVersion=5", 403, status(403, "may not watch")),
+            ("/api/v1/pods", 200, list(&[object("a", 3), object("b", 6)], 7)),
+            ("/api/v1/pods?watch=true&resourceVersion=7", 403, status(403, "may not watch")),
+            ("/api/v1/pods", 403, status(403, "may not list")),
+            ("/api/v1/pods", 200, list(&[object("b", 6)], 9)),
+        ];
+        assert_eq!(told(&script, 5).await, ["1 at 5", "6 b: 0 to 6", "refused", "9 a: 3 to 0", "seen"]);
+        let unserved = [("/api/v1/pods", 404, status(404, "not found")), ("/api/v1/pods", 200, list(&[object("a", 3)], 5))];
+        assert_eq!(told(&unserved, 2).await, ["unserved", "1 at 5"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_ends_in_an_error_at_once_is_no_storm_of_lists() {
+        let error = |code: u16| json!([{"type": "ERROR", "object": status(code, "too busy")}]);
+        let script = [
+            ("/api/v1/pods", 200, list(&[object("a", 3)], 5)),
+            ("/api/v1/pods?watch=true&resourceVersion=5", 200, error(429)),
+            ("/api/v1/pods?watch=true&resourceVersion=5", 200, error(500)),
+            ("/api/v1/pods?watch=true&resourceVersion=5", 200, error(410)),
+            ("/api/v1/pods", 200, list(&[object("a", 3)], 7)),
+            ("/api/v1/pods?watch=true&resourceVersion=7", 200, json!([{"type": "ADDED", "object": object("b", 8)}])),
+        ];
+        let begun = tokio::time::Instant::now();
+        let away = "Your cluster does not answer (too busy); checks wait for it.";
+        assert_eq!(told(&script, 6).await, ["1 at 5", away, "well again", away, "well again", "8 b: 0 to 8"]);
+        assert_eq!(begun.elapsed().as_millis(), 250 + 500 + 1000, "the pauses grow");
     }
 }

@@ -491,7 +491,7 @@ impl Task {
             match &update {
                 Update::Away(why) => open.away.clone_from(why),
                 Update::Refused { kind } => drop(open.refused.insert(kind.clone())),
-                Update::Kind { kind, .. } => drop(open.refused.remove(kind)),
+                Update::Kind { kind, .. } | Update::Unserved { kind } | Update::Seen { kind } => drop(open.refused.remove(kind)),
                 _ => {}
             }
             if let Some(happened) = News::of(&update).filter(|happened| !news.contains(happened)) {

@@ -60,7 +60,7 @@ impl News {
             Update::Record { collection: "nodecontainers", record } => {
                 Some(News::Container { pod: (text(&record["spec"]["podNamespace"]), text(&record["spec"]["podName"])) })
             }
-            Update::Record { .. } | Update::Gone { .. } | Update::Unserved { .. } | Update::Refused { .. } | Update::Away(_) => None,
+            Update::Record { .. } | Update::Gone { .. } | Update::Unserved { .. } | Update::Refused { .. } | Update::Seen { .. } | Update::Away(_) => None,
         }
     }
 

@@ -72,6 +72,11 @@ pub enum Update {
         /// Kind.
         kind: String,
     },
+    /// A kind that was refused is seen again.
+    Seen {
+        /// Kind.
+        kind: String,
+    },
     /// What is wrong with a cluster that is not ours, in a sentence; `None` when it is well again.
     Away(Option<String>),
 }
@@ -100,7 +105,7 @@ impl Update {
             }
             Update::Record { collection, record } => world.put_record(collection, record),
             Update::Gone { collection, name } => world.remove_record(collection, &name),
-            Update::Unserved { .. } | Update::Refused { .. } | Update::Away(_) => {}
+            Update::Unserved { .. } | Update::Refused { .. } | Update::Seen { .. } | Update::Away(_) => {}
         }
     }
 
