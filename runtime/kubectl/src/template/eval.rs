@@ -11,8 +11,9 @@ use super::datum::Datum;
 use super::functions::{self, Function, Parameter};
 use super::tree::{Branch, Command, Node, Number, Operand, Pipe, Word};
 
-/// How deep templates call each other. Upstream's limit, which is what the error says, would need a stack of its own.
-const DEPTH: usize = 400;
+/// How deep blocks and calls stand in each other; a call counts twice. Upstream's limit, which is what the error says, would need a stack of
+/// its own.
+const DEPTH: usize = 800;
 
 /// What is filled in.
 pub(super) struct Job<'a> {
@@ -74,6 +75,20 @@ impl<'a> Run<'a, '_> {
     }
 
     fn list(&mut self, nodes: &'a [Node], dot: &Datum<'a>) -> Result<Flow, String> {
+        if self.depth >= DEPTH {
+            return self.too_deep();
+        }
+        self.depth += 1;
+        let flow = self.nodes(nodes, dot);
+        self.depth -= 1;
+        flow
+    }
+
+    fn too_deep<T>(&self) -> Result<T, String> {
+        self.error("exceeded maximum template depth (100000)")
+    }
+
+    fn nodes(&mut self, nodes: &'a [Node], dot: &Datum<'a>) -> Result<Flow, String> {
         for node in nodes {
             match node {
                 Node::Text(text) => self.text.push_str(text),
@@ -114,8 +129,8 @@ impl<'a> Run<'a, '_> {
     fn template(&mut self, name: &'a str, pipe: Option<&'a Pipe>, at: usize, dot: &Datum<'a>) -> Result<(), String> {
         self.place = Place::Template(name, pipe, at);
         let Some(nodes) = self.job.named.get(name) else { return self.error(format!("template {name:?} not defined")) };
-        if self.depth == DEPTH {
-            return self.error("exceeded maximum template depth (100000)");
+        if self.depth + 1 >= DEPTH {
+            return self.too_deep();
         }
         let value = pipe.map(|pipe| self.pipe(pipe, dot)).transpose()?.unwrap_or(Datum::Nothing);
         let variables = vec![("$".to_owned(), value.clone())];

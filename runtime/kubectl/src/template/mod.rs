@@ -105,4 +105,14 @@ mod tests {
             assert_eq!(Template::parse(template).and_then(|t| t.print(&object)).unwrap_err(), expected, "{template}");
         }
     }
+
+    #[test]
+    fn blocks_and_calls_are_counted_together() {
+        for (open, count) in [("{{if true}}", 240), ("{{range .one}}{{with $}}", 100)] {
+            let close = "{{end}}".repeat(open.matches("{{").count() * count);
+            let text = format!("{{{{define \"x\"}}}}{}{{{{template \"x\" .}}}}{close}{{{{end}}}}{{{{template \"x\" .}}}}", open.repeat(count));
+            let outcome = Template::parse(&text).unwrap().print(&json!({"one": [1]}));
+            assert!(outcome.unwrap_err().ends_with("exceeded maximum template depth (100000)"));
+        }
+    }
 }
