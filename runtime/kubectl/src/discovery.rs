@@ -157,7 +157,7 @@ pub async fn load(factory: &Factory) -> Result<Mapper, Failure> {
 /// The server's kinds, from the server; kept on disk.
 pub async fn fetch(factory: &Factory) -> Result<Mapper, Failure> {
     let lists = match ask(factory).await {
-        Err(failure) => return Err(lament(factory, generic(failure)).await),
+        Err(failure) => return Err(lament(factory, generic(failure))),
         other => other?,
     };
     let directory = directory(factory).await?;
@@ -168,14 +168,11 @@ pub async fn fetch(factory: &Factory) -> Result<Mapper, Failure> {
 
 /// Stock kubectl tries five times and logs each.
 // upstream: client-go/discovery/cached/memory/memcache.go
-async fn lament(factory: &Factory, failure: Failure) -> Failure {
-    let Ok(rest) = factory.rest().await else { return failure };
-    let cause = match &failure {
-        Failure::Unreachable(_) => rest.lost(&failure),
-        Failure::Status(_) => failure.text(),
-        _ => return failure,
-    };
-    let cause = format!("couldn't get current server API group list: {cause}");
+fn lament(factory: &Factory, failure: Failure) -> Failure {
+    if !matches!(failure, Failure::Unreachable(_) | Failure::Status(_)) {
+        return failure;
+    }
+    let cause = format!("couldn't get current server API group list: {}", failure.whole());
     let times = if factory.of_files.get() { 1 } else { times(&factory.path) };
     for _ in 0..times {
         crate::write::klog(factory, 'E', "memcache.go:265", &format!("\"Unhandled Error\" err={}", crate::trace::logged(&cause)));

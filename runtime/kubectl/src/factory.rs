@@ -98,14 +98,6 @@ impl Factory {
         self.rest().await?.answer(&self.streams, call).await
     }
 
-    /// A failure as a part of another message, as Go's `err.Error()`.
-    pub async fn said(&self, failure: &Failure) -> String {
-        match (failure, self.rest().await) {
-            (Failure::Unreachable(_), Ok(rest)) => rest.lost(failure),
-            _ => failure.text(),
-        }
-    }
-
     /// A mistake on the command line.
     pub fn usage(&self, text: &str) -> Failure {
         Failure::usage(&self.path, text)

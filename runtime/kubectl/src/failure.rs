@@ -13,11 +13,22 @@ pub enum Failure {
     /// Said exactly so, with this exit code.
     Plain(String, i32),
     /// The server cannot be reached.
-    Unreachable(String),
+    Unreachable(Box<Lost>),
     /// Everything is said; only the exit code is left.
     Exit(i32),
     /// Several at once.
     Many(Vec<Failure>),
+}
+
+/// A request that had no answer, as it was when it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// What is said of it.
+    // upstream: kubectl/pkg/cmd/util/helpers.go StandardErrorMessage
+    pub said: String,
+    /// As a part of another message, Go's `err.Error()`: what was asked and why there was no answer.
+    // upstream: net/url Error
+    pub whole: String,
 }
 
 impl Failure {
@@ -56,12 +67,21 @@ impl Failure {
     pub fn text(&self) -> String {
         match self {
             Self::Status(status) => status["message"].as_str().unwrap_or_default().to_owned(),
-            Self::Message(text) | Self::Plain(text, _) | Self::Unreachable(text) => text.clone(),
+            Self::Message(text) | Self::Plain(text, _) => text.clone(),
+            Self::Unreachable(lost) => lost.said.clone(),
             Self::Exit(code) => format!("exit status {code}"),
             Self::Many(all) => {
                 let texts: Vec<String> = all.iter().map(Self::text).collect();
                 if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) }
             }
+        }
+    }
+
+    /// As a part of another message, as Go's `err.Error()` also of a request that had no answer.
+    pub fn whole(&self) -> String {
+        match self {
+            Self::Unreachable(lost) => lost.whole.clone(),
+            _ => self.text(),
         }
     }
 
@@ -98,7 +118,8 @@ impl Failure {
     pub fn report(&self) -> String {
         match self {
             Self::Exit(_) => String::new(),
-            Self::Plain(text, _) | Self::Unreachable(text) => without_break(text),
+            Self::Plain(text, _) => without_break(text),
+            Self::Unreachable(lost) => without_break(&lost.said),
             Self::Message(text) if text.starts_with("error: ") => without_break(text),
             Self::Message(text) => format!("error: {}", without_break(text)),
             Self::Status(status) if status["reason"] == "Invalid" => invalid(status),

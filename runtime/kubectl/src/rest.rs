@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncBufRead;
 
 use crate::connect::Refused;
-use crate::failure::Failure;
+use crate::failure::{Failure, Lost};
 use crate::streams::Streams;
 use crate::trace::Trace;
 
@@ -35,7 +35,7 @@ pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// What is said when `--request-timeout` is over.
-const TIMED_OUT: &str = "Unable to connect to the server: context deadline exceeded";
+const TIMED_OUT: &str = "context deadline exceeded";
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -138,8 +138,6 @@ pub struct Rest {
     pub identity: Vec<(String, String)>,
     /// What was asked last: `Get "https://host/api"`.
     asked: RefCell<String>,
-    /// Why there was no answer.
-    why: RefCell<String>,
     /// Why no request can be sent, when that is known before.
     pub refused: Option<String>,
     warned: RefCell<Vec<String>>,
@@ -148,7 +146,7 @@ pub struct Rest {
 impl Rest {
     /// Around a client.
     pub fn new(client: kube::Client, server: String, timeout: Option<Duration>, verbosity: i64) -> Self {
-        Self { client, server, timeout, verbosity, identity: Vec::new(), asked: RefCell::default(), why: RefCell::default(), refused: None, warned: RefCell::new(Vec::new()) }
+        Self { client, server, timeout, verbosity, identity: Vec::new(), asked: RefCell::default(), refused: None, warned: RefCell::new(Vec::new()) }
     }
 
     /// `host:port` of the server.
@@ -187,7 +185,7 @@ impl Rest {
             Err(status(parts.status, &body, &call))
         };
         match self.timeout {
-            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::Unreachable(TIMED_OUT.to_owned()))),
+            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(self.lost(TIMED_OUT))),
             None => work.await,
         }
     }
@@ -235,7 +233,7 @@ impl Rest {
     /// Whether a request can be sent at all.
     pub(crate) fn reachable(&self) -> Result<(), Failure> {
         match &self.refused {
-            Some(why) => Err(Failure::Unreachable(format!("Unable to connect to the server: {why}"))),
+            Some(why) => Err(self.lost(why)),
             None => Ok(()),
         }
     }
@@ -266,24 +264,21 @@ impl Rest {
         self.warned.borrow_mut().push(message);
     }
 
-    /// The same with what was asked, as Go tells of a request that had no answer.
-    // upstream: net/url Error
-    pub(crate) fn lost(&self, failure: &Failure) -> String {
-        let text = failure.text();
-        let cause = text.strip_prefix("Unable to connect to the server: ").map_or_else(|| self.why.borrow().replace("dial tcp localhost:", "dial tcp 127.0.0.1:"), str::to_owned);
-        format!("{}: {cause}", self.asked.borrow())
+    /// That there was no answer to what was asked last.
+    fn lost(&self, why: &str) -> Failure {
+        Failure::Unreachable(Box::new(Lost { said: format!("Unable to connect to the server: {why}"), whole: format!("{}: {why}", self.asked.borrow()) }))
     }
 
     /// What stock kubectl says when there is no answer.
     // upstream: kubectl/pkg/cmd/util/helpers.go StandardErrorMessage
     pub(crate) fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
         let why = cause(&self.host(), error);
-        self.why.borrow_mut().clone_from(&why);
         if why.contains("connection refused") {
-            let host = self.host();
-            return Failure::Unreachable(format!("The connection to the server {host} was refused - did you specify the right host or port?"));
+            let said = format!("The connection to the server {} was refused - did you specify the right host or port?", self.host());
+            let why = why.replace("dial tcp localhost:", "dial tcp 127.0.0.1:");
+            return Failure::Unreachable(Box::new(Lost { said, whole: format!("{}: {why}", self.asked.borrow()) }));
         }
-        Failure::Unreachable(format!("Unable to connect to the server: {why}"))
+        self.lost(&why)
     }
 }
 
@@ -452,6 +447,19 @@ mod tests {
         ];
         for (path, wanted) in cases {
             assert_eq!(about(path).as_deref(), wanted, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_keeps_what_was_asked() {
+        let nobody = tower::service_fn(async |_: Request<Body>| Err::<http::Response<Body>, _>(Refused("no route".to_owned())));
+        let rest = Rest::new(kube::Client::new(nobody, "default"), "https://a:1".to_owned(), None, 0);
+        let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()));
+        let first = rest.answer(&streams, Call::get("/one")).await.unwrap_err();
+        let second = rest.answer(&streams, Call::get("/two")).await.unwrap_err();
+        let wanted = [(first, "Get \"https://a:1/one\": no route"), (second, "Get \"https://a:1/two\": no route")];
+        for (failure, whole) in wanted {
+            assert_eq!((failure.text().as_str(), failure.whole().as_str()), ("Unable to connect to the server: no route", whole));
         }
     }
 }

@@ -188,7 +188,7 @@ impl Schemas {
             Err(_) => {}
         }
         let old = match self.old(factory).await {
-            Err(failure) => return Err(format!("failed to download openapi: {}", factory.said(&failure).await)),
+            Err(failure) => return Err(format!("failed to download openapi: {}", failure.whole())),
             Ok(old) => old,
         };
         if let Some(patch) = old.document.patch(kind) {
@@ -198,7 +198,7 @@ impl Schemas {
             return Ok(false);
         }
         match self.custom(factory, 1, kind).await {
-            Err(failure) => Err(format!("failed to check CRD: {}", factory.said(&failure).await)),
+            Err(failure) => Err(format!("failed to check CRD: {}", failure.whole())),
             Ok(custom) => Ok(custom),
         }
     }
@@ -228,7 +228,7 @@ impl Schemas {
                 continue;
             }
             match self.old(factory).await {
-                Err(failure) => wrong.push(factory.said(&failure).await),
+                Err(failure) => wrong.push(failure.whole()),
                 Ok(old) => wrong.extend(fields::wrong(&old.definitions, object, |said| Kind::of(object).is_in(said))),
             }
         }
@@ -275,6 +275,9 @@ mod fields {
 
     use super::{Value, json};
 
+    /// How many definitions lead to the one that is meant.
+    const FARTHEST: usize = 100;
+
     /// Of a name: what its schema refers to.
     fn name_of(schema: &Value) -> Option<&str> {
         schema["$ref"].as_str()?.strip_prefix("#/definitions/")
@@ -291,8 +294,15 @@ mod fields {
     }
 
     fn visit(definitions: &Value, schema: &Value, value: &Value, path: &str, name: &str, found: &mut Vec<String>) {
-        if let Some(name) = name_of(schema) {
-            return visit(definitions, &definitions[name], value, path, name, found);
+        let (mut schema, mut name) = (schema, name);
+        let mut steps = 0;
+        while let Some(next) = name_of(schema) {
+            (schema, name) = (&definitions[next], next);
+            steps += 1;
+            if steps == FARTHEST {
+                // A definition that leads to itself says nothing.
+                return;
+            }
         }
         if value.is_null() {
             return;
@@ -355,10 +365,13 @@ mod fields {
                     "port": {"type": "string", "format": "int-or-string"}, "labels": {"type": "object", "additionalProperties": {"type": "string"}},
                 }},
                 "a.Part": {"type": "object", "properties": {"size": {"type": "integer"}}},
+                "a.Loop": {"x-kubernetes-group-version-kind": [{"kind": "Loop"}], "type": "object", "properties": {"kind": {"type": "string"}, "loop": {"$ref": "#/definitions/a.Round"}}},
+                "a.Round": {"$ref": "#/definitions/a.About"}, "a.About": {"$ref": "#/definitions/a.Round"},
             });
             let cases = [
                 (json!({"kind": "Thing", "name": "x", "port": 5, "labels": {"a": "b"}, "parts": [{"size": 1}]}), ""),
                 (json!({"kind": "Other", "more": 1}), ""),
+                (json!({"kind": "Loop", "loop": {"loop": 1}}), ""),
                 (json!({"kind": "Thing"}), "ValidationError(Thing): missing required field \"name\" in a.Thing"),
                 (json!({"kind": "Thing", "name": "x", "more": 1}), "ValidationError(Thing): unknown field \"more\" in a.Thing"),
                 (json!({"kind": "Thing", "name": "x", "parts": [{"size": "1"}]}), "ValidationError(Thing.parts[0].size): invalid type for a.Part.size: got \"string\", expected \"integer\""),

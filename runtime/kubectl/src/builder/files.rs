@@ -120,7 +120,7 @@ impl Selection {
             factory.kind_of(&version, &kind).await
         };
         let mapping = match mapping {
-            Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => return Err(Failure::new(format!("unable to recognize {source:?}: {}", factory.said(&failure).await))),
+            Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => return Err(Failure::new(format!("unable to recognize {source:?}: {}", failure.whole()))),
             other => other?,
         };
         let Some(mapping) = mapping else {

@@ -102,13 +102,7 @@ pub fn versions_command() -> Command {
 pub async fn versions(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     no_arguments(factory, matches)?;
     let mapper = match factory.fresh_mapper().await {
-        Err(failure) => {
-            let why = match (&failure, factory.rest().await) {
-                (Failure::Unreachable(_), Ok(rest)) => rest.lost(&failure),
-                _ => failure.text(),
-            };
-            return Err(Failure::new(format!("couldn't get available api versions from server: {why}")));
-        }
+        Err(failure) => return Err(Failure::new(format!("couldn't get available api versions from server: {}", failure.whole()))),
         Ok(mapper) => mapper,
     };
     let mut all: Vec<String> = mapper.versions.iter().map(|v| if v.group.is_empty() { v.version.clone() } else { format!("{}/{}", v.group, v.version) }).collect();

@@ -159,17 +159,16 @@ pub(super) async fn finish(factory: &Factory, matches: &ArgMatches, mut object: 
     }
     let created = send(factory, &writer, object).await;
     let created = match created {
-        Err(failure) => return Err(wrapped(factory, failure, wrap).await),
+        Err(failure) => return Err(wrapped(failure, wrap)),
         Ok(created) => created,
     };
     writer.tell(factory, &created, "created")
 }
 
 /// With what was attempted, where upstream says it; then nothing is told of servers that cannot be reached but Go's words.
-pub(super) async fn wrapped(factory: &Factory, failure: Failure, wrap: &str) -> Failure {
-    match (&failure, factory.rest().await) {
-        (Failure::Status(_), _) if !wrap.is_empty() => Failure::new(format!("{wrap}{}", failure.text())),
-        (Failure::Unreachable(_), Ok(rest)) if !wrap.is_empty() => Failure::new(format!("{wrap}{}", rest.lost(&failure))),
+pub(super) fn wrapped(failure: Failure, wrap: &str) -> Failure {
+    match failure {
+        Failure::Status(_) | Failure::Unreachable(_) if !wrap.is_empty() => Failure::new(format!("{wrap}{}", failure.whole())),
         _ => failure,
     }
 }

@@ -51,7 +51,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
     let answer = factory.call(Call::new(http::Method::POST, path).json(&request)).await;
     let answer = match answer {
-        Err(failure) => return Err(super::wrapped(factory, failure, "failed to create token: ").await),
+        Err(failure) => return Err(super::wrapped(failure, "failed to create token: ")),
         Ok(answer) => answer,
     };
     match Printer::read(factory, matches, &[])? {
