@@ -11,7 +11,7 @@ use futures::{AsyncBufReadExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::watch::{Place, Reached, Update, number, typed};
+use crate::watch::{self, Place, Reached, Update, number, typed};
 use crate::world::{Change, ObjectKey, key_of, revision_of};
 
 /// How long to wait before a request that failed is made again, at first and at most.
@@ -137,6 +137,27 @@ impl Pause {
     fn grow(&mut self) {
         self.0 = (self.0 * 2).min(PAUSES.1);
     }
+}
+
+/// How often a revision is asked for.
+const TRIES: usize = 5;
+
+/// The cluster's revision now; what is `known` of it when it does not tell.
+pub(crate) async fn revision(client: &kube::Client, known: u64) -> u64 {
+    let mut pause = Pause::new();
+    let tries = async {
+        for _ in 0..TRIES {
+            match watch::revision(client).await {
+                Ok(revision) => return Some(revision),
+                Err(error) => pause.after(&Failure::Away(error)).await,
+            }
+        }
+        None
+    };
+    within(ANSWERED, tries).await.ok().flatten().unwrap_or_else(|| {
+        tracing::debug!(known, "no revision of the learner's cluster");
+        known
+    })
 }
 
 /// One kind of the cluster.
@@ -491,5 +512,14 @@ mod tests {
         let away = "Your cluster does not answer (too busy); checks wait for it.";
         assert_eq!(told(&script, 6).await, ["1 at 5", away, "well again", away, "well again", "8 b: 0 to 8"]);
         assert_eq!(begun.elapsed().as_millis(), 250 + 500 + 1000, "the pauses grow");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_fails_does_not_set_the_revision_back() {
+        let now = ("/api/v1/namespaces?limit=1", 200, list(&[], 70));
+        let away = ("/api/v1/namespaces?limit=1", 503, status(503, "starting"));
+        assert_eq!(revision(&cluster(&[away.clone(), now.clone()]), 40).await, 70);
+        assert_eq!(revision(&cluster(&[]), 40).await, 40);
+        assert_eq!(revision(&cluster(&vec![away; TRIES]), 40).await, 40);
     }
 }

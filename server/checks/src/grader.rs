@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::clients::Clients;
 use crate::compile::CompileError;
 use crate::engine::{Engine, Progress, wants_answer};
+use crate::foreign;
 use crate::plan::Plan;
 use crate::probe::{Probe, Prober, Probes};
 use crate::reads::{COLLECTIONS, Reads};
@@ -467,16 +468,14 @@ impl Task {
         Ok(())
     }
 
-    /// The cluster's revision now; waits for the cluster. One that is not ours may not answer for long: then everything that will be seen
-    /// of it is news.
+    /// The cluster's revision now; waits for the cluster. One that is not ours may not answer for long: then it is the newest that was seen.
     async fn revision(&self) -> u64 {
+        if self.clients.foreign {
+            return foreign::revision(&self.clients.subject, self.open.as_ref().map_or(0, |open| open.world.revision())).await;
+        }
         loop {
             match watch::revision(&self.clients.subject).await {
                 Ok(revision) => return revision,
-                Err(error) if self.clients.foreign => {
-                    tracing::debug!(error, "no revision of the learner's cluster");
-                    return 0;
-                }
                 Err(error) => tracing::debug!(error, "the cluster does not answer yet"),
             }
             tokio::time::sleep(TRIES[1]).await;
@@ -601,6 +600,9 @@ impl Task {
 
 /// What the learner's user may not see of what the checks of a chapter read, in a sentence.
 fn refused(kinds: &BTreeSet<String>, plan: &Plan) -> Option<String> {
+    if kinds.is_empty() {
+        return None;
+    }
     let read: BTreeSet<String> = plan.checks().flat_map(|(_, check)| Reads::of(check).kinds().cloned().collect::<Vec<_>>()).collect();
     let unseen: Vec<&str> = kinds.intersection(&read).map(String::as_str).collect();
     let list = match unseen.as_slice() {

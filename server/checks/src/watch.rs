@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clients::Clients;
-use crate::foreign::{Failure, Follower, Health, Pause};
+use crate::foreign::{Failure, Follower, Health, Pause, within};
 use crate::plan::Plan;
 use crate::reads::{COLLECTIONS, EXPLAINED, Reads};
 use crate::world::{Change, World, key_of};
@@ -22,6 +22,8 @@ use crate::world::{Change, World, key_of};
 const LAB: &str = "/apis/lab.drydock.internal/v1alpha1";
 /// How long to wait before a watch that ended is started again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long to wait for all that discovery asks, a request for each group.
+const DISCOVERED: Duration = Duration::from_secs(60);
 /// What is asked first of a cluster: which kinds it has.
 const DISCOVERY: &str = "";
 
@@ -196,14 +198,17 @@ impl Stamps {
 async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::UnboundedSender<Update>) {
     let (health, mut pause) = (Health::new(news.clone()), Pause::new());
     let served = loop {
-        let failure = match served(&subject.client).await {
+        let failure = match within(DISCOVERED, served(&subject.client)).await.and_then(|served| served) {
             Ok(served) => break served,
             Err(failure) => failure,
         };
         tracing::debug!(?failure, "discovery");
-        if subject.since.is_none() {
-            health.note(DISCOVERY, Some(&failure));
+        if subject.since.is_some() {
+            // Ours is there in a moment.
+            tokio::time::sleep(PAUSE).await;
+            continue;
         }
+        health.note(DISCOVERY, Some(&failure));
         pause.after(&failure).await;
     };
     health.note(DISCOVERY, None);
