@@ -319,6 +319,14 @@ impl Engine {
         if latched && mode != Mode::Level && !self.is_worth_a_look(check, mode, baseline, view, round) {
             return;
         }
+        if let Some(kind) = self.unseen(check, view).filter(|_| !latched || mode == Mode::Level) {
+            self.true_since.remove(&check.id);
+            // What is green stays so: nobody sees that it has changed.
+            if latched && self.verdicts.get(&check.id).is_some_and(|verdict| verdict.verdict == Outcome::Pass) {
+                return;
+            }
+            return self.publish(waiting(check, format!("On your cluster the user of --kubeconfig may not list objects of kind {kind}.")), view, round);
+        }
         let mut seen = match self.seen.remove(&check.id) {
             Some(seen) if !self.is_stale(check, &seen, baseline, view) => seen,
             _ => self.look(check, baseline, view),
@@ -348,6 +356,12 @@ impl Engine {
             }
         }
         self.seen.insert(check.id.clone(), seen);
+    }
+
+    /// A kind that a check is judged by and that may not be seen.
+    fn unseen(&self, check: &Check, view: &View<'_>) -> Option<String> {
+        let evidence = &self.reads.get(&check.id)?.evidence;
+        view.world.unseen().intersection(evidence).next().cloned()
     }
 
     /// Whether requests are made for a unit: a lab is left alone until it was started or the lesson is done.
@@ -448,6 +462,8 @@ impl Engine {
     fn stand(&mut self, check: &Check, mode: Mode, holds: Outcome, (seen, course): (&Seen, bool), view: &View<'_>) -> Verdict {
         let judgement = &seen.judgement;
         let here = Point { revision: view.world.revision(), time: view.now };
+        // Evidence that cannot go, or may not be seen now, has not gone when it is not there any more.
+        let lasting = self.reads.get(&check.id).is_some_and(|reads| reads.lasting) || self.unseen(check, view).is_some();
         let standing = self.progress.standings.entry(check.id.clone()).or_default();
         standing.seen_false |= holds == Outcome::Fail;
         if mode == Mode::Never {
@@ -470,7 +486,7 @@ impl Engine {
         let latches = mode != Mode::Level;
         match holds {
             _ if latches && standing.passed.is_some() => {
-                let lost = holds == Outcome::Fail && !course;
+                let lost = holds == Outcome::Fail && !course && !lasting;
                 // What has become of it is told in one sentence; nothing has to be done about it.
                 let mut why: Vec<String> = Vec::new();
                 if lost {

@@ -424,3 +424,31 @@ fn an_attempt_that_failed_is_open_after_it_is_taken_back() {
     play.engine.rewind(before, Point { revision: play.revision, time: play.now }, None);
     assert_eq!(play.of("kept"), Pass);
 }
+
+#[test]
+fn what_may_not_be_seen_is_not_judged() {
+    const NONE: &str = "{id: none, say: s, expect: {not: {object: {kind: Pod, name: b}}}}";
+    const GONE: &str = "{id: gone, say: s, expect: {gone: {kind: Pod, name: b}}}";
+    let mut play = Play::new(vec![unit("one", UnitKind::Exercise, "kubectl run a", &[NONE, GONE, MAKE])]);
+    play.world.sees("Pod", false);
+    assert!(play.judge().iter().all(|(_, outcome)| *outcome == Waiting));
+    play.world.sees("Pod", true);
+    play.pod("a", json!({}));
+    assert_eq!((play.of("none"), play.of("made")), (Pass, Pass));
+    play.world.sees("Pod", false);
+    play.delete("a");
+    play.pass_time(1000);
+    assert_eq!(play.of("made"), Pass);
+    assert!(!play.engine.verdict("made").unwrap().lost);
+}
+
+#[test]
+fn what_was_typed_stays_typed_when_its_record_has_gone() {
+    let mut play = Play::new(vec![unit("one", UnitKind::Exercise, "kubectl get pods", &[LIST])]);
+    play.command("kubectl get pods");
+    assert_eq!(play.of("listed"), Pass);
+    play.engine = Engine::new(play.engine.plan().clone(), play.engine.progress().clone()).unwrap();
+    play.world = World::default();
+    assert_eq!(play.of("listed"), Pass);
+    assert!(!play.engine.verdict("listed").unwrap().lost);
+}

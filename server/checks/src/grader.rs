@@ -279,8 +279,6 @@ struct Open {
     replies: Vec<(String, oneshot::Sender<Option<Verdict>>)>,
     /// What is wrong with a cluster that is not ours.
     away: Option<String>,
-    /// Kinds that may not be seen there.
-    refused: BTreeSet<String>,
     _watches: JoinSet<()>,
 }
 
@@ -461,7 +459,6 @@ impl Task {
             deadline: None,
             replies: Vec::new(),
             away: None,
-            refused: BTreeSet::new(),
             _watches: watches,
         });
         self.keep();
@@ -487,11 +484,8 @@ impl Task {
         let mut news: Vec<News> = Vec::new();
         let mut next = Some(update);
         while let Some(update) = next {
-            match &update {
-                Update::Away(why) => open.away.clone_from(why),
-                Update::Refused { kind } => drop(open.refused.insert(kind.clone())),
-                Update::Kind { kind, .. } | Update::Unserved { kind } | Update::Seen { kind } => drop(open.refused.remove(kind)),
-                _ => {}
+            if let Update::Away(why) = &update {
+                open.away.clone_from(why);
             }
             if let Some(happened) = News::of(&update).filter(|happened| !news.contains(happened)) {
                 news.push(happened);
@@ -588,7 +582,7 @@ impl Task {
     /// Say what is wrong, when that has changed: the worst of it.
     fn tell_trouble(&self) {
         let open = self.open.as_ref();
-        let away = || open.and_then(|open| open.away.clone().or_else(|| refused(&open.refused, open.engine.plan())));
+        let away = || open.and_then(|open| open.away.clone().or_else(|| refused(open.world.unseen(), open.engine.plan())));
         let trouble = self.unkept.clone().or_else(away);
         self.shared.trouble.send_if_modified(|known| {
             let news = *known != trouble;
@@ -603,7 +597,7 @@ fn refused(kinds: &BTreeSet<String>, plan: &Plan) -> Option<String> {
     if kinds.is_empty() {
         return None;
     }
-    let read: BTreeSet<String> = plan.checks().flat_map(|(_, check)| Reads::of(check).kinds().cloned().collect::<Vec<_>>()).collect();
+    let read: BTreeSet<String> = plan.checks().flat_map(|(_, check)| Reads::of(check).evidence).collect();
     let unseen: Vec<&str> = kinds.intersection(&read).map(String::as_str).collect();
     let list = match unseen.as_slice() {
         [] => return None,

@@ -19,6 +19,8 @@ pub const COLLECTIONS: [&str; 4] = ["commands", "streams", "nodecontainers", "re
 pub struct Reads {
     /// Kinds, collections of records, and [`ANSWERS`].
     pub names: BTreeSet<String>,
+    /// Those of them that it is judged by; the others only make it look again.
+    pub evidence: BTreeSet<String>,
     /// What it shows has happened and cannot stop having happened: once passed it need not be looked at again.
     pub lasting: bool,
 }
@@ -31,9 +33,10 @@ impl Reads {
         for source in sources.iter().map(|(source, _)| *source).chain(check.bindings.values().map(|binding| &binding.source)) {
             of_source(source, &mut names);
         }
+        let evidence = names.clone();
         names.extend(check.triggers.iter().cloned());
         let lasting = check.mode != Some(Mode::Level) && !negates(&check.expect) && sources.iter().all(|(source, filter)| filter.is_none() && lasts(source));
-        Reads { names, lasting }
+        Reads { names, evidence, lasting }
     }
 
     /// The kinds among them.

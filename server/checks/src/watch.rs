@@ -88,6 +88,7 @@ impl Update {
     pub fn apply(self, world: &mut World) {
         match self {
             Update::Kind { kind, objects, revision, changes } => {
+                world.sees(&kind, true);
                 world.clear_kind(&kind);
                 for object in objects {
                     world.found(&kind, object);
@@ -107,7 +108,9 @@ impl Update {
             }
             Update::Record { collection, record } => world.put_record(collection, record),
             Update::Gone { collection, name } => world.remove_record(collection, &name),
-            Update::Unserved { .. } | Update::Refused { .. } | Update::Seen { .. } | Update::Away(_) => {}
+            Update::Refused { kind } => world.sees(&kind, false),
+            Update::Unserved { kind } | Update::Seen { kind } => world.sees(&kind, true),
+            Update::Away(_) => {}
         }
     }
 

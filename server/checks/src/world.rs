@@ -62,6 +62,8 @@ pub struct World {
     by_commands: bool,
     /// The namespace of the kubeconfig of a cluster that is not ours.
     home: Option<String>,
+    /// Kinds that the learner's user may not see there.
+    unseen: BTreeSet<String>,
     revision: u64,
     /// Counts what happened here.
     serial: u64,
@@ -220,6 +222,19 @@ impl World {
     /// The namespace that commands and checks mean when they name none.
     pub fn home(&self) -> &str {
         self.home.as_deref().unwrap_or("default")
+    }
+
+    /// A kind may not be seen, or may be seen again.
+    pub fn sees(&mut self, kind: &str, seen: bool) {
+        let changed = if seen { self.unseen.remove(kind) } else { self.unseen.insert(kind.to_owned()) };
+        if changed {
+            self.touch(kind);
+        }
+    }
+
+    /// Kinds that may not be seen.
+    pub fn unseen(&self) -> &BTreeSet<String> {
+        &self.unseen
     }
 
     /// Whether the cluster is not ours.
