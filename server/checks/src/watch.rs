@@ -4,7 +4,7 @@
 //! knows. From then on each change comes alone. Nothing is judged before everything is up to date.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ pub fn kinds(plan: &Plan) -> BTreeSet<String> {
 /// now on. Ends when the set is dropped.
 pub fn follow(clients: &Clients, kinds: BTreeSet<String>, records: bool, since: u64, news: mpsc::UnboundedSender<Update>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let reached = Reached::default();
+    let reached = clients.stamps.reached.clone();
     let source = Subject { client: clients.subject.clone(), since: (!clients.foreign).then_some(since), reached: reached.clone() };
     let news_of_kinds = news.clone();
     tasks.spawn(async move { follow_kinds(source, kinds, news_of_kinds).await });
@@ -146,10 +146,10 @@ pub fn follow(clients: &Clients, kinds: BTreeSet<String>, records: bool, since: 
                 continue;
             }
             let (client, news) = (clients.lab.clone(), news.clone());
-            let mut stamps = clients.foreign.then(|| Stamps { reached: reached.clone(), known: BTreeMap::new() });
+            let stamps = clients.foreign.then(|| clients.stamps.clone());
             tasks.spawn(async move {
                 while !news.is_closed() {
-                    if let Err(error) = follow_records(&client, collection, &mut stamps, &news).await {
+                    if let Err(error) = follow_records(&client, collection, stamps.as_ref(), &news).await {
                         tracing::debug!(collection, error, "the watch ended");
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -184,17 +184,28 @@ struct Subject {
 }
 
 /// Records beside a cluster that is not ours carry revisions of the lab; here they get the ones of the cluster at that moment.
-struct Stamps {
+#[derive(Clone, Default)]
+pub(crate) struct Stamps {
     reached: Reached,
-    known: BTreeMap<String, u64>,
+    /// By collection, once its first list has been read or is being read: whether that has ended, and the stamps by name and time.
+    known: Arc<Mutex<BTreeMap<&'static str, (bool, BTreeMap<String, u64>)>>>,
 }
 
 impl Stamps {
-    /// What is there already when the first list is read comes before everything.
-    fn set(&mut self, record: &mut Value, first: bool) {
-        let now = if first { 0 } else { self.reached.now() };
-        let revision = *self.known.entry(key_of(record).1).or_insert(now);
+    /// What is there already when the very first list is read comes before everything.
+    fn set(&self, collection: &'static str, record: &mut Value) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (begun, known) = known.entry(collection).or_default();
+        let now = if *begun { self.reached.now() } else { 0 };
+        // A lab that is made anew begins its names again.
+        let id = format!("{} {}", key_of(record).1, record["metadata"]["creationTimestamp"]);
+        let revision = *known.entry(id).or_insert(now);
         record["metadata"]["resourceVersion"] = revision.to_string().into();
+    }
+
+    /// The first list has been read.
+    fn begin(&self, collection: &'static str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(collection).or_default().0 = true;
     }
 }
 
@@ -352,17 +363,20 @@ fn change(kind: &str, api_version: &str, mut version: Value) -> Change {
     }
 }
 
-async fn follow_records(client: &kube::Client, collection: &'static str, stamps: &mut Option<Stamps>, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+async fn follow_records(client: &kube::Client, collection: &'static str, stamps: Option<&Stamps>, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
     let mut first = Some(Vec::new());
     let closed = |_| "nobody listens".to_owned();
     lines(client, &format!("{LAB}/{collection}?watch=true"), |mut line| {
         let mut record = line["object"].take();
         if let Some(stamps) = stamps {
-            stamps.set(&mut record, first.is_some());
+            stamps.set(collection, &mut record);
         }
         match (line["type"].as_str(), &mut first) {
             (Some("BOOKMARK"), _) => match first.take() {
-                Some(records) => news.send(Update::Records { collection, records }).map_err(closed),
+                Some(records) => {
+                    stamps.inspect(|stamps| stamps.begin(collection));
+                    news.send(Update::Records { collection, records }).map_err(closed)
+                }
                 None => Ok(()),
             },
             (Some("DELETED"), None) => news.send(Update::Gone { collection, name: key_of(&record).1 }).map_err(closed),
@@ -411,4 +425,27 @@ pub async fn revision(client: &kube::Client) -> Result<u64, String> {
         answer => answer.map_err(|error| error.to_string())?,
     };
     Ok(number(&list["metadata"]["resourceVersion"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_command_keeps_its_revision_whichever_chapter_is_open() {
+        let stamps = Stamps::default();
+        let stamped = |stamps: &Stamps, name: &str| {
+            let mut record = json!({"metadata": {"name": name}});
+            stamps.set("commands", &mut record);
+            number(&record["metadata"]["resourceVersion"])
+        };
+        assert_eq!(stamped(&stamps, "before"), 0);
+        stamps.begin("commands");
+        stamps.reached.at(40);
+        assert_eq!(stamped(&stamps, "typed"), 40);
+        stamps.reached.at(50);
+        let again = stamps.clone();
+        assert_eq!((stamped(&again, "before"), stamped(&again, "typed"), stamped(&again, "between")), (0, 40, 50));
+    }
 }
