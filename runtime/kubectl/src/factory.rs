@@ -188,6 +188,8 @@ async fn settings(chosen: &Chosen) -> Result<kube::Config, Failure> {
     let mut cluster = chosen.cluster.clone();
     if let Some(fields) = cluster.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
+        // The client below is to read no proxy, here or in the environment: which there is was found out as Go does.
+        fields.insert("proxy-url".to_owned(), json!("http://localhost"));
     }
     let kubeconfig = json!({
         "clusters": [{"name": "c", "cluster": cluster}],
