@@ -248,7 +248,7 @@ pub(crate) fn is_empty(value: &Value) -> bool {
 }
 
 /// What Go calls a JSON value in an UnmarshalTypeError.
-fn go_value(value: &Value) -> &'static str {
+pub(crate) fn go_value(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

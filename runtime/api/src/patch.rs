@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::{
+    decode,
     field_error::FieldError,
     field_validation,
     registry::Resource,
@@ -153,7 +154,7 @@ fn parse(patch: &[u8]) -> Result<Value, Status> {
 fn json_patched(old: &Value, patch: &[u8]) -> Result<Value, Status> {
     let patch = parse(patch)?;
     if !patch.is_array() {
-        let given = go_word(&patch);
+        let given = decode::go_value(&patch);
         return Err(Status::bad_request(format!(
             "error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp"
         )));
@@ -165,18 +166,6 @@ fn json_patched(old: &Value, patch: &[u8]) -> Result<Value, Status> {
     let mut new = old.clone();
     json_patch::patch(&mut new, &patch).map_err(|_failed| refuse())?;
     Ok(new)
-}
-
-/// What Go's decoder calls a JSON value.
-fn go_word(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 /// RFC 7386.
@@ -216,7 +205,7 @@ fn strategically_patched(row: &Resource, old: &Value, patch: &[u8]) -> Result<Va
         other => {
             return Err(Status::bad_request(format!(
                 "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-                go_word(other)
+                decode::go_value(other)
             )));
         }
     };

@@ -325,7 +325,8 @@ pub(crate) fn client(mut settings: kube::Config, proxy: Option<Uri>) -> Result<k
     })
 }
 
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+/// What the last cause of an error says.
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::config::{self, Chosen, Loaded};
+use crate::connect;
 use crate::discovery::{self, Mapper};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -161,7 +162,7 @@ impl Factory {
         let shown = ["impersonate-user", "impersonate-group", "impersonate-uid", "user-agent"];
         let of = |wanted: &str| settings.headers.iter().filter(|(name, _)| name.as_str() == wanted).map(|(name, value)| (titled(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect::<Vec<_>>();
         let identity: Vec<(String, String)> = shown.into_iter().flat_map(of).collect();
-        let client = crate::connect::client(settings, proxy)?;
+        let client = connect::client(settings, proxy)?;
         let mut rest = Rest::new(client, server, timeout, self.globals.verbosity);
         rest.identity = identity;
         rest.refused = refused;
@@ -198,7 +199,7 @@ async fn settings(chosen: &Chosen) -> Result<kube::Config, Failure> {
         "current-context": "x",
     });
     let kubeconfig: kube::config::Kubeconfig = serde_json::from_value(kubeconfig).map_err(|error| Failure::new(format!("invalid configuration: {error}")))?;
-    kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await.map_err(|error| Failure::new(innermost(&error)))
+    kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await.map_err(|error| Failure::new(connect::innermost(&error)))
 }
 
 fn impersonation(user: &Value, settings: &mut kube::Config) -> Result<(), Failure> {
@@ -228,14 +229,6 @@ fn capital(word: &str) -> String {
 /// `user-agent` as `User-Agent`.
 pub(crate) fn titled(name: &str) -> String {
     name.split('-').map(capital).collect::<Vec<_>>().join("-")
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
