@@ -33,6 +33,8 @@ fn run(image: &Image, server: &str, script: &str) -> Output {
     let layers: Vec<String> = image.layers.iter().rev().map(|layer| layer.to_string_lossy().into_owned()).collect();
     Command::new("unshare")
         .args(["-r", "-m", "-p", "-f", "-n", "-u", "--kill-child", "sh", "-c", HARNESS])
+        // Where chroot and mount are; an ordinary user may not have it.
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LAYERS", layers.join(":"))
         .env("WORK", work.path())
         .env("SERVER", server)
