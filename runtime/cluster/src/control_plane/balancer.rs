@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drydock_network::Netns;
 use futures::StreamExt;
@@ -27,6 +27,10 @@ use crate::spawn::Balancers;
 
 /// How long a node may take to answer before the next one is tried.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a connection waits for somebody who serves: a Pod that was just made ready may not listen yet.
+const MOMENT: Duration = Duration::from_millis(500);
+/// How long until the nodes are asked again within that moment.
+const AGAIN: Duration = Duration::from_millis(20);
 /// How often a port somebody else holds is looked at.
 const PORT_RETRY: Duration = Duration::from_millis(300);
 /// A UDP client that is silent for so long has gone.
@@ -263,19 +267,25 @@ async fn relay_tcp(plant: Arc<Plant>, workstation: Netns, at: SocketAddr, target
     }
 }
 
-/// To the first node that answers; the client hears the end when none does.
+/// To the first node that answers; the client hears the end when none does, and none does for a moment.
 async fn pass_on(mut client: TcpStream, workstation: Netns, nodes: Vec<Ipv4Addr>, node_port: u16) {
-    for node in nodes {
-        let network = workstation.clone();
-        let connected = tokio::task::spawn_blocking(move || network.connect_tcp(SocketAddrV4::new(node, node_port), PATIENCE)).await;
-        let Ok(Ok(server)) = connected else { continue };
-        let server = server.set_nonblocking(true).and_then(|()| TcpStream::from_std(server));
-        let Ok(mut server) = server else { continue };
-        match tokio::io::copy_bidirectional(&mut client, &mut server).await {
-            Ok(_) => {}
-            Err(error) => tracing::trace!(%error, "a balanced connection broke"),
+    let until = Instant::now() + MOMENT;
+    loop {
+        for &node in &nodes {
+            let network = workstation.clone();
+            let connected = tokio::task::spawn_blocking(move || network.connect_tcp(SocketAddrV4::new(node, node_port), PATIENCE)).await;
+            let Ok(Ok(server)) = connected else { continue };
+            let server = server.set_nonblocking(true).and_then(|()| TcpStream::from_std(server));
+            let Ok(mut server) = server else { continue };
+            if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut server).await {
+                tracing::trace!(%error, "a balanced connection broke");
+            }
+            return;
         }
-        return;
+        if Instant::now() >= until {
+            break;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
     // Nobody serves: a reset, as from a port nobody listens on.
     if let Err(error) = client.set_zero_linger() {
