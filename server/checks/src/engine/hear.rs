@@ -5,6 +5,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::Engine;
+use super::lines::{line, only_looks};
 use crate::plan::{Unit, UnitKind};
 use crate::reads::Reads;
 use crate::world::{Point, World, point_of};
@@ -73,10 +74,6 @@ impl Engine {
     }
 }
 
-fn line(command: &Value) -> &str {
-    command["spec"]["line"].as_str().unwrap_or_default()
-}
-
 /// Whether a check may count a command that failed.
 fn is_evidence(check: &Check, typed: &str) -> bool {
     check.expect.sources().iter().any(|(source, _)| match source {
@@ -89,14 +86,4 @@ fn is_evidence(check: &Check, typed: &str) -> bool {
 /// Whether something a check reads has changed after one revision and up to another.
 fn has_changed(check: &Check, world: &World, after: u64, until: u64) -> bool {
     Reads::of(check).kinds().any(|kind| world.changes_since(kind, after).first().is_some_and(|change| change.revision <= until))
-}
-
-/// Whether a command changes nothing, so that it may be typed at any time.
-fn only_looks(typed: &str) -> bool {
-    let mut words = typed.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some("kubectl"), Some(verb)) => ["get", "describe", "logs", "explain", "wait"].contains(&verb),
-        (Some(program), _) => ["cd", "ls", "cat", "pwd"].contains(&program),
-        (None, _) => true,
-    }
 }
