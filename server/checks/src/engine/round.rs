@@ -30,7 +30,7 @@ pub(super) struct View<'a> {
 pub(super) struct Seen {
     pub(super) judgement: Judgement,
     /// Of the world, when it was judged and when it was explained.
-    serial: u64,
+    pub(super) serial: u64,
     explained: u64,
     pub(super) baseline: Point,
     names: u64,
