@@ -68,6 +68,13 @@ impl Terminal {
         terminal
     }
 
+    /// A program of the test's own, as a script.
+    fn program(&self, name: &str, script: &str) {
+        let path = self.directory.path().join("bin").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
     fn home(&self, name: &str) -> PathBuf {
         self.directory.path().join("home").join(name)
     }
@@ -284,9 +291,7 @@ fn tab_completes_commands_and_files() {
     terminal.see("$ cd chapter/");
     terminal.send("\x15");
     // A program that completes itself: endings of files it can read.
-    let kubectl = terminal.directory.path().join("bin/kubectl");
-    std::fs::write(&kubectl, "#!/bin/sh\nif [ \"$2\" = apply ]; then printf 'yaml\\njson\\n:8\\n'; else printf 'pods\\tthings that run\\npodtemplates\\n:4\\n'; fi\n").unwrap();
-    std::fs::set_permissions(&kubectl, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    terminal.program("kubectl", "if [ \"$2\" = apply ]; then printf 'yaml\\njson\\n:8\\n'; else printf 'pods\\tthings that run\\npodtemplates\\n:4\\n'; fi");
     terminal.send("kubectl apply -f p\t");
     terminal.see("$ kubectl apply -f pod.yaml ");
     terminal.send("\x15kubectl get po\t\t");
@@ -297,6 +302,84 @@ fn tab_completes_commands_and_files() {
     terminal.send("\x15cat pod\t\t");
     terminal.see("pods.txt");
     terminal.see("pod.yaml");
+}
+
+/// Names that a shell would split, expand or run if they stood there as they are.
+const HOSTILE: &[&str] = &[
+    "a b",
+    "a$(touch ran)",
+    "a`touch ran`",
+    "a;touch ran",
+    "a|touch ran&",
+    "a'b",
+    "a\"b",
+    "a\\b",
+    "a$HOME",
+    "a!!b",
+    "a!$",
+    "a*[x]?",
+    "a{b,c}",
+    "a>ran",
+    "a(b)",
+    "a#~=b",
+    "~a",
+    "#a",
+    "a\tb",
+];
+
+#[test]
+fn a_completed_name_is_one_word_that_stands_for_itself() {
+    let mut terminal = Terminal::shell(&[]);
+    // It offers what the file `offered` holds, and says what it was given.
+    terminal.program("kubectl", "if [ \"$1\" = __complete ]; then echo \"$*\" > asked; cat ~/offered; echo :4; else printf '<%s>' \"$@\" > ~/given; fi");
+    let run = |terminal: &mut Terminal, typed: &str| {
+        terminal.send(&format!("{typed}\t"));
+        terminal.send("end\r");
+        terminal.wait_for("\x1b]133;D;");
+        terminal.wait_for("\x1b]133;B\x07");
+        assert!(!terminal.home("ran").exists(), "{typed:?} ran a name");
+        terminal.read("given")
+    };
+    for name in HOSTILE {
+        // A tab in what a program offers begins the description.
+        if !name.contains('\t') {
+            std::fs::write(terminal.home("offered"), format!("{name}\tabout it\n")).unwrap();
+            let first = name.chars().next().unwrap();
+            for quote in ["", "'", "\""] {
+                assert_eq!(run(&mut terminal, &format!("kubectl get pod {quote}")), format!("<get><pod><{name}><end>"), "{quote}");
+                if first == 'a' {
+                    assert_eq!(run(&mut terminal, &format!("kubectl get pod {quote}a")), format!("<get><pod><{name}><end>"), "{quote}a");
+                }
+            }
+        }
+        // A file in a directory whose name is as bad.
+        let directory = terminal.home("x").join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(name), "").unwrap();
+        std::fs::write(terminal.home("offered"), "").unwrap();
+        terminal.program("show", "printf '<%s>' \"$@\" > ~/given");
+        for quote in ["", "'", "\""] {
+            assert_eq!(run(&mut terminal, &format!("show {quote}x/\t")), format!("<x/{name}/{name}><end>"), "{quote}");
+        }
+        std::fs::remove_dir_all(terminal.home("x")).unwrap();
+    }
+    // What was typed stays, and counts for what it means.
+    for (offered, typed, given, asked) in [
+        ("a b", "kubectl get 'x y' a\\", "<get><x y><a b><end>", "get x y a"),
+        ("a b", "kubectl get 'a b", "<get><a b><end>", "get a b"),
+        ("web", "kubectl -n \"$NS\" --pod=w", "<-n><one two><--pod=web><end>", "-n one two --pod=w"),
+        ("web", "A=1 kubectl get w", "<get><web><end>", "get w"),
+        ("web", "if true; then kubectl get w\t; fi #", "<get><web>", "get w"),
+        ("web", "echo \"$(kubectl get w\t)\"", "<get><web>", "get w"),
+    ] {
+        std::fs::write(terminal.home("offered"), format!("{offered}\n")).unwrap();
+        terminal.line("NS='one two'");
+        assert_eq!(run(&mut terminal, typed), given, "{typed}");
+        assert_eq!(terminal.read("asked"), format!("__complete {asked}\n"), "{typed}");
+    }
+    terminal.line("DRYDOCK_NAME=1");
+    terminal.send("echo $DRYDOCK_N\t");
+    terminal.see("echo $DRYDOCK_NAME");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use nix::{
 
 use super::{
     Shell, builtins,
+    completion::{Place, Quoting},
     hints,
     line::{Candidate, Completion, Edited, Editor, Help},
     parser::{ParseError, Parser},
@@ -220,23 +221,27 @@ impl Shell {
         self.aliases.get(first).map_or_else(|| text.to_owned(), |value| format!("{value}{rest}"))
     }
 
-    /// `!!` is the last command and `!$` its last word, outside single quotes; the result is shown before it runs.
+    /// `!!` is the last command and `!$` its last word, outside single quotes and not after a backslash; the result is
+    /// shown before it runs.
     fn with_history(&self, text: String) -> String {
         let Some(last) = self.history.last() else { return text };
         let word = last.split_whitespace().next_back().unwrap_or("");
-        let mut quoted = false;
+        let (mut single, mut double) = (false, false);
         let mut out = String::new();
         let mut rest = text.as_str();
         while let Some(next) = rest.chars().next() {
-            let replaced = [("!!", last.as_str()), ("!$", word)].into_iter().find(|(mark, _)| !quoted && rest.starts_with(mark));
+            let replaced = [("!!", last.as_str()), ("!$", word)].into_iter().find(|(mark, _)| !single && rest.starts_with(mark));
             if let Some((mark, new)) = replaced {
                 out.push_str(new);
                 rest = &rest[mark.len()..];
                 continue;
             }
-            quoted ^= next == '\'';
-            out.push(next);
-            rest = &rest[next.len_utf8()..];
+            single ^= next == '\'' && !double;
+            double ^= next == '"' && !single;
+            let escaped = if next == '\\' && !single { rest[1..].chars().next().map_or(0, char::len_utf8) } else { 0 };
+            let (taken, after) = rest.split_at(next.len_utf8() + escaped);
+            out.push_str(taken);
+            rest = after;
         }
         if out != text {
             emit(&format!("{}\r\n", out.replace('\n', "\r\n")));
@@ -306,27 +311,32 @@ impl Shell {
 
     /// What Tab offers for the text before the cursor.
     fn complete(&self, before: &str) -> Completion {
-        let start = before.rfind(|next: char| next.is_whitespace() || "|;&()<>`=\"'".contains(next)).map_or(0, |index| {
-            index + before[index..].chars().next().map_or(0, char::len_utf8)
-        });
-        let word = &before[start..];
-        let head = before[..start].trim_end_matches([' ', '\t']);
-        let segment_start = head.rfind(['|', ';', '&', '(', '\n']).map_or(0, |index| index + 1);
-        let segment = head[segment_start..].trim();
-        let position = before[..start].chars().count();
-        let redirected = head.ends_with(['<', '>']);
-        let candidates = if segment.is_empty() && !word.contains('/') && !redirected {
-            self.commands(word)
-        } else if let Some(candidates) = (!redirected).then(|| self.ask_program(segment, word)).flatten() {
-            candidates
-        } else {
-            let mut files = self.files(word);
-            if matches!(segment.split_whitespace().next(), Some("cd" | "rmdir" | "pushd")) {
-                files.retain(|file| file.text.ends_with('/'));
-            }
-            files
+        let place = Place::read(before, &|name| self.get(name));
+        let (typed, candidates) = self.offer(&place).unwrap_or_default();
+        Completion { typed, quoting: place.quoting, candidates }
+    }
+
+    /// What is completed, and what it may become.
+    fn offer(&self, place: &Place) -> Option<(String, Vec<Candidate>)> {
+        let word = place.word.as_deref()?;
+        if place.quoting == Quoting::Name {
+            return Some((word.to_owned(), candidates(self.variables.keys().cloned(), word)));
+        }
+        if place.words.is_empty() && place.value == 0 && !word.contains('/') && !place.redirected {
+            return Some((word.to_owned(), self.commands(word)));
+        }
+        if let Some(offered) = (!place.redirected).then(|| self.ask_program(place, word)).flatten() {
+            return Some(offered);
+        }
+        let value = place.value();
+        let (typed, mut files) = match self.files(value) {
+            none if none.is_empty() && place.value > 0 => (word, self.files(word)),
+            files => (value, files),
         };
-        Completion { start: position, candidates }
+        if matches!(place.words.first().map(String::as_str), Some("cd" | "rmdir" | "pushd")) {
+            files.retain(|file| file.text.ends_with('/'));
+        }
+        Some((typed.to_owned(), files))
     }
 
     fn commands(&self, word: &str) -> Vec<Candidate> {
@@ -343,22 +353,13 @@ impl Shell {
                 }
             }
         }
-        names
-            .into_iter()
-            .filter(|name| name.starts_with(word))
-            .map(|name| Candidate { shown: name.clone(), text: name, complete: true })
-            .collect()
+        candidates(names, word)
     }
 
     fn files(&self, word: &str) -> Vec<Candidate> {
-        let (directory, prefix) = word.rsplit_once('/').map_or(("", word), |(directory, name)| (directory, name));
-        let shown_directory = if word.contains('/') { format!("{directory}/") } else { String::new() };
-        let home = self.get("HOME").unwrap_or_default();
-        let real = match shown_directory.as_str() {
-            "" => ".".to_owned(),
-            path => path.strip_prefix('~').map_or_else(|| path.to_owned(), |rest| format!("{home}{rest}")),
-        };
-        let Ok(entries) = std::fs::read_dir(&real) else { return Vec::new() };
+        let (directory, prefix) = word.split_at(word.rfind('/').map_or(0, |slash| slash + 1));
+        let real = if directory.is_empty() { "." } else { directory };
+        let Ok(entries) = std::fs::read_dir(real) else { return Vec::new() };
         let mut candidates = Vec::new();
         for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -367,12 +368,8 @@ impl Shell {
             }
             let folder = std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir());
             let slash = if folder { "/" } else { "" };
-            let safe: String = name.chars().flat_map(|next| {
-                let quote = " '\"$&;()|<>*?`\\".contains(next).then_some('\\');
-                quote.into_iter().chain([next])
-            }).collect();
             candidates.push(Candidate {
-                text: format!("{shown_directory}{safe}{slash}"),
+                text: format!("{directory}{name}{slash}"),
                 shown: format!("{name}{slash}"),
                 complete: !folder,
             });
@@ -381,8 +378,8 @@ impl Shell {
     }
 
     /// kubectl and its kin complete themselves: `PROGRAM __complete WORD...`.
-    fn ask_program(&self, segment: &str, word: &str) -> Option<Vec<Candidate>> {
-        let mut words: Vec<String> = segment.split_whitespace().map(str::to_owned).collect();
+    fn ask_program(&self, place: &Place, word: &str) -> Option<(String, Vec<Candidate>)> {
+        let mut words = place.words.clone();
         if let Some(alias) = self.aliases.get(words.first()?) {
             words.splice(0..1, alias.split_whitespace().map(str::to_owned));
         }
@@ -402,6 +399,8 @@ impl Shell {
             .output()
             .ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // Of `--flag=VALUE` the values are offered.
+        let typed = if word.starts_with('-') { place.value() } else { word };
         let mut directive = 0;
         let mut candidates = Vec::new();
         for line in text.lines() {
@@ -410,7 +409,7 @@ impl Shell {
                 continue;
             }
             let (value, description) = line.split_once('\t').unwrap_or((line, ""));
-            if value.starts_with(word) && !value.starts_with("_activeHelp_") {
+            if value.starts_with(typed) && !value.starts_with("_activeHelp_") {
                 let shown = if description.is_empty() { value.to_owned() } else { format!("{value:<24}  {description}") };
                 candidates.push(Candidate { text: value.to_owned(), shown, complete: true });
             }
@@ -418,16 +417,22 @@ impl Shell {
         // Bit 8: what came are endings of files; bit 16: only directories will do.
         if directive & 24 != 0 {
             let endings: Vec<String> = if directive & 8 == 0 { Vec::new() } else { text.lines().filter(|line| !line.starts_with(':')).map(|line| format!(".{line}")).collect() };
-            let mut files = self.files(word);
+            let mut files = self.files(typed);
             files.retain(|file| file.text.ends_with('/') || endings.iter().any(|ending| file.text.ends_with(ending.as_str())));
-            return Some(files);
+            return Some((typed.to_owned(), files));
         }
         // Bit 2: no space after; bit 4: no files.
         for candidate in &mut candidates {
             candidate.complete = directive & 2 == 0;
         }
-        if candidates.is_empty() && directive & 4 == 0 { None } else { Some(candidates) }
+        if candidates.is_empty() && directive & 4 == 0 { None } else { Some((typed.to_owned(), candidates)) }
     }
+}
+
+/// Those names that begin with a word.
+fn candidates(names: impl IntoIterator<Item = String>, word: &str) -> Vec<Candidate> {
+    let fitting = names.into_iter().filter(|name| name.starts_with(word));
+    fitting.map(|name| Candidate { shown: name.clone(), text: name, complete: true }).collect()
 }
 
 fn emit(text: &str) {

@@ -4,6 +4,7 @@
 //! row, which is simple and fast enough for anything a person types. A command may have several lines: Enter ends it
 //! only when the shell says that it is complete, and pasted text keeps its line ends until then.
 
+use super::completion::Quoting;
 use super::keys::{self, Key, Raw, char_width, columns, input_waits, key};
 use crate::sys;
 
@@ -16,10 +17,12 @@ pub(crate) enum Edited {
     End,
 }
 
-/// What Tab can put in the place of a word.
+/// What Tab can make of the word before the cursor.
 pub(crate) struct Completion {
-    /// Where the word starts, in characters.
-    pub(crate) start: usize,
+    /// What is there of it, without the quotes it is typed with.
+    pub(crate) typed: String,
+    /// The quotes it is typed in.
+    pub(crate) quoting: Quoting,
     /// What the word may become.
     pub(crate) candidates: Vec<Candidate>,
 }
@@ -27,7 +30,7 @@ pub(crate) struct Completion {
 /// One completion.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Candidate {
-    /// The text that replaces the word.
+    /// The whole word, without quotes; it begins with what was typed.
     pub(crate) text: String,
     /// What the list of choices shows.
     pub(crate) shown: String,
@@ -309,23 +312,27 @@ impl<'a> Editor<'a> {
 
     fn tab(&mut self, second: bool) {
         let before: String = self.line[..self.cursor].iter().collect();
-        let Completion { start, mut candidates } = (self.help.complete)(&before);
+        let Completion { typed, quoting, mut candidates } = (self.help.complete)(&before);
         candidates.sort();
         candidates.dedup();
         let Some(first) = candidates.first() else { return };
-        let mut common: Vec<char> = first.text.chars().collect();
+        let mut common = first.text.len();
         for candidate in &candidates {
-            let same = common.iter().zip(candidate.text.chars()).take_while(|(left, right)| **left == *right).count();
-            common.truncate(same);
+            let same = first.text.chars().zip(candidate.text.chars()).take_while(|(left, right)| left == right);
+            common = common.min(same.map(|(next, _)| next.len_utf8()).sum());
         }
+        let more = first.text[..common].strip_prefix(&typed).unwrap_or("");
+        let mut inserted = quoting.protect(more, typed.is_empty());
         if candidates.len() == 1 && first.complete {
-            common.push(' ');
+            if quoting == Quoting::Escaped && more.is_empty() {
+                // The backslash has nothing to protect, and is not to protect the blank.
+                self.cursor -= 1;
+                self.line.remove(self.cursor);
+            }
+            inserted.push_str(quoting.end());
         }
-        let word: Vec<char> = self.line[start..self.cursor].to_vec();
-        if common.len() > word.len() || candidates.len() == 1 {
-            self.line.splice(start..self.cursor, common.iter().copied());
-            self.cursor = start + common.len();
-        } else if second {
+        self.insert(&inserted);
+        if inserted.is_empty() && candidates.len() > 1 && second {
             self.list(&candidates);
         }
     }

@@ -7,6 +7,7 @@
 
 mod arithmetic;
 mod builtins;
+mod completion;
 mod expand;
 mod interactive;
 mod jobs;
