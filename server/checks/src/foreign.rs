@@ -22,6 +22,8 @@ const REFUSED: Duration = Duration::from_secs(20);
 const WATCHED: u32 = 240;
 /// How long an answer is waited for; nothing else notices a connection that is dead.
 const ANSWERED: Duration = Duration::from_secs(30);
+/// How long before it is told that there is no answer yet.
+const LATE: Duration = Duration::from_secs(5);
 /// How long a watch may tell nothing: it should have ended by then.
 const SILENT: Duration = Duration::from_secs(WATCHED as u64 + ANSWERED.as_secs());
 
@@ -59,8 +61,11 @@ impl From<kube::Error> for Failure {
 
 /// Wait for something, but not for ever.
 pub(crate) async fn within<T>(limit: Duration, what: impl Future<Output = T>) -> Result<T, Failure> {
-    let silent = |_| Failure::Away(format!("nothing came for {} seconds", limit.as_secs()));
-    tokio::time::timeout(limit, what).await.map_err(silent)
+    tokio::time::timeout(limit, what).await.map_err(|_| silent(limit))
+}
+
+fn silent(limit: Duration) -> Failure {
+    Failure::Away(format!("nothing came for {} seconds", limit.as_secs()))
 }
 
 /// The innermost cause, which is the one that says something.
@@ -93,6 +98,19 @@ pub(crate) struct Health {
 impl Health {
     pub(crate) fn new(news: mpsc::UnboundedSender<Update>) -> Health {
         Health { wrong: Arc::default(), news }
+    }
+
+    /// Wait for the answer to a request for a kind, but not for ever; that it is late is told soon.
+    pub(crate) async fn wait<T>(&self, kind: &str, limit: Duration, answer: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut answer = std::pin::pin!(answer);
+        if let Ok(answer) = within(LATE, &mut answer).await {
+            return Ok(answer);
+        }
+        let known = self.wrong.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(kind);
+        if !known {
+            self.note(kind, Some(&silent(LATE)));
+        }
+        tokio::time::timeout(limit.saturating_sub(LATE), answer).await.map_err(|_| silent(limit))
     }
 
     /// Note how a request for a kind went; tell when that changes what is to be said.
@@ -154,7 +172,7 @@ pub(crate) async fn revision(client: &kube::Client, known: u64) -> u64 {
         }
         None
     };
-    within(ANSWERED, tries).await.ok().flatten().unwrap_or_else(|| {
+    within(LATE, tries).await.ok().flatten().unwrap_or_else(|| {
         tracing::debug!(known, "no revision of the learner's cluster");
         known
     })
@@ -239,7 +257,7 @@ impl Follower {
         let Some(told) = told else { return Ok(()) };
         let watch = format!("{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCHED}&resourceVersion={}", told.revision);
         let request = http::Request::get(watch).body(Vec::new()).map_err(kube::Error::HttpError)?;
-        let mut lines = within(ANSWERED, self.client.request_stream(request)).await??.lines();
+        let mut lines = self.health.wait(&self.kind, ANSWERED, self.client.request_stream(request)).await??.lines();
         self.health.note(&self.kind, None);
         while let Some(line) = within(SILENT, lines.next()).await? {
             // A connection that breaks is made anew; what is wrong is seen then.
@@ -259,7 +277,7 @@ impl Follower {
 
     async fn list(&self, path: &str, told: &mut Option<Told>) -> Result<(), Failure> {
         let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
-        let mut list: Value = within(ANSWERED, self.client.request(request)).await??;
+        let mut list: Value = self.health.wait(&self.kind, ANSWERED, self.client.request(request)).await??;
         let revision = number(&list["metadata"]["resourceVersion"]);
         let items = match list["items"].take() {
             Value::Array(items) => items,
@@ -478,7 +496,7 @@ mod tests {
             ("/api/v1/pods?watch=true&resourceVersion=6", 200, json!([{"type": "DELETED", "object": object("a", 8)}])),
         ];
         let silent = |seconds: u32| format!("Your cluster does not answer (nothing came for {seconds} seconds); checks wait for it.");
-        let said = [silent(30), "1 at 5".into(), "well again".into(), "6 b: 0 to 6".into(), silent(270), silent(30), "well again".into(), "8 a: 3 to 0".into()];
+        let said = [silent(5), silent(30), "1 at 5".into(), "well again".into(), "6 b: 0 to 6".into(), silent(270), silent(30), "well again".into(), "8 a: 3 to 0".into()];
         assert_eq!(told(&script, said.len()).await, said);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use drydock_course::check::{Check, Expect, Mode, ObjectRef, Source};
+use drydock_course::check::{At, Check, Expect, Mode, ObjectRef, Source};
 
 use crate::world::ANSWERS;
 
@@ -23,6 +23,8 @@ pub struct Reads {
     pub evidence: BTreeSet<String>,
     /// What it shows has happened and cannot stop having happened: once passed it need not be looked at again.
     pub lasting: bool,
+    /// It is judged by what was before, too: by what has gone, by changes, by objects as they were when its exercise began.
+    pub past: bool,
 }
 
 impl Reads {
@@ -36,7 +38,9 @@ impl Reads {
         let evidence = names.clone();
         names.extend(check.triggers.iter().cloned());
         let lasting = check.mode != Some(Mode::Level) && !negates(&check.expect) && sources.iter().all(|(source, filter)| filter.is_none() && lasts(source));
-        Reads { names, evidence, lasting }
+        let was = |source: &Source| matches!(source, Source::Gone(_) | Source::History(_));
+        let past = sources.iter().any(|(source, _)| was(source)) || check.bindings.values().any(|binding| binding.at == At::Baseline || was(&binding.source));
+        Reads { names, evidence, lasting, past }
     }
 
     /// The kinds among them.

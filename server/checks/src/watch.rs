@@ -97,6 +97,9 @@ impl Update {
                     if change.revision <= revision { world.backfill(change) } else { world.apply(change) }
                 }
                 world.reached(revision);
+                if world.is_elsewhere() {
+                    world.begins(&kind, revision);
+                }
             }
             Update::Change(change) => world.apply(change),
             Update::Records { collection, records } => {
@@ -212,7 +215,10 @@ impl Stamps {
 async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::UnboundedSender<Update>) {
     let (health, mut pause) = (Health::new(news.clone()), Pause::new());
     let served = loop {
-        let failure = match within(DISCOVERED, served(&subject.client)).await.and_then(|served| served) {
+        let asked = served(&subject.client);
+        // Ours is late when it starts; that is told by the page.
+        let asked = if subject.since.is_some() { within(DISCOVERED, asked).await } else { health.wait(DISCOVERY, DISCOVERED, asked).await };
+        let failure = match asked.and_then(|served| served) {
             Ok(served) => break served,
             Err(failure) => failure,
         };

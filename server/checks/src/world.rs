@@ -64,6 +64,8 @@ pub struct World {
     home: Option<String>,
     /// Kinds that the learner's user may not see there.
     unseen: BTreeSet<String>,
+    /// Kinds of which nothing is known before a revision.
+    known_from: BTreeMap<String, u64>,
     revision: u64,
     /// Counts what happened here.
     serial: u64,
@@ -237,6 +239,16 @@ impl World {
         &self.unseen
     }
 
+    /// Of a kind nothing is known before this revision, unless it was followed already.
+    pub fn begins(&mut self, kind: &str, revision: u64) {
+        self.known_from.entry(kind.to_owned()).or_insert(revision);
+    }
+
+    /// Whether it is known what became of a kind since a revision.
+    pub fn knows(&self, kind: &str, since: u64) -> bool {
+        self.known_from.get(kind).is_none_or(|from| *from <= since)
+    }
+
     /// Whether the cluster is not ours.
     pub fn is_elsewhere(&self) -> bool {
         self.by_commands
@@ -268,6 +280,12 @@ impl World {
     pub fn answer(&mut self, ask: &str, text: &str) {
         self.touch(ANSWERS);
         self.answers.insert(ask.to_owned(), text.to_owned());
+    }
+
+    /// The answers of another chapter: those of the one before are forgotten.
+    pub fn answers_are(&mut self, answers: &BTreeMap<String, String>) {
+        self.touch(ANSWERS);
+        self.answers.clone_from(answers);
     }
 
     /// The learner's answer to an `ask` block.

@@ -8,6 +8,7 @@ use super::{Engine, Round};
 use crate::eval::Judgement;
 use crate::explain::explain;
 use crate::plan::{Plan, Unit};
+use crate::reads::Reads;
 use crate::verdict::{Outcome, Reason, Verdict};
 use crate::world::Point;
 
@@ -26,8 +27,9 @@ impl Engine {
     pub(super) fn stand(&mut self, check: &Check, mode: Mode, holds: Outcome, (seen, course): (&Seen, bool), view: &View<'_>) -> Verdict {
         let judgement = &seen.judgement;
         let here = Point { revision: view.world.revision(), time: view.now };
-        // Evidence that cannot go, or may not be seen now, has not gone when it is not there any more.
-        let lasting = self.reads.get(&check.id).is_some_and(|reads| reads.lasting) || self.unseen(check, view).is_some();
+        // Evidence that cannot go, may not be seen now, or is older than what is known, has not gone when it is not there any more.
+        let of_past = |reads: &Reads| reads.past && reads.evidence.iter().any(|kind| !view.world.knows(kind, seen.baseline.revision));
+        let lasting = self.reads.get(&check.id).is_some_and(|reads| reads.lasting || of_past(reads)) || self.unseen(check, view).is_some();
         let standing = self.progress.standings.entry(check.id.clone()).or_default();
         standing.seen_false |= holds == Outcome::Fail;
         if mode == Mode::Never {

@@ -93,7 +93,7 @@ impl Asker<'_> {
         }
         match &leaf.source {
             Source::Object(wanted) | Source::List(wanted) => self.object(leaf, wanted),
-            Source::Gone(wanted) => gone(leaf, wanted),
+            Source::Gone(wanted) => gone(leaf, wanted, self.world.knows(&wanted.kind, self.baseline.revision)),
             Source::Saw(saw) => saw_why(leaf, saw.tool.as_deref()),
             Source::Stream(stream) => self.stream(leaf, &stream.verb, stream.pod.as_ref()),
             Source::Read(read) => {
@@ -551,12 +551,17 @@ fn answer(leaf: &Leaf) -> Why {
     }
 }
 
-fn gone(leaf: &Leaf, wanted: &ObjectRef) -> Why {
+/// It has not gone; `known` tells whether that would have been seen since the exercise began.
+fn gone(leaf: &Leaf, wanted: &ObjectRef, known: bool) -> Why {
     match leaf.candidates.first() {
         Some(object) if !object["metadata"]["deletionTimestamp"].is_null() => {
             why(Reason::NotYet, vec![format!("{} is being deleted.", named(&wanted.kind, object))], vec![shown(&wanted.kind, object)])
         }
         Some(object) => why(Reason::NotTried, vec![format!("{} is still there.", named(&wanted.kind, object))], vec![shown(&wanted.kind, object)]),
+        None if !known => {
+            let text = format!("There is no {}, and Drydock did not see it go: it sees your cluster only while it runs.", meant(wanted));
+            why(Reason::NotTried, vec![text, "If you have deleted it already, make it and delete it once more.".to_owned()], Vec::new())
+        }
         None => why(Reason::NotTried, vec![format!("There was no {} to delete since this exercise began.", meant(wanted))], Vec::new()),
     }
 }

@@ -5,11 +5,12 @@
 //! * A probe is asked again only when something that concerns it changed, at most [`TRIES`] times for one change. Logs of running
 //!   containers and traffic go on for as long as an open check wants them.
 //!
-//! Here is the handle that the page holds. [`task`] obeys its orders and judges, [`open`] is the chapter that is judged with what is known
-//! of the cluster, [`asking`] asks probes and decides when again, [`keeper`] writes progress to disk.
+//! Here is the handle that the page holds. [`task`] obeys its orders and judges, [`open`] is the chapter that is judged, [`live`] what is
+//! known of the cluster, [`asking`] asks probes and decides when again, [`keeper`] writes progress to disk.
 
 mod asking;
 mod keeper;
+mod live;
 mod open;
 mod task;
 
@@ -192,3 +193,6 @@ impl Shared {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use futures::future::OptionFuture;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::asking::TRIES;
 use super::keeper::{Keeper, Kept};
-use super::open::{Open, Wake};
+use super::live::Live;
+use super::open::Open;
 use super::{Answered, GraderError, Order, Shared};
 use crate::clients::Clients;
 use crate::engine::{Engine, wants_answer};
@@ -21,6 +23,14 @@ use crate::verdict::Outcome;
 use crate::watch::{self, Update};
 use crate::world::Point;
 
+/// What woke the task.
+enum Wake {
+    Order(Option<Order>),
+    News(Update),
+    /// A probe was answered, or it is time for something.
+    Judge,
+}
+
 /// One chapter at a time, and what was kept of the others.
 pub(super) struct Task {
     clients: Clients,
@@ -28,6 +38,8 @@ pub(super) struct Task {
     plans: HashMap<String, Plan>,
     keeper: Keeper,
     shared: Arc<Shared>,
+    /// The cluster; our own from when a chapter is opened.
+    live: Option<Live>,
     open: Option<Open>,
     /// Why progress is not kept.
     unkept: Option<String>,
@@ -36,17 +48,16 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(clients: Clients, plans: Vec<Plan>, keeper: Keeper, shared: Arc<Shared>) -> Task {
         let plans = plans.into_iter().map(|plan| (plan.chapter.clone(), plan)).collect();
-        Task { prober: Prober::new(clients.clone()), clients, plans, keeper, shared, open: None, unkept: None }
+        Task { prober: Prober::new(clients.clone()), clients, plans, keeper, shared, live: None, open: None, unkept: None }
     }
 
     /// Until nobody holds the grader.
     pub(super) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        if self.clients.foreign {
+            self.live = Some(self.follow_all());
+        }
         loop {
-            let wake = match &mut self.open {
-                None => Wake::Order(orders.recv().await),
-                Some(open) => open.wake(&mut orders).await,
-            };
-            match wake {
+            match self.wake(&mut orders).await {
                 Wake::Order(None) => return,
                 Wake::Order(Some(order)) => self.obey(order).await,
                 Wake::News(update) => self.hear(update),
@@ -56,13 +67,29 @@ impl Task {
         }
     }
 
+    /// A cluster that is not ours, with what any chapter reads.
+    fn follow_all(&self) -> Live {
+        Live::new(&self.clients, self.plans.values().flat_map(watch::kinds).collect(), 0)
+    }
+
+    async fn wake(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Wake {
+        let time = self.open.as_ref().and_then(Open::next_time);
+        tokio::select! {
+            biased;
+            order = orders.recv() => Wake::Order(order),
+            Some(update) = OptionFuture::from(self.live.as_mut().map(Live::news)) => Wake::News(update),
+            Some(()) = OptionFuture::from(self.open.as_mut().map(|open| open.asking.answer())) => Wake::Judge,
+            Some(()) = OptionFuture::from(time.map(tokio::time::sleep_until)) => Wake::Judge,
+        }
+    }
+
     async fn obey(&mut self, order: Order) {
         match order {
             Order::Open(chapter) => self.open_chapter(&chapter).await,
             Order::Ran(chapter, block) => {
                 self.open_chapter(&chapter).await;
-                if let Some(open) = &mut self.open {
-                    let here = open.here();
+                if let (Some(open), Some(live)) = (&mut self.open, &self.live) {
+                    let here = live.here();
                     if !open.engine.ran(&block, here) {
                         tracing::debug!(chapter, block, "no such block");
                     }
@@ -139,7 +166,16 @@ impl Task {
             let now = Point { revision: self.revision().await, time: Timestamp::now() };
             engine.reset(now);
         }
-        self.open = Some(Open::new(engine, &self.clients));
+        let since = engine.progress().opened.map_or(0, |point| point.revision);
+        let open = Open::new(engine);
+        let mut live = match self.live.take() {
+            Some(live) if self.clients.foreign && !live.lacks(&open.kinds) => live,
+            _ if self.clients.foreign => self.follow_all(),
+            _ => Live::new(&self.clients, open.kinds.clone(), since),
+        };
+        live.world.answers_are(&open.engine.progress().answers);
+        (self.live, self.open) = (Some(live), Some(open));
+        self.tell_trouble();
         self.keep();
         Ok(())
     }
@@ -147,7 +183,10 @@ impl Task {
     /// The cluster's revision now; waits for the cluster. One that is not ours may not answer for long: then it is the newest that was seen.
     async fn revision(&self) -> u64 {
         if self.clients.foreign {
-            return foreign::revision(&self.clients.subject, self.open.as_ref().map_or(0, |open| open.world.revision())).await;
+            let known = self.live.as_ref().map_or(0, |live| live.world.revision());
+            // One that is known not to answer is not waited for.
+            let away = self.live.as_ref().is_some_and(|live| live.away.is_some());
+            return if away { known } else { foreign::revision(&self.clients.subject, known).await };
         }
         loop {
             match watch::revision(&self.clients.subject).await {
@@ -158,15 +197,18 @@ impl Task {
         }
     }
 
-    fn hear(&mut self, update: Option<Update>) {
-        let (Some(open), Some(update)) = (&mut self.open, update) else { return };
-        open.hear(update);
+    fn hear(&mut self, update: Update) {
+        let Some(live) = &mut self.live else { return };
+        let news = live.hear(update);
+        if let Some(open) = &mut self.open {
+            open.asking.trigger(&news);
+        }
         self.tell_trouble();
     }
 
     fn answer(&mut self, ask: &str, text: &str) -> Answered {
-        let Some(open) = &mut self.open else { return Answered { correct: None, because: None } };
-        open.world.answer(ask, text);
+        let (Some(open), Some(live)) = (&mut self.open, &mut self.live) else { return Answered { correct: None, because: None } };
+        live.world.answer(ask, text);
         open.engine.answer(ask, text);
         let judging: Vec<String> =
             open.engine.plan().checks().filter(|(_, check)| wants_answer(&check.expect, ask)).map(|(_, check)| check.id.clone()).collect();
@@ -182,11 +224,11 @@ impl Task {
     }
 
     fn judge(&mut self) {
-        let Some(open) = &mut self.open else { return };
-        if !open.is_up_to_date() {
+        let (Some(open), Some(live)) = (&mut self.open, &self.live) else { return };
+        if !live.has(&open.kinds) {
             return;
         }
-        let round = open.engine.judge(&open.world, open.asking.results(), Timestamp::now());
+        let round = open.engine.judge(&live.world, open.asking.results(), Timestamp::now());
         open.deadline = round.deadline;
         open.asking.ask(&self.prober, &round.probes);
         if round.progressed || !round.changed.is_empty() {
@@ -205,8 +247,13 @@ impl Task {
 
     fn keep(&mut self) {
         let Some(open) = &self.open else { return };
-        let kept = Kept { progress: open.engine.progress().clone(), verdicts: open.engine.verdicts().cloned().collect() };
-        let written = self.keeper.write(&open.engine.plan().chapter, &kept);
+        let plan = open.engine.plan();
+        let told = self.shared.lock();
+        // What has not been judged since the chapter was opened is as it was told before.
+        let newest = |id: &str| open.engine.verdict(id).or_else(|| told.get(id)).cloned();
+        let verdicts = plan.checks().filter_map(|(_, check)| newest(&check.id)).collect();
+        drop(told);
+        let written = self.keeper.write(&plan.chapter, &Kept { progress: open.engine.progress().clone(), verdicts });
         self.report(&written);
     }
 
@@ -225,8 +272,8 @@ impl Task {
 
     /// Say what is wrong, when that has changed: the worst of it.
     fn tell_trouble(&self) {
-        let open = self.open.as_ref();
-        let away = || open.and_then(|open| open.away.clone().or_else(|| refused(open.world.unseen(), open.engine.plan())));
+        let of_cluster = |live: &Live| live.away.clone().or_else(|| refused(live.world.unseen(), self.open.as_ref()?.engine.plan()));
+        let away = || self.live.as_ref().and_then(of_cluster);
         let trouble = self.unkept.clone().or_else(away);
         self.shared.trouble.send_if_modified(|known| {
             let news = *known != trouble;
