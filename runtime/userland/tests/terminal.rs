@@ -253,6 +253,70 @@ fn a_line_longer_than_the_window_wraps_and_is_drawn_again() {
     });
 }
 
+/// The rows above the window, oldest first, and those in it.
+fn with_scrollback(terminal: &Terminal) -> Vec<String> {
+    let mut screen = vt100::Parser::new(24, 80, 1000);
+    screen.process(&terminal.bytes);
+    let mut rows = Vec::new();
+    for back in (1..=1000).rev() {
+        screen.screen_mut().set_scrollback(back);
+        if screen.screen().scrollback() == back {
+            rows.extend(screen.screen().rows(0, 80).take(1));
+        }
+    }
+    screen.screen_mut().set_scrollback(0);
+    rows.extend(screen.screen().rows(0, 80));
+    rows
+}
+
+#[test]
+fn a_command_higher_than_the_window_is_on_the_screen_once() {
+    let mut terminal = Terminal::shell(&[]);
+    let text: Vec<String> = (0..60).map(|row| format!("row {row};")).collect();
+    terminal.send(&format!("\x1b[200~cat > out <<END\n{}\nEND\x1b[201~", text.join("\n")));
+    terminal.see("> row 59;\n> END");
+    // Ways through it: the cursor is always in the window.
+    terminal.send("\x1b[D");
+    terminal.send(&"\x1b[A".repeat(40));
+    terminal.send("\x05!");
+    terminal.see("> row 20;!");
+    terminal.send("\x7f");
+    terminal.send(&"\x1b[B".repeat(60));
+    terminal.send("\x05");
+    terminal.see("> row 59;\n> END");
+    terminal.send("\r");
+    terminal.until("the end", |terminal| find(&terminal.bytes, b"\x1b]133;D;0\x07").is_some());
+    assert_eq!(terminal.read("out"), format!("{}\n", text.join("\n")));
+    let rows = with_scrollback(&terminal);
+    for row in text {
+        assert_eq!(rows.iter().filter(|shown| shown.contains(&row)).count(), 1, "{row} in:\n{}", rows.join("\n"));
+    }
+}
+
+#[test]
+fn looking_back_runs_nothing_by_itself_and_says_when_there_is_no_more() {
+    let mut terminal = Terminal::shell(&[]);
+    for line in ["echo first", "echo second", "echo second ", "cat <<END\rkind: Pod\rEND"] {
+        terminal.line(line);
+    }
+    // A paste is looked for, not run.
+    terminal.send("\x12\x1b[200~touch ran\ntouch ran\n\x1b[201~");
+    terminal.see("(failed reverse-i-search)`touch ran\u{23ce}touch ran': ");
+    terminal.send("\x07\x12echo");
+    terminal.see("(reverse-i-search)`echo': echo second");
+    terminal.send("\x12\x12");
+    terminal.see("(reverse-i-search)`echo': echo first");
+    terminal.send("\x12");
+    terminal.see("(failed reverse-i-search)`echo': echo first");
+    terminal.send("\x15\x12Pod");
+    terminal.see("(reverse-i-search)`Pod': cat <<END\u{23ce}kind: Pod\u{23ce}END");
+    terminal.send("\x03");
+    // Keys that are sequences of more than one kind leave nothing behind.
+    terminal.send("echo \x1b[<0;1;1Mone\x1b\x1b[D\x1b[3;5~two\x1b\u{f6}\x1b[1;3Dx\r");
+    terminal.wait_for("cmdline=echo%20xtwo;");
+    assert!(!terminal.home("ran").exists());
+}
+
 #[test]
 fn unfinished_commands_go_on_in_the_next_line() {
     let mut terminal = Terminal::shell(&[]);

@@ -78,6 +78,8 @@ impl Shell {
                         let cwd = self.get("PWD").unwrap_or_default();
                         emit(&format!("\x1b]133;C;cmdline={};cwd={}\x07", percent(&self.without_alias(&text)), percent(&cwd)));
                     }
+                    // A Ctrl-C that came between two commands is for neither.
+                    sys::take_signal(Signal::SIGINT);
                     let outcome = self.run_line(&text);
                     (text, outcome)
                 }

@@ -144,14 +144,20 @@ fn escape_sequence() -> Key {
             let mut number = String::new();
             loop {
                 match byte() {
-                    Some(next @ (b'0'..=b'9' | b';' | b'?' | b'>')) => number.push(char::from(next)),
+                    Some(next @ 0x20..=0x3f) => number.push(char::from(next)),
                     Some(last) => return named_key(&number, last),
                     None => return Key::Other,
                 }
             }
         }
         Some(b'\r') => Key::Other,
-        Some(127) => Key::Alt('\u{7f}'),
+        // Alt before a key that is a sequence itself.
+        Some(27) => match escape_sequence() {
+            Key::Left => Key::WordLeft,
+            Key::Right => Key::WordRight,
+            other => other,
+        },
+        Some(first @ 128..) => wide(first).map_or(Key::Other, Key::Alt),
         Some(other) => Key::Alt(char::from(other)),
         None => Key::Escape,
     }
@@ -170,6 +176,8 @@ fn named_key(number: &str, last: u8) -> Key {
         (b'H', _) | (b'~', "1" | "7") => Key::Home,
         (b'F', _) | (b'~', "4" | "8") => Key::End,
         (b'~', "3") => Key::Delete,
+        // With Ctrl or Alt: a word.
+        (b'~', "3;5" | "3;3") => Key::Alt('d'),
         (b'~', "5") => Key::PageUp,
         (b'~', "6") => Key::PageDown,
         (b'~', "200") => Key::Paste,
@@ -213,19 +221,30 @@ pub(crate) fn char_width(next: char) -> usize {
 
 /// Columns that a text takes, leaving out escape sequences.
 pub(crate) fn columns(text: &str) -> usize {
-    let mut count = 0;
-    let mut chars = text.chars().peekable();
-    while let Some(next) = chars.next() {
-        match next {
-            '\u{1b}' if chars.peek() == Some(&']') => while chars.next().is_some_and(|next| next != '\u{7}') {},
-            '\u{1b}' => {
-                chars.next_if_eq(&'[');
-                while chars.next().is_some_and(|next| !next.is_ascii_alphabetic()) {}
-            }
-            other => count += char_width(other),
-        }
+    pieces(text).map(|(_, width)| width).sum()
+}
+
+/// The characters and escape sequences of a text, each with the columns it takes.
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let length = if first == '\u{1b}' { escape_length(rest) } else { first.len_utf8() };
+        let (piece, after) = rest.split_at(length);
+        rest = after;
+        Some((piece, if first == '\u{1b}' { 0 } else { char_width(first) }))
+    })
+}
+
+/// How long the escape sequence is that a text begins with.
+fn escape_length(text: &str) -> usize {
+    let ended = |from: usize, ends: &dyn Fn(char) -> bool| text[from..].find(ends).map_or(text.len(), |at| from + at + 1);
+    match text.as_bytes().get(1) {
+        // A title, or a mark: up to BEL or ESC \.
+        Some(b']') => text.find("\x1b\\").map_or(text.len(), |at| at + 2).min(ended(2, &|next| next == '\u{7}')),
+        Some(b'[') => ended(2, &|next| next.is_ascii_alphabetic()),
+        _ => ended(1, &|next| next.is_ascii_alphabetic()),
     }
-    count
 }
 
 #[cfg(test)]
@@ -234,7 +253,7 @@ mod tests {
 
     #[test]
     fn columns_leave_out_escape_sequences() {
-        let cases = [("abc", 3), ("\x1b[32mab\x1b[0m", 2), ("\x1b]133;A\x07x", 1), ("日本", 4), ("e\u{301}", 1), ("😀", 2)];
+        let cases = [("abc", 3), ("\x1b[32mab\x1b[0m", 2), ("\x1b]133;A\x07x", 1), ("\x1b]0;t\x1b\\\x1b[1mx", 1), ("x\x1b[1", 1), ("日本", 4), ("e\u{301}", 1), ("😀", 2)];
         for (text, wanted) in cases {
             assert_eq!(columns(text), wanted, "{text:?}");
         }

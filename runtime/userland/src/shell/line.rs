@@ -5,7 +5,7 @@
 //! only when the shell says that it is complete, and pasted text keeps its line ends until then.
 
 use super::completion::Quoting;
-use super::keys::{self, Key, Raw, char_width, columns, input_waits, key};
+use super::keys::{self, Key, Raw, char_width, columns, input_waits, key, pieces};
 use crate::sys;
 
 /// How editing a line ended.
@@ -48,6 +48,9 @@ pub(crate) struct Help<'a> {
     pub(crate) unfinished: &'a dyn Fn(&str) -> bool,
 }
 
+/// Rows of choices that are shown.
+const LONGEST_LIST: usize = 60;
+
 /// What stands before the second and later lines of a command.
 const CONTINUATION: &str = "> ";
 
@@ -57,8 +60,10 @@ pub(crate) struct Editor<'a> {
     help: &'a Help<'a>,
     line: Vec<char>,
     cursor: usize,
-    /// Rows between the prompt's first row and the cursor's row, as last drawn.
+    /// Rows between the first row that is drawn and the cursor's row.
     row: usize,
+    /// Rows above the first one that is drawn: a command may be longer than the window is high.
+    top: usize,
     /// The history entry shown; the history's length is the new line.
     entry: usize,
     draft: Vec<char>,
@@ -75,6 +80,7 @@ impl<'a> Editor<'a> {
             line: Vec::new(),
             cursor: 0,
             row: 0,
+            top: 0,
             entry: help.history.len(),
             draft: Vec::new(),
             killed: Vec::new(),
@@ -103,11 +109,7 @@ impl<'a> Editor<'a> {
                         self.draw();
                         continue;
                     }
-                    self.draw();
-                    // A full last row has put the cursor on a new one already.
-                    if self.line.is_empty() || self.place(self.cursor).1 > 0 {
-                        write("\r\n");
-                    }
+                    self.finish("");
                     return Edited::Line(text);
                 }
                 Key::Paste => {
@@ -115,11 +117,10 @@ impl<'a> Editor<'a> {
                     let text = keys::pasted();
                     self.insert(text.trim_end_matches('\n'));
                 }
-                Key::Resize => self.row = self.place(self.cursor).0,
+                Key::Resize => self.row = self.place(self.cursor).0.saturating_sub(self.top).min(sys::window_size(0).1.saturating_sub(1)),
                 Key::Control('c') => {
                     self.cursor = self.line.len();
-                    self.draw();
-                    write("^C\r\n");
+                    self.finish("^C");
                     return Edited::Cancelled;
                 }
                 Key::Control('d') if self.line.is_empty() => {
@@ -158,7 +159,7 @@ impl<'a> Editor<'a> {
             Key::WordLeft | Key::Alt('b') => self.cursor = self.word_start(),
             Key::WordRight | Key::Alt('f') => self.cursor = self.word_end(),
             Key::Home | Key::Control('a') => self.cursor = self.row_start(self.cursor),
-            Key::End if self.row_end(self.cursor) > self.cursor => self.cursor = self.row_end(self.cursor),
+            Key::End | Key::Control('e') if self.row_end(self.cursor) > self.cursor => self.cursor = self.row_end(self.cursor),
             Key::End | Key::Control('e') => self.cursor = self.line.len(),
             Key::Control('k') => self.killed = self.line.split_off(self.cursor),
             Key::Control('u') => {
@@ -271,43 +272,66 @@ impl<'a> Editor<'a> {
 
     /// Ctrl-R: looks back for a line with the typed text. `Some` when the line was accepted or cancelled.
     fn search(&mut self) -> Option<Edited> {
+        let history = self.help.history;
         let mut wanted = String::new();
-        let mut from = self.help.history.len();
+        // The entry that is shown, and whether no older one will do.
+        let (mut found, mut failed): (Option<usize>, bool) = (None, false);
         loop {
-            let found = self.help.history[..from].iter().rposition(|line| line.contains(&wanted)).filter(|_| !wanted.is_empty());
-            let shown = found.map_or("", |index| self.help.history[index].as_str());
-            self.erase();
-            write(&format!("(reverse-i-search)`{wanted}': {shown}"));
-            let width = sys::window_size(0).0;
-            self.row = (columns(&wanted) + columns(shown) + 23).saturating_sub(1) / width;
-            let key = key()?;
-            match key {
+            self.show_search(&wanted, found.map_or("", |index| history[index].as_str()), failed);
+            let older = |before: usize, wanted: &str| history[..before].iter().rposition(|line| !wanted.is_empty() && line.contains(wanted));
+            let next = match key()? {
                 Key::Char(next) => {
                     wanted.push(next);
-                    from = self.help.history.len();
+                    older(found.map_or(history.len(), |index| index + 1), &wanted)
+                }
+                Key::Paste => {
+                    wanted.push_str(keys::pasted().trim_end_matches('\n'));
+                    older(found.map_or(history.len(), |index| index + 1), &wanted)
                 }
                 Key::Backspace => {
                     wanted.pop();
-                    from = self.help.history.len();
+                    older(history.len(), &wanted)
                 }
-                Key::Control('r') => from = found.unwrap_or(from),
+                Key::Control('r') => {
+                    let mut next = older(found.unwrap_or(history.len()), &wanted);
+                    while let Some(index) = next.filter(|index| found.is_some_and(|found| history[found] == history[*index])) {
+                        next = older(index, &wanted);
+                    }
+                    next
+                }
+                Key::Resize => found,
                 Key::Control('c' | 'g') | Key::Escape => return None,
                 other => {
                     if let Some(index) = found {
-                        self.line = shown.chars().collect();
+                        self.line = history[index].chars().collect();
                         self.cursor = self.line.len();
                         self.entry = index;
                     }
                     if other == Key::Enter {
-                        self.draw();
-                        write("\r\n");
+                        self.cursor = self.line.len();
+                        self.finish("");
                         return Some(Edited::Line(self.line.iter().collect()));
                     }
                     self.edit(other);
                     return None;
                 }
-            }
+            };
+            failed = next.is_none() && !wanted.is_empty();
+            found = if wanted.is_empty() { None } else { next.or(found) };
         }
+    }
+
+    /// One row that says what is looked for and what was found.
+    fn show_search(&mut self, wanted: &str, found: &str, failed: bool) {
+        let before = format!("({}reverse-i-search)`{wanted}': ", if failed { "failed " } else { "" });
+        let room = sys::window_size(0).0.saturating_sub(columns(&before) + 1);
+        // What does not fit is left out, but not what was looked for.
+        let at = found.find(wanted).unwrap_or(0);
+        let from = if columns(&found[..at]) + columns(wanted) > room { at } else { 0 };
+        let mut text: String = before + &found[from..];
+        text = text.chars().map(|next| if next == '\n' { '\u{23ce}' } else { next }).map(plain).collect();
+        self.erase();
+        write(&cut(&text, sys::window_size(0).0.saturating_sub(1)));
     }
 
     fn tab(&mut self, second: bool) {
@@ -343,14 +367,17 @@ impl<'a> Editor<'a> {
         let cell = candidates.iter().map(|candidate| columns(&candidate.shown) + 2).max().unwrap_or(1);
         let across = if described { 1 } else { (width / cell).max(1) };
         let mut text = String::from("\r\n");
-        for row in candidates.chunks(across).take(60) {
+        for row in candidates.chunks(across).take(LONGEST_LIST) {
             for candidate in row {
-                let shown: String = candidate.shown.chars().take(width - 1).collect();
+                let shown = cut(&candidate.shown.chars().map(plain).collect::<String>(), width.saturating_sub(1));
                 let pad = if across > 1 { cell - columns(&shown) } else { 0 };
                 text.push_str(&shown);
                 text.push_str(&" ".repeat(pad));
             }
             text.push_str("\r\n");
+        }
+        if let Some(more) = candidates.len().checked_sub(across * LONGEST_LIST).filter(|more| *more > 0) {
+            text.push_str(&format!("... and {more} more\r\n"));
         }
         let cursor = std::mem::replace(&mut self.cursor, self.line.len());
         self.draw();
@@ -359,7 +386,7 @@ impl<'a> Editor<'a> {
         self.row = 0;
     }
 
-    /// Goes to the prompt's first row and clears from there.
+    /// Goes to the first row that is drawn and clears from there.
     fn erase(&mut self) {
         let up = if self.row > 0 { format!("\x1b[{}A", self.row) } else { String::new() };
         write(&format!("{up}\r\x1b[J"));
@@ -368,55 +395,97 @@ impl<'a> Editor<'a> {
 
     /// Row and column of a character, counted from the prompt's first row.
     fn place(&self, index: usize) -> (usize, usize) {
-        let (_, row, column) = self.layout(&self.line[..index]);
-        (row, column)
+        let (rows, column) = self.layout(&self.line[..index]);
+        (rows.len() - 1, column)
     }
 
-    /// What a terminal is sent to show the prompt and a text, and where the cursor is then.
-    fn layout(&self, line: &[char]) -> (String, usize, usize) {
+    /// The rows that show the prompt and a text, and the column the cursor is in after it.
+    fn layout(&self, line: &[char]) -> (Vec<String>, usize) {
         let width = sys::window_size(0).0.max(2);
-        let last_row = self.prompt.rsplit('\n').next().unwrap_or("");
-        let mut row = self.prompt.matches('\n').count() + columns(last_row) / width;
-        let mut column = columns(last_row) % width;
-        let mut shown = self.prompt.replace('\n', "\r\n");
-        for next in line {
-            if *next == '\n' {
-                shown.push_str("\r\n");
-                shown.push_str(CONTINUATION);
-                (row, column) = (row + 1, CONTINUATION.len());
-                continue;
-            }
-            let cells = if *next == '\t' { 4 } else { char_width(*next) };
-            if column + cells > width {
-                (row, column) = (row + 1, 0);
-                shown.push_str("\r\n");
+        let (mut rows, mut column) = (vec![String::new()], 0);
+        for (piece, cells) in pieces(self.prompt) {
+            if piece == "\n" || column + cells > width {
+                rows.push(String::new());
+                column = 0;
             }
             column += cells;
-            if *next == '\t' { shown.push_str("    ") } else { shown.push(*next) }
+            if let Some(row) = rows.last_mut().filter(|_| piece != "\n") {
+                row.push_str(piece);
+            }
+        }
+        for next in line {
+            if *next == '\n' {
+                rows.push(CONTINUATION.to_owned());
+                column = CONTINUATION.len();
+                continue;
+            }
+            let cells = match next {
+                '\t' => 4,
+                next => char_width(plain(*next)),
+            };
+            if column + cells > width {
+                rows.push(String::new());
+                column = 0;
+            }
+            column += cells;
+            if let Some(row) = rows.last_mut() {
+                if *next == '\t' { row.push_str("    ") } else { row.push(plain(*next)) }
+            }
         }
         // A full row leaves the cursor hanging at its end; a new row makes the arithmetic true.
         if column == width {
-            shown.push_str("\r\n");
-            (row, column) = (row + 1, 0);
+            rows.push(String::new());
+            column = 0;
         }
-        (shown, row, column)
+        (rows, column)
     }
 
+    /// Draws as much as the window holds, with the cursor in it.
     fn draw(&mut self) {
-        let (shown, end_row, _) = self.layout(&self.line);
+        let height = sys::window_size(0).1.max(1);
+        let (rows, _) = self.layout(&self.line);
         let (cursor_row, column) = self.place(self.cursor);
-        let up = if self.row > 0 { format!("\x1b[{}A", self.row) } else { String::new() };
-        let mut text = format!("{up}\r\x1b[J{shown}");
-        if end_row > cursor_row {
-            text.push_str(&format!("\x1b[{}A", end_row - cursor_row));
+        let lowest = rows.len().saturating_sub(height);
+        self.top = self.top.clamp((cursor_row + 1).saturating_sub(height), cursor_row).min(lowest);
+        let drawn = &rows[self.top..rows.len().min(self.top + height)];
+        self.erase();
+        self.row = cursor_row - self.top;
+        let mut text = drawn.join("\r\n");
+        let below = drawn.len() - 1 - self.row;
+        if below > 0 {
+            text.push_str(&format!("\x1b[{below}A"));
         }
         text.push('\r');
         if column > 0 {
             text.push_str(&format!("\x1b[{column}C"));
         }
-        self.row = cursor_row;
         write(&text);
     }
+
+    /// Draws all of it a last time, however long it is, and goes to the next row.
+    fn finish(&mut self, mark: &str) {
+        self.erase();
+        let (rows, column) = self.layout(&self.line);
+        // A full last row has put the cursor on a new one already.
+        let next = if column > 0 || self.line.is_empty() || !mark.is_empty() { "\r\n" } else { "" };
+        write(&format!("{}{mark}{next}", rows.join("\r\n")));
+    }
+}
+
+/// A control character as its picture: a terminal would obey it.
+fn plain(next: char) -> char {
+    match u32::from(next) {
+        code @ 0..=0x1f => char::from_u32(0x2400 + code).unwrap_or('?'),
+        0x7f => '\u{2421}',
+        0x80..=0x9f => '?',
+        _ => next,
+    }
+}
+
+/// The beginning of a text that has so many columns.
+fn cut(text: &str, width: usize) -> String {
+    let mut left = width;
+    text.chars().take_while(|next| char_width(*next) <= left && { left -= char_width(*next); true }).collect()
 }
 
 fn write(text: &str) {
