@@ -474,6 +474,22 @@ fn jobs_stop_go_on_and_end() {
     terminal.see("Running");
     terminal.line("kill %1; wait; jobs");
     terminal.line("true");
+    // Which one `fg` means is marked; who leaves is told what would end.
+    terminal.line("sleep 1001 & sleep 1002 & sleep 1003 &");
+    terminal.line("clear; kill -STOP %2");
+    // `kill` does not wait until it is so.
+    terminal.line("until jobs > state; grep -q Stopped state; do :; done; jobs");
+    terminal.until("the marks", |terminal| {
+        terminal.screen.screen().contents().contains("[1]   Running                 sleep 1001 &\n[2]+  Stopped                 sleep 1002\n[3]-  Running                 sleep 1003 &")
+    });
+    for way in ["\x04", "exit 7\r"] {
+        terminal.line("clear");
+        terminal.send(way);
+        terminal.wait_for("There are stopped jobs.");
+        terminal.wait_for("\x1b]133;B\x07");
+    }
+    terminal.send("exit 7\r");
+    assert_eq!(terminal.ends(), 7);
 }
 
 #[test]

@@ -48,6 +48,8 @@ impl Shell {
         }
         // Before the first command nothing was printed that a prompt could overwrite.
         let mut spoken = false;
+        // The line before wanted to leave, and was told of stopped jobs.
+        let mut told = false;
         loop {
             self.report_jobs();
             if editing && std::mem::replace(&mut spoken, true) {
@@ -62,6 +64,10 @@ impl Shell {
                 prompt.push_str("\x1b]133;B\x07");
             }
             let (text, outcome) = match self.read_command(&prompt, editing) {
+                Edited::End if !told && self.job_control && !sys::is_pending(Signal::SIGHUP) && self.has_stopped_jobs() => {
+                    told = tell_of_stopped_jobs();
+                    continue;
+                }
                 Edited::End => return Ok(self.status),
                 Edited::Cancelled => {
                     self.status = 130;
@@ -99,8 +105,10 @@ impl Shell {
             if marks {
                 emit(&format!("\x1b]133;D;{}\x07", self.status));
             }
-            if let Some(status) = ended {
-                return Err(Flow::Exit(status));
+            match ended {
+                Some(_) if !told && self.job_control && self.has_stopped_jobs() => told = tell_of_stopped_jobs(),
+                Some(status) => return Err(Flow::Exit(status)),
+                None => told = false,
             }
         }
     }
@@ -429,6 +437,12 @@ impl Shell {
         }
         if candidates.is_empty() && directive & 4 == 0 { None } else { Some((typed.to_owned(), candidates)) }
     }
+}
+
+/// Who leaves ends the jobs, so the first time is no time.
+fn tell_of_stopped_jobs() -> bool {
+    drop(sys::write_all(2, b"There are stopped jobs.\n"));
+    true
 }
 
 /// Those names that begin with a word.

@@ -71,25 +71,48 @@ impl Shell {
     /// Says which jobs ended since the last prompt.
     pub(crate) fn report_jobs(&mut self) {
         self.reap();
-        let mut text = String::new();
-        for job in &self.jobs {
-            if let JobState::Done(_) = job.state {
-                text.push_str(&line(job));
-            }
-        }
+        let text = self.job_lines(|job| matches!(job.state, JobState::Done(_)));
         self.jobs.retain(|job| !matches!(job.state, JobState::Done(_)));
         drop(sys::write_all(2, text.as_bytes()));
     }
 
-    /// A job by `%1`, `%%`, `%+`, or the last one.
+    /// Jobs from the one that `fg` means on: what stopped last, then what was started last.
+    fn by_currency(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..self.jobs.len()).rev().collect();
+        all.sort_by_key(|index| self.jobs[*index].state != JobState::Stopped);
+        all
+    }
+
+    /// A job by `%1`, `%%`, `%+`, `%-`, how its command begins, or the current one.
     fn job_index(&self, name: Option<&String>) -> Option<usize> {
         match name.map(|name| name.trim_start_matches('%')) {
-            None | Some("" | "%" | "+") => self.jobs.len().checked_sub(1),
-            Some(number) => {
-                let number: usize = number.parse().ok()?;
-                self.jobs.iter().position(|job| job.number == number)
-            }
+            None | Some("" | "%" | "+") => self.by_currency().first().copied(),
+            Some("-") => self.by_currency().get(1).copied(),
+            Some(number) => match number.parse::<usize>() {
+                Ok(number) => self.jobs.iter().position(|job| job.number == number),
+                Err(_) => self.jobs.iter().rposition(|job| job.text.starts_with(number)),
+            },
         }
+    }
+
+    /// True when a job waits to go on.
+    pub(crate) fn has_stopped_jobs(&mut self) -> bool {
+        self.reap();
+        self.jobs.iter().any(|job| job.state == JobState::Stopped)
+    }
+
+    /// The jobs that are asked for, by their numbers; `+` is the current one and `-` the one before.
+    fn job_lines(&self, wanted: impl Fn(&Job) -> bool) -> String {
+        let current = self.by_currency();
+        let mark = |index: usize| match current.iter().position(|other| *other == index) {
+            Some(0) => '+',
+            Some(1) => '-',
+            _ => ' ',
+        };
+        let mut lines: Vec<(usize, String)> =
+            self.jobs.iter().enumerate().filter(|(_, job)| wanted(job)).map(|(index, job)| (job.number, line(job, mark(index)))).collect();
+        lines.sort();
+        lines.into_iter().map(|(_, line)| line).collect()
     }
 
     /// The process group of `%1`.
@@ -99,7 +122,7 @@ impl Shell {
 
     pub(crate) fn jobs_builtin(&mut self, _: &[String]) -> Outcome {
         self.reap();
-        let text: String = self.jobs.iter().map(line).collect();
+        let text = self.job_lines(|_| true);
         self.jobs.retain(|job| !matches!(job.state, JobState::Done(_)));
         drop(sys::write_all(1, text.as_bytes()));
         Ok(0)
@@ -199,7 +222,7 @@ impl Shell {
     }
 }
 
-fn line(job: &Job) -> String {
+fn line(job: &Job, mark: char) -> String {
     let state = match job.state {
         JobState::Running => "Running".to_owned(),
         JobState::Stopped => "Stopped".to_owned(),
@@ -208,5 +231,6 @@ fn line(job: &Job) -> String {
         JobState::Done(137) => "Killed".to_owned(),
         JobState::Done(status) => format!("Done({status})"),
     };
-    format!("[{}]+  {state:<23} {}\n", job.number, job.text)
+    let behind = if job.state == JobState::Running { " &" } else { "" };
+    format!("[{}]{mark}  {state:<23} {}{behind}\n", job.number, job.text)
 }
