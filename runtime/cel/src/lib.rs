@@ -29,7 +29,7 @@ pub type Bindings = BTreeMap<String, Value>;
 pub struct ParseError {
     /// The text.
     pub expression: String,
-    /// What the parser said.
+    /// What is wrong, in a sentence.
     pub problem: String,
 }
 
@@ -83,12 +83,15 @@ impl Expression {
     /// Compile an expression.
     ///
     /// # Errors
-    /// When it does not parse; the error holds the parser's words.
+    /// When it does not parse, or calls what there is not; the error holds the parser's words.
     pub fn parse(source: &str) -> Result<Expression, ParseError> {
         let compile = |text: &str| {
-            Program::compile(text).map_err(|problem| ParseError { expression: source.to_owned(), problem: problem.to_string().trim().to_owned() })
+            Program::compile(text).map_err(|problem| ParseError { expression: source.to_owned(), problem: sentence(&problem.to_string()) })
         };
         let program = compile(source)?;
+        if let Some(name) = program.references().functions().into_iter().find(|name| !is_function(name)) {
+            return Err(ParseError { expression: source.to_owned(), problem: format!("there is no function `{name}`") });
+        }
         let clauses = clauses::split(source);
         Ok(Expression { source: source.to_owned(), program, clauses })
     }
@@ -147,12 +150,39 @@ enum Trouble {
     Wrong(String),
 }
 
-fn run(program: &Program, bindings: &Bindings) -> Result<Value, Trouble> {
+/// The parser's first complaint without its drawing: `ERROR: <input>:1:3: Syntax error: extraneous input 'b' expecting <EOF>`.
+fn sentence(said: &str) -> String {
+    let first = said.trim().lines().next().unwrap_or_default();
+    let place = first.strip_prefix("ERROR: <input>:").and_then(|rest| rest.split_once(": Syntax error: "));
+    let Some((place, problem)) = place else { return first.to_owned() };
+    let problem = problem.split(" expecting ").next().unwrap_or(problem).replace("input '<EOF>'", "end");
+    let (line, column) = place.split_once(':').unwrap_or(("1", place));
+    let line = if line == "1" { String::new() } else { format!("line {line}, ") };
+    format!("{line}character {column}: {problem}")
+}
+
+/// What an expression may call.
+fn functions() -> Result<Context<'static, 'static>, impl std::error::Error> {
     let mut context = Context::default();
+    context.add_function("quantity", convert::quantity).map(|()| context)
+}
+
+/// Whether there is such a function; an operator is one. An unknown one would read as a field that is absent, and its clause be false for ever.
+fn is_function(name: &str) -> bool {
+    let Ok(context) = functions() else { return true };
+    let unknown = |call: String| match Program::compile(&call).map(|program| program.execute(&context)) {
+        Ok(Err(ExecutionError::UndeclaredReference(unknown))) => *unknown == name,
+        _ => false,
+    };
+    let named = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !name.starts_with('_');
+    !named || !unknown(format!("{name}()")) || !unknown(format!("''.{name}()"))
+}
+
+fn run(program: &Program, bindings: &Bindings) -> Result<Value, Trouble> {
+    let mut context = functions().map_err(|error| Trouble::Wrong(error.to_string()))?;
     for (name, value) in bindings {
         context.add_variable_from_value(name.as_str(), convert::to_cel(value));
     }
-    context.add_function("quantity", convert::quantity).map_err(|error| Trouble::Wrong(error.to_string()))?;
     match program.execute(&context) {
         Ok(value) => convert::to_json(&value).map_err(Trouble::Wrong),
         Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_)) => Err(Trouble::Absent),
@@ -221,6 +251,15 @@ mod tests {
     fn a_broken_expression_names_itself() {
         let error = Expression::parse("status.ready ==").unwrap_err();
         assert!(error.to_string().contains("`status.ready ==` does not parse"), "{error}");
+        assert_eq!(error.problem, "character 16: mismatched end");
+        assert_eq!(Expression::parse("true &&\n  a b").unwrap_err().problem, "line 2, character 5: extraneous input 'b'");
+        for source in ["sizeof(metadata.labels) == 1", "metadata.name.contain('we')", "status.containerStatuses.exists(c, c.isUp())"] {
+            let error = Expression::parse(source).unwrap_err();
+            assert!(error.problem.starts_with("there is no function `"), "{error}");
+        }
+        for known in ["size(a)", "a.size()", "a.contains('b')", "a.startsWith('b')", "a.endsWith('b')", "a.matches('b')", "int(a)", "string(a)", "double(a)", "has(a.b)", "a.all(b, b)", "a.map(b, b)", "a.filter(b, b)", "a.exists_one(b, b)", "quantity(a)", "a in b", "a[0] == -b", "!a ? b : c"] {
+            assert!(Expression::parse(known).is_ok(), "{known}: {:?}", Expression::parse(known));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `${expression}` inside the strings of a source, filled in from bound names.
 
+use std::collections::BTreeSet;
+
 use drydock_cel::{Bindings, Expression};
 use drydock_course::check::Source;
 use serde_json::Value;
@@ -54,21 +56,77 @@ fn fill(tree: &mut Value, bindings: &Bindings) -> Result<(), InterpolateError> {
 /// As [`source`].
 pub fn string(text: &str, bindings: &Bindings) -> Result<String, InterpolateError> {
     let mut filled = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        let Some(length) = rest[start..].find('}') else { break };
-        filled.push_str(&rest[..start]);
-        let expression = &rest[start + 2..start + length];
-        let parsed = Expression::parse(expression).map_err(|error| InterpolateError::Wrong(error.to_string()))?;
-        match parsed.value(bindings).map_err(InterpolateError::Wrong)? {
+    for part in parts(text)? {
+        let expression = match part {
+            Part::Text(text) => {
+                filled.push_str(text);
+                continue;
+            }
+            Part::Value(expression) => expression,
+        };
+        match parsed(expression)?.value(bindings).map_err(InterpolateError::Wrong)? {
             Value::Null => return Err(InterpolateError::Missing(expression.to_owned())),
             Value::String(value) => filled.push_str(&value),
             value => filled.push_str(&value.to_string()),
         }
-        rest = &rest[start + length + 1..];
     }
-    filled.push_str(rest);
     Ok(filled)
+}
+
+/// The names that the placeholders of a source use.
+///
+/// # Errors
+/// When one of them is not closed, or does not parse.
+pub fn names(source: &Source) -> Result<BTreeSet<String>, InterpolateError> {
+    let tree = serde_json::to_value(source).map_err(|error| InterpolateError::Wrong(error.to_string()))?;
+    let mut names = BTreeSet::new();
+    collect(&tree, &mut names)?;
+    Ok(names)
+}
+
+fn collect(tree: &Value, names: &mut BTreeSet<String>) -> Result<(), InterpolateError> {
+    match tree {
+        Value::String(text) => {
+            for part in parts(text)? {
+                if let Part::Value(expression) = part {
+                    names.extend(parsed(expression)?.variables());
+                }
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.iter().try_for_each(|item| collect(item, names)),
+        Value::Object(fields) => fields.values().try_for_each(|field| collect(field, names)),
+        _ => Ok(()),
+    }
+}
+
+/// A text with something harmless for each placeholder, so that what is around them can be looked at.
+///
+/// # Errors
+/// When a placeholder is not closed.
+pub fn without(text: &str) -> Result<String, InterpolateError> {
+    Ok(parts(text)?.into_iter().map(|part| if let Part::Text(text) = part { text } else { "x" }).collect())
+}
+
+enum Part<'a> {
+    Text(&'a str),
+    /// The expression of a placeholder.
+    Value(&'a str),
+}
+
+fn parts(text: &str) -> Result<Vec<Part<'_>>, InterpolateError> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some((before, after)) = rest.split_once("${") {
+        let (expression, behind) = after.split_once('}').ok_or_else(|| InterpolateError::Wrong(format!("`${{` is not closed in `{text}`")))?;
+        parts.extend([Part::Text(before), Part::Value(expression)]);
+        rest = behind;
+    }
+    parts.push(Part::Text(rest));
+    Ok(parts)
+}
+
+fn parsed(expression: &str) -> Result<Expression, InterpolateError> {
+    Expression::parse(expression).map_err(|error| InterpolateError::Wrong(error.to_string()))
 }
 
 #[cfg(test)]

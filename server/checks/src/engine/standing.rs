@@ -117,6 +117,6 @@ pub(super) fn waiting(check: &Check, text: String) -> Verdict {
 
 fn broken(check: &Check, judgement: &Judgement) -> Verdict {
     let note = judgement.leaves.iter().find(|leaf| leaf.outcome == Outcome::Error).and_then(|leaf| leaf.note.clone());
-    let text = format!("This check itself is broken, not your work: {}.", note.unwrap_or_else(|| "it cannot be evaluated".to_owned()));
+    let text = format!("The check `{}` itself is broken, not your work: {}.", check.id, note.unwrap_or_else(|| "it cannot be evaluated".to_owned()));
     Verdict { reason: Some(Reason::Other), why: vec![text], ..blank(check, Outcome::Error) }
 }

@@ -452,3 +452,24 @@ fn what_was_typed_stays_typed_when_its_record_has_gone() {
     assert_eq!(play.of("listed"), Pass);
     assert!(!play.engine.verdict("listed").unwrap().lost);
 }
+
+#[test]
+fn a_broken_check_says_so_and_names_itself() {
+    let cases = [
+        ("{object: {kind: Pod}, where: metadata.labels}", "the condition `metadata.labels` comes to {\"app\":\"a(\"}, and it has to be true or false."),
+        ("{object: {kind: Pod}, where: \"metadata.name > 3\"}", "the condition `metadata.name > 3` cannot be evaluated: "),
+        ("{list: {kind: Pod}, where: items.size()}", "the condition `items.size()` comes to 1, and it has to be true or false."),
+    ];
+    for (expect, wanted) in cases {
+        let mut play = Play::new(vec![unit("u", UnitKind::Exercise, "", &[&format!("{{id: c, say: s, expect: {expect}}}")])]);
+        play.pod("a", json!({"app": "a("}));
+        assert_eq!(play.of("c"), Outcome::Error, "{expect}");
+        let said = play.engine.verdict("c").unwrap().why.clone();
+        assert!(said.len() == 1 && said[0].starts_with(&format!("The check `c` itself is broken, not your work: {wanted}")), "{said:?}");
+    }
+    let filled = "{id: c, say: s, let: {was: {object: {kind: Pod}}}, expect: {saw: {matches: '${was.metadata.labels.app}'}}}";
+    let mut play = Play::new(vec![unit("u", UnitKind::Exercise, "", &[filled])]);
+    play.pod("a", json!({"app": "a("}));
+    assert_eq!(play.of("c"), Outcome::Error);
+    assert_eq!(play.engine.verdict("c").unwrap().why, ["The check `c` itself is broken, not your work: the pattern `a(` is no regular expression: unclosed group."]);
+}

@@ -5,11 +5,10 @@
 use std::sync::Arc;
 
 use drydock_course::check::{Dns, Env, Exec, File, From, Http, Inside, Log, ObjectRef, Since, Tcp, Traffic};
-use regex::Regex;
 use serde_json::Value;
 
 use super::{Evaluator, Found, Looked};
-use crate::compile::duration;
+use crate::compile::{duration, pattern};
 use crate::probe::{Probe, Request, Target};
 use crate::select::{self, Moment};
 use crate::verdict::Outcome;
@@ -24,7 +23,7 @@ impl Evaluator<'_> {
         let since = log.since.map(|Since::Baseline| self.facts.baseline.time.to_string());
         let probe = Probe::Log { namespace, pod: name, container: log.container.clone(), previous: log.previous, tail: log.tail, since };
         let Some(result) = self.ask(probe) else { return (Outcome::Waiting, Found { candidates: vec![pod], ..Found::default() }) };
-        match Regex::new(&log.matches) {
+        match pattern(&log.matches) {
             Ok(pattern) if pattern.is_match(result["text"].as_str().unwrap_or_default()) => {
                 (Outcome::Pass, Found { candidates: vec![pod], ..Found::default() })
             }
@@ -32,7 +31,7 @@ impl Evaluator<'_> {
                 let note = result["error"].as_str().map(str::to_owned);
                 (Outcome::Fail, Found { candidates: vec![pod, Arc::new(result)], note, ..Found::default() })
             }
-            Err(error) => (Outcome::Error, Found::note(error.to_string())),
+            Err(problem) => (Outcome::Error, Found::note(problem)),
         }
     }
 
@@ -120,11 +119,11 @@ impl Evaluator<'_> {
             return (Outcome::Fail, found(None));
         }
         let text = result["text"].as_str();
-        if let Some(pattern) = &file.matches {
-            match Regex::new(pattern) {
+        if let Some(wanted) = &file.matches {
+            match pattern(wanted) {
                 Ok(pattern) if !text.is_some_and(|text| pattern.is_match(text)) => return (Outcome::Fail, found(None)),
                 Ok(_) => {}
-                Err(error) => return (Outcome::Error, Found::note(error.to_string())),
+                Err(problem) => return (Outcome::Error, Found::note(problem)),
             }
         }
         if let Some(same) = &file.same_as {

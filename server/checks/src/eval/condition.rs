@@ -17,11 +17,15 @@ impl Evaluator<'_> {
         let mut spare = None;
         let expression = self.facts.library.get(filter, &mut spare).map_err(|error| error.to_string())?;
         let names = self.names_in(expression, own);
-        let outcome = expression.outcome(&names);
+        let outcome = match expression.outcome(&names) {
+            Ok(value @ (Value::Bool(_) | Value::Null)) => Ok(value),
+            Ok(other) => Err(format!("the condition `{filter}` comes to {other}, and it has to be true or false")),
+            Err(problem) => Err(format!("the condition `{filter}` cannot be evaluated: {problem}")),
+        };
         if self.wanted && outcome == Ok(Value::Bool(true)) {
             return Ok(Evaluation { outcome, clauses: Vec::new() });
         }
-        Ok(expression.evaluate(&names))
+        Ok(Evaluation { outcome, ..expression.evaluate(&names) })
     }
 
     /// The values of the names an expression uses.

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use drydock_course::check::{Answer, Container, ObjectRef, Read, Saw, Stream};
 use jiff::Timestamp;
-use regex::Regex;
 use serde_json::Value;
 
 use super::{Evaluator, Found, Looked};
+use crate::compile::pattern;
 use crate::select::{self, Moment};
 use crate::verdict::Outcome;
 
 impl Evaluator<'_> {
     pub(super) fn saw(&self, saw: &Saw) -> Looked {
-        let (line, output) = match (Regex::new(&saw.matches), saw.output.as_deref().map(Regex::new).transpose()) {
+        let (line, output) = match (pattern(&saw.matches), saw.output.as_deref().map(pattern).transpose()) {
             (Ok(line), Ok(output)) => (line, output),
-            (Err(error), _) | (_, Err(error)) => return (Outcome::Error, Found::note(error.to_string())),
+            (Err(problem), _) | (_, Err(problem)) => return (Outcome::Error, Found::note(problem)),
         };
         let mut near = None;
         for command in self.facts.world.records_since("commands", self.facts.baseline) {
@@ -105,9 +105,9 @@ impl Evaluator<'_> {
         let Some(given) = self.facts.world.answer_to(&answer.ask).map(str::trim).filter(|text| !text.is_empty()) else {
             return (Outcome::Waiting, Found::default());
         };
-        let fits = match answer.matches.as_deref().map(Regex::new).transpose() {
+        let fits = match answer.matches.as_deref().map(pattern).transpose() {
             Ok(pattern) => pattern.is_none_or(|pattern| pattern.is_match(given)),
-            Err(error) => return (Outcome::Error, Found::note(error.to_string())),
+            Err(problem) => return (Outcome::Error, Found::note(problem)),
         };
         let equal = answer.equals.as_ref().is_none_or(|wanted| given.eq_ignore_ascii_case(wanted.trim()));
         if fits && equal { (Outcome::Pass, Found::default()) } else { (Outcome::Fail, Found::note(given)) }

@@ -388,6 +388,7 @@ fn no_condition_of_the_books_is_shown_as_it_is_written() {
         let course = drydock_course::course::Course::load(&files, &track).unwrap();
         for chapter in course.chapters() {
             let plan = crate::plan::Plan::of(chapter);
+            Library::of(plan.checks().map(|(_, check)| check)).unwrap();
             let sources = plan.checks().flat_map(|(_, check)| check.expect.sources().into_iter().map(move |(source, filter)| (check, source, filter)));
             for (check, source, filter) in sources.filter(|(_, source, _)| source.name() != "history") {
                 for filter in [source.filter(), filter].into_iter().flatten() {
