@@ -1,6 +1,7 @@
 //! Following a cluster that is not ours: one that refuses, goes away, comes back and forgets.
 //!
-//! A kind is listed once. From then on only what changed is told, over every break too: what was seen stays seen. A kind that may not be
+//! A kind is listed once. From then on only what changed is told, over every break too: what was seen stays seen. That nothing comes is told
+//! when an answer is late ([`LATE`]), and asked for when something was typed ([`knock`]). A kind that may not be
 //! listed everywhere is listed in the namespace of the kubeconfig; one that may not be listed there either is left out, and said.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use futures::{AsyncBufReadExt, StreamExt};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::watch::{self, Place, Reached, Update, number, typed};
 use crate::world::{Change, ObjectKey, key_of, revision_of};
@@ -92,12 +93,14 @@ impl Failure {
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
     wrong: Arc<Mutex<(BTreeMap<String, String>, Option<String>)>>,
+    /// It answers again: connections from before may be dead.
+    again: Arc<Notify>,
     news: mpsc::UnboundedSender<Update>,
 }
 
 impl Health {
     pub(crate) fn new(news: mpsc::UnboundedSender<Update>) -> Health {
-        Health { wrong: Arc::default(), news }
+        Health { wrong: Arc::default(), again: Arc::default(), news }
     }
 
     /// Wait for the answer to a request for a kind, but not for ever; that it is late is told soon.
@@ -125,6 +128,31 @@ impl Health {
             wrong.1.clone_from(&now);
             // Whoever listened may have gone.
             self.news.send(Update::Away(now)).unwrap_or_default();
+        }
+    }
+}
+
+/// What is noted of a cluster that is asked whether it is there.
+const THERE: &str = "/version";
+
+/// Ask whether the cluster is there whenever something was typed. A watch does not tell: it is as silent on a connection that is dead as in a
+/// cluster in which nothing happens.
+pub(crate) async fn knock(client: kube::Client, health: Health, typed: Arc<Notify>) {
+    loop {
+        typed.notified().await;
+        let (mut pause, mut failed) = (Pause::new(), false);
+        while let Err(failure) = health.wait(THERE, ANSWERED, client.apiserver_version()).await.and_then(|version| Ok(version?)) {
+            // Whoever is refused was answered.
+            if failure.sentence().is_none() {
+                break;
+            }
+            failed = true;
+            health.note(THERE, Some(&failure));
+            pause.after(&failure).await;
+        }
+        health.note(THERE, None);
+        if failed {
+            health.again.notify_waiters();
         }
     }
 }
@@ -259,7 +287,12 @@ impl Follower {
         let request = http::Request::get(watch).body(Vec::new()).map_err(kube::Error::HttpError)?;
         let mut lines = self.health.wait(&self.kind, ANSWERED, self.client.request_stream(request)).await??.lines();
         self.health.note(&self.kind, None);
-        while let Some(line) = within(SILENT, lines.next()).await? {
+        loop {
+            let line = tokio::select! {
+                line = within(SILENT, lines.next()) => line?,
+                () = self.health.again.notified() => return Ok(()),
+            };
+            let Some(line) = line else { return Ok(()) };
             // A connection that breaks is made anew; what is wrong is seen then.
             let Ok(line) = line else { return Ok(()) };
             if line.is_empty() {
@@ -272,7 +305,6 @@ impl Follower {
             self.reached.at(told.revision);
             *pause = Pause::new();
         }
-        Ok(())
     }
 
     async fn list(&self, path: &str, told: &mut Option<Told>) -> Result<(), Failure> {

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use futures::{AsyncBufReadExt, StreamExt};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::clients::Clients;
-use crate::foreign::{Failure, Follower, Health, Pause, within};
+use crate::foreign::{self, Failure, Follower, Health, Pause, within};
 use crate::plan::Plan;
 use crate::reads::{COLLECTIONS, EXPLAINED, Reads};
 use crate::world::{Change, World, key_of};
@@ -138,9 +138,10 @@ pub fn kinds(plan: &Plan) -> BTreeSet<String> {
 pub fn follow(clients: &Clients, kinds: BTreeSet<String>, records: bool, since: u64, news: mpsc::UnboundedSender<Update>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let reached = clients.stamps.reached.clone();
+    let typed = Arc::new(Notify::new());
     let source = Subject { client: clients.subject.clone(), since: (!clients.foreign).then_some(since), reached: reached.clone() };
-    let news_of_kinds = news.clone();
-    tasks.spawn(async move { follow_kinds(source, kinds, news_of_kinds).await });
+    let (news_of_kinds, knocks) = (news.clone(), typed.clone());
+    tasks.spawn(async move { follow_kinds(source, kinds, news_of_kinds, knocks).await });
     if records {
         for collection in COLLECTIONS {
             if clients.foreign && collection == "streams" {
@@ -150,9 +151,10 @@ pub fn follow(clients: &Clients, kinds: BTreeSet<String>, records: bool, since: 
             }
             let (client, news) = (clients.lab.clone(), news.clone());
             let stamps = clients.foreign.then(|| clients.stamps.clone());
+            let typed = typed.clone();
             tasks.spawn(async move {
                 while !news.is_closed() {
-                    if let Err(error) = follow_records(&client, collection, stamps.as_ref(), &news).await {
+                    if let Err(error) = follow_records(&client, collection, stamps.as_ref(), &news, &typed).await {
                         tracing::debug!(collection, error, "the watch ended");
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -212,7 +214,7 @@ impl Stamps {
     }
 }
 
-async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::UnboundedSender<Update>) {
+async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::UnboundedSender<Update>, typed: Arc<Notify>) {
     let (health, mut pause) = (Health::new(news.clone()), Pause::new());
     let served = loop {
         let asked = served(&subject.client);
@@ -233,6 +235,9 @@ async fn follow_kinds(subject: Subject, kinds: BTreeSet<String>, news: mpsc::Unb
     };
     health.note(DISCOVERY, None);
     let mut tasks = JoinSet::new();
+    if subject.since.is_none() {
+        tasks.spawn(foreign::knock(subject.client.clone(), health.clone(), typed));
+    }
     for kind in kinds {
         let Some(place) = served.get(&kind).cloned() else {
             // The receiver being gone ends this task with the others.
@@ -369,7 +374,7 @@ fn change(kind: &str, api_version: &str, mut version: Value) -> Change {
     }
 }
 
-async fn follow_records(client: &kube::Client, collection: &'static str, stamps: Option<&Stamps>, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
+async fn follow_records(client: &kube::Client, collection: &'static str, stamps: Option<&Stamps>, news: &mpsc::UnboundedSender<Update>, typed: &Notify) -> Result<(), String> {
     let mut first = Some(Vec::new());
     let closed = |_| "nobody listens".to_owned();
     lines(client, &format!("{LAB}/{collection}?watch=true"), |mut line| {
@@ -390,7 +395,12 @@ async fn follow_records(client: &kube::Client, collection: &'static str, stamps:
                 records.push(record);
                 Ok(())
             }
-            (_, None) => news.send(Update::Record { collection, record }).map_err(closed),
+            (_, None) => {
+                if collection == "commands" {
+                    typed.notify_one();
+                }
+                news.send(Update::Record { collection, record }).map_err(closed)
+            }
         }
     })
     .await

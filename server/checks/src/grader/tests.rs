@@ -23,7 +23,9 @@ struct State {
     revision: u64,
     pods: Vec<Value>,
     watches: Vec<mpsc::UnboundedSender<Value>>,
-    /// Watches of what never changes.
+    /// Watches of what was typed.
+    commands: Vec<mpsc::UnboundedSender<Value>>,
+    /// Watches of what never changes, or on connections that are dead.
     others: Vec<mpsc::UnboundedSender<Value>>,
     silent: bool,
 }
@@ -48,6 +50,19 @@ impl Played {
         state.watches.retain(|watch| watch.send(json!({"type": what, "object": pod})).is_ok());
     }
 
+    fn type_something(&self) {
+        let record = json!({"metadata": {"name": "command-1", "creationTimestamp": "2026-01-01T00:00:01Z"}, "spec": {"line": "kubectl get pods"}});
+        self.0.lock().unwrap().commands.retain(|watch| watch.send(json!({"type": "ADDED", "object": record})).is_ok());
+    }
+
+    /// Nothing comes any more, and nothing ends.
+    fn fall_silent(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.silent = true;
+        let dead = std::mem::take(&mut state.watches);
+        state.others.extend(dead);
+    }
+
     fn answer(&self, asked: &str) -> Option<mpsc::UnboundedReceiver<Value>> {
         let mut state = self.0.lock().unwrap();
         if state.silent && !asked.contains("lab.drydock") {
@@ -56,6 +71,7 @@ impl Played {
         let (tell, told) = mpsc::unbounded_channel();
         let list = |items: &[Value], revision: u64| json!({"metadata": {"resourceVersion": revision.to_string()}, "items": items});
         let told_first = match asked.split('?').next().unwrap_or_default() {
+            "/version" => json!({"major": "1", "minor": "32", "gitVersion": "v1.32.0", "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}),
             "/apis" => json!({"groups": []}),
             "/api/v1" => {
                 let served = EXPLAINED.map(|kind| json!({"name": kind.to_lowercase(), "kind": kind, "namespaced": true, "verbs": ["list", "watch"]}));
@@ -66,8 +82,13 @@ impl Played {
             _ => list(&[], state.revision),
         };
         tell.send(told_first).unwrap();
-        if asked.starts_with("/api/v1/pod?watch=true") {
+        if let Some((path, since)) = asked.rsplit_once("resourceVersion=").filter(|(path, _)| path.starts_with("/api/v1/pod?")) {
+            let since: u64 = since.parse().unwrap_or_else(|_| panic!("{path}"));
+            let newer = state.pods.iter().filter(|pod| crate::world::revision_of(pod) > since);
+            newer.for_each(|pod| tell.send(json!({"type": "ADDED", "object": pod})).unwrap());
             state.watches.push(tell);
+        } else if asked.contains("/commands?") {
+            state.commands.push(tell);
         } else if asked.contains("watch=true") {
             state.others.push(tell);
         }
@@ -177,7 +198,7 @@ async fn a_silent_cluster_is_told_soon_and_takes_nothing_away() {
     grader.open("two");
     becomes(&grader, "two-check", Outcome::Pass).await;
     drop(grader);
-    played.0.lock().unwrap().silent = true;
+    played.fall_silent();
     let grader = played.grader(&[("one", GONE), ("two", THERE)], directory.path());
     let (begun, mut trouble) = (tokio::time::Instant::now(), grader.trouble());
     for chapter in ["one", "two"] {
@@ -192,4 +213,22 @@ async fn a_silent_cluster_is_told_soon_and_takes_nothing_away() {
     // Nothing was seen of it, and what was green is kept all the same.
     let grader = played.grader(&[("one", GONE), ("two", THERE)], directory.path());
     assert_eq!(grader.current().into_iter().map(|verdict| (verdict.check, verdict.verdict)).collect::<Vec<_>>(), [("two-check".to_owned(), Outcome::Pass)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_died_is_noticed_by_what_is_typed_and_made_anew() {
+    let (played, directory) = (Played::default(), tempfile::tempdir().unwrap());
+    let grader = played.grader(&[("two", THERE)], directory.path());
+    grader.open("two");
+    becomes(&grader, "two-check", Outcome::Fail).await;
+    played.fall_silent();
+    let (begun, mut trouble) = (tokio::time::Instant::now(), grader.trouble());
+    played.type_something();
+    trouble.wait_for(Option::is_some).await.unwrap();
+    assert!(begun.elapsed() <= Duration::from_secs(6), "{:?}", begun.elapsed());
+    played.0.lock().unwrap().silent = false;
+    played.make("b");
+    becomes(&grader, "two-check", Outcome::Pass).await;
+    trouble.wait_for(Option::is_none).await.unwrap();
+    assert!(begun.elapsed() <= Duration::from_secs(60), "{:?}", begun.elapsed());
 }
