@@ -311,12 +311,8 @@ impl Follower {
         let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
         let mut list: Value = self.health.wait(&self.kind, ANSWERED, self.client.request(request)).await??;
         let revision = number(&list["metadata"]["resourceVersion"]);
-        let items = match list["items"].take() {
-            Value::Array(items) => items,
-            _ => Vec::new(),
-        };
         let api_version = self.place.api_version();
-        let items: Vec<Value> = items.into_iter().map(|object| typed(object, &self.kind, &api_version)).collect();
+        let items: Vec<Value> = watch::items(&mut list).into_iter().map(|object| typed(object, &self.kind, &api_version)).collect();
         self.reached.at(revision);
         match told {
             Some(told) => told.again(items, revision, &self.kind).into_iter().try_for_each(|change| self.tell(Update::Change(change))),

@@ -320,22 +320,14 @@ async fn served(client: &kube::Client) -> Result<BTreeMap<String, Place>, Failur
 async fn follow_kind(client: &kube::Client, since: u64, kind: &str, place: &Place, news: &mpsc::UnboundedSender<Update>) -> Result<(), String> {
     let mut list = get(client, &place.path(None)).await?;
     let revision = number(&list["metadata"]["resourceVersion"]);
-    let objects = match list["items"].take() {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    };
     let api_version = place.api_version();
-    let objects: Vec<Value> = objects.into_iter().map(|object| typed(object, kind, &api_version)).collect();
+    let objects: Vec<Value> = items(&mut list).into_iter().map(|object| typed(object, kind, &api_version)).collect();
     let base = format!("{LAB}/history?group={}&resource={}", place.group, place.plural);
     // What was compacted away, or a cluster of another make, leaves the list alone.
     let (changes, reached) = match get(client, &format!("{base}&since={since}")).await {
         Ok(mut history) => {
             let reached = number(&history["metadata"]["resourceVersion"]).max(revision);
-            let items = match history["items"].take() {
-                Value::Array(items) => items,
-                _ => Vec::new(),
-            };
-            (items.into_iter().map(|version| change(kind, &api_version, version)).collect(), reached)
+            (items(&mut history).into_iter().map(|version| change(kind, &api_version, version)).collect(), reached)
         }
         Err(error) => {
             tracing::debug!(kind, error, "no history");
@@ -348,6 +340,14 @@ async fn follow_kind(client: &kube::Client, since: u64, kind: &str, place: &Plac
         news.send(Update::Change(change(kind, &api_version, line))).map_err(|_| "nobody listens".to_owned())
     })
     .await
+}
+
+/// What a list has.
+pub(crate) fn items(list: &mut Value) -> Vec<Value> {
+    match list["items"].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
 }
 
 /// Items of a list do not say what they are.

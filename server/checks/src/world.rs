@@ -130,19 +130,6 @@ impl World {
         }
     }
 
-    /// Replace all objects of a kind after a new list; what is missing from it is gone.
-    pub fn replace(&mut self, kind: &str, objects: Vec<Value>) {
-        let listed: BTreeSet<ObjectKey> = objects.iter().map(key_of).collect();
-        let gone: Vec<ObjectKey> = self.objects(kind).keys().filter(|key| !listed.contains(*key)).cloned().collect();
-        for object in objects {
-            self.put(kind, object);
-        }
-        for key in gone {
-            let old = self.kinds.get_mut(kind).and_then(|objects| objects.remove(&key));
-            self.record(Change { revision: self.revision, kind: kind.to_owned(), key, old, new: None, actor: String::new() });
-        }
-    }
-
     fn record(&mut self, change: Change) {
         self.revision = self.revision.max(change.revision);
         self.touch(&change.kind);
@@ -404,14 +391,5 @@ mod tests {
         world.backfill(change);
         assert_ne!(world.epoch("Pod"), epoch);
         assert_eq!(world.changes_since("Pod", 0)[0].revision, 3);
-    }
-
-    #[test]
-    fn a_new_list_notices_what_is_gone() {
-        let mut world = World::default();
-        world.put("Pod", pod("a", 5, "Running"));
-        world.replace("Pod", vec![pod("b", 8, "Running")]);
-        assert_eq!(world.objects("Pod").len(), 1);
-        assert!(world.changes_since("Pod", 0).iter().any(|c| c.key.1 == "a" && c.new.is_none()));
     }
 }

@@ -157,11 +157,6 @@ impl Engine {
         self.verdicts.get(check)
     }
 
-    /// Open the chapter's window, unless it is open.
-    pub fn open(&mut self, now: Point) {
-        self.progress.opened.get_or_insert(now);
-    }
-
     /// Begin anew: a new window, nothing passed, nothing answered.
     pub fn reset(&mut self, now: Point) {
         self.progress = Progress { opened: Some(now), heard: Some(now), ..Progress::default() };

@@ -32,7 +32,7 @@ impl Play {
         let plan = Plan { chapter: "ch02".into(), units, ..Plan::default() };
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut engine = Engine::new(plan, Progress::default()).unwrap();
-        engine.open(Point { revision: 1, time: now });
+        engine.reset(Point { revision: 1, time: now });
         Play { engine, world: World::default(), now, revision: 1 }
     }
 

@@ -47,7 +47,7 @@ pub struct Answered {
 #[derive(Debug, thiserror::Error)]
 pub enum GraderError {
     /// A chapter's checks do not compile.
-    #[error(transparent)]
+    #[error("{0}; `drydock author lint` names the file and the line")]
     Compile(#[from] CompileError),
     /// Progress cannot be read or written.
     #[error("progress at {path}: {source}")]

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::Grader;
+use super::{Grader, GraderError};
 use crate::clients::Clients;
 use crate::plan::{Plan, Unit, UnitKind};
 use crate::reads::EXPLAINED;
@@ -112,12 +112,16 @@ impl Played {
 
     /// A grader of these chapters, each of one check.
     fn grader(&self, chapters: &[(&str, &str)], directory: &std::path::Path) -> Grader {
+        self.start(chapters, directory).unwrap()
+    }
+
+    fn start(&self, chapters: &[(&str, &str)], directory: &std::path::Path) -> Result<Grader, GraderError> {
         let plan = |(chapter, expect): &(&str, &str)| {
             let check: Check = serde_yaml::from_str(&format!("{{id: {chapter}-check, say: s, expect: {{{expect}}}}}")).unwrap();
             let unit = Unit { id: format!("{chapter}-unit"), title: String::new(), kind: UnitKind::Exercise, checks: vec![check], blocks: Vec::new() };
             Plan { chapter: (*chapter).to_owned(), units: vec![unit], ..Plan::default() }
         };
-        Grader::start(Clients::foreign(self.client(), self.client()), chapters.iter().map(plan).collect(), directory).unwrap()
+        Grader::start(Clients::foreign(self.client(), self.client()), chapters.iter().map(plan).collect(), directory)
     }
 }
 
@@ -137,6 +141,13 @@ async fn becomes(grader: &Grader, check: &str, wanted: Outcome) -> Verdict {
 
 const GONE: &str = "gone: {kind: Pod, name: a}";
 const THERE: &str = "object: {kind: Pod, name: b}";
+
+#[tokio::test]
+async fn a_check_that_cannot_be_judged_is_named() {
+    let refused = Played::default().start(&[("one", "object: {kind: Pod}, where: 'a b'")], tempfile::tempdir().unwrap().path());
+    let said = "check one-check: expression `a b` does not parse: character 3: extraneous input 'b'; `drydock author lint` names the file and the line";
+    assert_eq!(refused.err().map(|error| error.to_string()).as_deref(), Some(said));
+}
 
 #[tokio::test(start_paused = true)]
 async fn what_is_done_while_another_chapter_is_open_was_seen() {
