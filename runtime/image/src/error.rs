@@ -99,6 +99,14 @@ impl PullError {
         Self::failed(reference, format_args!("failed to resolve reference \"{reference}\": {why}"))
     }
 
+    /// The same, with the hosts that were asked in vain and their reasons: who set up a mirror wants to hear of all of them.
+    pub(crate) fn after(self, passed_over: &[String]) -> Self {
+        if passed_over.is_empty() {
+            return self;
+        }
+        Self { message: format!("{} (hosts passed over: {})", self.message, passed_over.join("; ")), ..self }
+    }
+
     /// The image is made of packages, and nobody fetched them yet.
     pub(crate) fn not_prefetched(reference: &Reference, books: &[String]) -> Self {
         let book = books.first().map_or("BOOK", String::as_str);

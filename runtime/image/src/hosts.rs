@@ -8,15 +8,16 @@
 //! ```
 //!
 //! Read is what a pull needs: `capabilities`, `ca`, `skip_verify`, `override_path`, `header`; what is said of `server` stands at
-//! the top. A file that is wrong is an error that names the field, where containerd goes on without the file and says so
-//! in its own log, which no learner looks at.
+//! the top. A file that is wrong is an error that names the line and the field, where containerd goes on without the file, or
+//! without what it does not know, and says so in its own log, which no learner looks at.
 
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use toml_edit::{Document, Item, TableLike, TomlError};
+use toml_edit::{Document, TableLike, TomlError};
 
 use crate::registry::{is_loopback, is_near};
 
@@ -50,10 +51,15 @@ impl Host {
         Host { scheme: scheme.to_owned(), name: name.to_owned(), path: "/v2".to_owned(), resolves: true, pulls: true, authorities: Vec::new(), skip_verify: false, headers: Vec::new() }
     }
 
-    /// Whether a cluster may ask it: its nodes have no way to the Internet.
-    pub(crate) fn is_near(&self) -> bool {
+    /// Why a cluster does not ask it, if it does not: its nodes have no way to the Internet.
+    pub(crate) fn beyond(&self) -> Option<String> {
         let is_hub = self.name == "docker.io" || self.name.ends_with(".docker.io");
-        !is_hub && is_near(&self.name)
+        (is_hub || !is_near(&self.name)).then(|| "not asked: nodes of the cluster have no way to it, as it is not in their network".to_owned())
+    }
+
+    /// How a reader knows it: `https://mirror.example:5000`
+    pub(crate) fn address(&self) -> String {
+        format!("{}://{}", self.scheme, self.name)
     }
 }
 
@@ -62,10 +68,10 @@ impl Host {
 pub(crate) enum HostsError {
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{}: {}", path.display(), source.to_string().trim_end().replace('\n', " "))]
-    Syntax { path: PathBuf, source: Box<TomlError> },
-    #[error("{}: {field}: {why}", path.display())]
-    Field { path: PathBuf, field: String, why: String },
+    #[error("{}:{line}: {}", path.display(), source.message().replace('\n', ", "))]
+    Syntax { path: PathBuf, line: usize, source: Box<TomlError> },
+    #[error("{}:{line}: {field}: {why}", path.display())]
+    Field { path: PathBuf, line: usize, field: String, why: String },
 }
 
 /// The file's name in a registry's directory.
@@ -81,70 +87,102 @@ pub(crate) fn read(folder: &Path, registry: &Host) -> Result<Option<Vec<Host>>, 
         Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         Err(source) => return Err(HostsError::Read { path, source }),
     };
-    let document = Document::parse(text).map_err(|source| HostsError::Syntax { path: path.clone(), source: Box::new(source) })?;
-    let reader = Reader { path, folder };
+    let document = Document::parse(text.as_str())
+        .map_err(|source| HostsError::Syntax { path: path.clone(), line: line(&text, source.span()), source: Box::new(source) })?;
+    let reader = Reader { path, folder, text: &text };
     let top = document.as_table();
     let mut hosts = Vec::new();
     if let Some(tree) = top.get("host") {
-        let tree = tree.as_table_like().ok_or_else(|| reader.wrong("host", "is no table; write [host.\"https://mirror.example\"]"))?;
+        let tree = tree.as_table_like().ok_or_else(|| reader.wrong(span(top, "host"), "host", "is no table; write [host.\"https://mirror.example\"]"))?;
         for (address, item) in tree.iter() {
             let field = format!("host.{address:?}");
-            let table = item.as_table_like().ok_or_else(|| reader.wrong(&field, "is no table"))?;
-            hosts.push(reader.host(address, &field, table)?);
+            let table = item.as_table_like().ok_or_else(|| reader.wrong(span(tree, address), &field, "is no table"))?;
+            hosts.push(reader.host(address, span(tree, address), &field, table)?);
         }
     }
     // Without a server the registry's own address is the last one asked.
     let server = match reader.text(top, "", "server")? {
-        Some(address) => reader.host(address, "", top)?,
-        None => Host { name: registry.name.clone(), scheme: registry.scheme.clone(), ..reader.host("https://registry", "", top)? },
+        Some(address) => reader.host(address, span(top, "server"), "", top)?,
+        None => Host { name: registry.name.clone(), scheme: registry.scheme.clone(), ..reader.host("https://registry", None, "", top)? },
     };
     hosts.push(server);
     Ok(Some(hosts))
 }
 
+/// What may be said of a host, and at the top of the server; the time-out is taken as it is.
+const FIELDS: &[&str] = &["capabilities", "ca", "client", "skip_verify", "header", "override_path", "dial_timeout"];
+
+/// Where a name stands in a table.
+fn span(table: &dyn TableLike, name: &str) -> Option<Range<usize>> {
+    let (key, item) = table.get_key_value(name)?;
+    key.span().or_else(|| item.span())
+}
+
+/// The line of a place in a text.
+fn line(text: &str, span: Option<Range<usize>>) -> usize {
+    let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
+    1 + before.matches('\n').count()
+}
+
 struct Reader<'a> {
     path: PathBuf,
     folder: &'a Path,
+    text: &'a str,
 }
 
 impl Reader<'_> {
-    fn wrong(&self, field: &str, why: impl Into<String>) -> HostsError {
+    fn wrong(&self, at: Option<Range<usize>>, field: &str, why: impl Into<String>) -> HostsError {
         let field = if field.is_empty() { "server" } else { field };
-        HostsError::Field { path: self.path.clone(), field: field.to_owned(), why: why.into() }
+        HostsError::Field { path: self.path.clone(), line: line(self.text, at), field: field.to_owned(), why: why.into() }
     }
 
     fn text<'t>(&self, table: &'t dyn TableLike, of: &str, name: &str) -> Result<Option<&'t str>, HostsError> {
         let Some(item) = table.get(name) else { return Ok(None) };
-        item.as_str().map(Some).ok_or_else(|| self.wrong(&dotted(of, name), format!("is {}, not a string", item.type_name())))
+        item.as_str().map(Some).ok_or_else(|| self.wrong(span(table, name), &dotted(of, name), format!("is {}, not a string", item.type_name())))
     }
 
     fn flag(&self, table: &dyn TableLike, of: &str, name: &str) -> Result<bool, HostsError> {
         let Some(item) = table.get(name) else { return Ok(false) };
-        item.as_bool().ok_or_else(|| self.wrong(&dotted(of, name), format!("is {}, not true or false", item.type_name())))
+        item.as_bool().ok_or_else(|| self.wrong(span(table, name), &dotted(of, name), format!("is {}, not true or false", item.type_name())))
     }
 
     /// A string, or a list of them.
-    fn texts(&self, item: &Item, field: &str) -> Result<Vec<String>, HostsError> {
+    fn texts(&self, table: &dyn TableLike, of: &str, name: &str) -> Result<Option<Vec<String>>, HostsError> {
+        let Some(item) = table.get(name) else { return Ok(None) };
         if let Some(one) = item.as_str() {
-            return Ok(vec![one.to_owned()]);
+            return Ok(Some(vec![one.to_owned()]));
         }
-        let all = item.as_array().and_then(|all| all.iter().map(|one| one.as_str().map(str::to_owned)).collect());
-        all.ok_or_else(|| self.wrong(field, format!("is {}, not a string or a list of strings", item.type_name())))
+        let all: Option<Vec<String>> = item.as_array().and_then(|all| all.iter().map(|one| one.as_str().map(str::to_owned)).collect());
+        all.map(Some).ok_or_else(|| self.wrong(span(table, name), &dotted(of, name), format!("is {}, not a string or a list of strings", item.type_name())))
     }
 
-    fn host(&self, address: &str, field: &str, table: &dyn TableLike) -> Result<Host, HostsError> {
-        let with_scheme = if address.starts_with("http") { address.to_owned() } else { format!("https://{address}") };
-        let (scheme, rest) = with_scheme.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme)).ok_or_else(|| self.wrong(field, format!("{address:?} is no address")))?;
+    /// What is not known is most often a slip, and would not do what it says.
+    fn known(&self, table: &dyn TableLike, of: &str) -> Result<(), HostsError> {
+        let more: &[&str] = if of.is_empty() { &["server", "host"] } else { &[] };
+        match table.iter().find(|(name, _)| !FIELDS.contains(name) && !more.contains(name)) {
+            Some((name, _)) => Err(self.wrong(span(table, name), &dotted(of, name), format!("unknown; there are {}", [more, FIELDS].concat().join(", ")))),
+            None => Ok(()),
+        }
+    }
+
+    fn host(&self, address: &str, at: Option<Range<usize>>, field: &str, table: &dyn TableLike) -> Result<Host, HostsError> {
+        self.known(table, field)?;
+        let with_scheme = if address.contains("://") { address.to_owned() } else { format!("https://{address}") };
+        let no_address = || self.wrong(at.clone(), field, format!("{address:?} is no address like \"https://mirror.example:5000\""));
+        let (scheme, rest) = with_scheme.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme)).ok_or_else(no_address)?;
         let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
         if name.is_empty() {
-            return Err(self.wrong(field, format!("{address:?} names no host")));
+            return Err(self.wrong(at.clone(), field, format!("{address:?} names no host")));
+        }
+        if !is_host(name) {
+            return Err(no_address());
         }
         let path = path.trim_end_matches('/');
         let path = if path.is_empty() { String::new() } else { format!("/{path}") };
         let whole = self.flag(table, field, "override_path")? || path.ends_with("/v2");
         let (resolves, pulls) = self.capabilities(table, field)?;
         if table.contains_key("client") {
-            return Err(self.wrong(&dotted(field, "client"), "certificates of a client are not supported here"));
+            return Err(self.wrong(span(table, "client"), &dotted(field, "client"), "certificates of a client are not supported here"));
         }
         Ok(Host {
             scheme: scheme.to_owned(),
@@ -159,22 +197,18 @@ impl Reader<'_> {
     }
 
     fn capabilities(&self, table: &dyn TableLike, of: &str) -> Result<(bool, bool), HostsError> {
-        let Some(item) = table.get("capabilities") else { return Ok((true, true)) };
-        let field = dotted(of, "capabilities");
-        let all = self.texts(item, &field)?;
+        let Some(all) = self.texts(table, of, "capabilities")? else { return Ok((true, true)) };
         if let Some(unknown) = all.iter().find(|one| !["pull", "resolve", "push", "referrers"].contains(&one.as_str())) {
-            return Err(self.wrong(&field, format!("unknown capability {unknown:?}; there are pull, resolve, push and referrers")));
+            return Err(self.wrong(span(table, "capabilities"), &dotted(of, "capabilities"), format!("unknown capability {unknown:?}; there are pull, resolve, push and referrers")));
         }
         let has = |name: &str| all.is_empty() || all.iter().any(|one| one == name);
         Ok((has("resolve"), has("pull")))
     }
 
     fn authorities(&self, table: &dyn TableLike, of: &str) -> Result<Vec<PathBuf>, HostsError> {
-        let Some(item) = table.get("ca") else { return Ok(Vec::new()) };
-        let field = dotted(of, "ca");
-        let files: Vec<PathBuf> = self.texts(item, &field)?.iter().map(|name| self.folder.join(name)).collect();
+        let files: Vec<PathBuf> = self.texts(table, of, "ca")?.unwrap_or_default().iter().map(|name| self.folder.join(name)).collect();
         for file in &files {
-            fs::metadata(file).map_err(|error| self.wrong(&field, format!("{}: {error}", file.display())))?;
+            fs::metadata(file).map_err(|error| self.wrong(span(table, "ca"), &dotted(of, "ca"), format!("{}: {error}", file.display())))?;
         }
         Ok(files)
     }
@@ -182,13 +216,25 @@ impl Reader<'_> {
     fn headers(&self, table: &dyn TableLike, of: &str) -> Result<Vec<(String, String)>, HostsError> {
         let Some(item) = table.get("header") else { return Ok(Vec::new()) };
         let field = dotted(of, "header");
-        let tree = item.as_table_like().ok_or_else(|| self.wrong(&field, format!("is {}, not a table", item.type_name())))?;
+        let tree = item.as_table_like().ok_or_else(|| self.wrong(span(table, "header"), &field, format!("is {}, not a table", item.type_name())))?;
         let mut all = Vec::new();
-        for (name, values) in tree.iter() {
-            all.extend(self.texts(values, &dotted(&field, name))?.into_iter().map(|value| (name.to_owned(), value)));
+        for (name, _) in tree.iter() {
+            all.extend(self.texts(tree, &field, name)?.into_iter().flatten().map(|value| (name.to_owned(), value)));
         }
         Ok(all)
     }
+}
+
+/// `mirror.example:5000`, `[::1]:5000`
+fn is_host(name: &str) -> bool {
+    let (host, port) = match name.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (name, None),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let plain = |next: char| next.is_ascii_alphanumeric() || "-._".contains(next);
+    let host_is = bracketed.map_or_else(|| !host.is_empty() && host.chars().all(plain), |address| address.parse::<std::net::Ipv6Addr>().is_ok());
+    host_is && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn dotted(of: &str, name: &str) -> String {
@@ -239,22 +285,30 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_file_and_field() {
         for (text, wanted) in [
-            ("server = 5", "server: is integer, not a string"),
-            ("server = \"https:///x\"", "server: \"https:///x\" names no host"),
-            ("host = \"https://m.example\"", "host: is no table; write [host.\"https://mirror.example\"]"),
-            ("[host.\"https://m.example\"]\ncapabilities = [\"pull\", \"sing\"]", "host.\"https://m.example\".capabilities: unknown capability \"sing\"; there are pull, resolve, push and referrers"),
-            ("[host.\"https://m.example\"]\ncapabilities = true", "host.\"https://m.example\".capabilities: is boolean, not a string or a list of strings"),
-            ("[host.\"https://m.example\"]\nskip_verify = \"yes\"", "host.\"https://m.example\".skip_verify: is string, not true or false"),
-            ("ca = \"absent.pem\"", "ca: FOLDER/absent.pem: No such file or directory (os error 2)"),
-            ("[host.\"https://m.example\"]\nclient = \"me.pem\"", "host.\"https://m.example\".client: certificates of a client are not supported here"),
-            ("[host.\"https://m.example\"]\nheader = 1", "host.\"https://m.example\".header: is integer, not a table"),
+            ("server = 5", "1: server: is integer, not a string"),
+            ("server = \"https:///x\"", "1: server: \"https:///x\" names no host"),
+            ("host = \"https://m.example\"", "1: host: is no table; write [host.\"https://mirror.example\"]"),
+            ("[host.\"https://m.example\"]\ncapabilities = [\"pull\", \"sing\"]", "2: host.\"https://m.example\".capabilities: unknown capability \"sing\"; there are pull, resolve, push and referrers"),
+            ("[host.\"https://m.example\"]\ncapabilities = true", "2: host.\"https://m.example\".capabilities: is boolean, not a string or a list of strings"),
+            ("[host.\"https://m.example\"]\nskip_verify = \"yes\"", "2: host.\"https://m.example\".skip_verify: is string, not true or false"),
+            ("ca = \"absent.pem\"", "1: ca: FOLDER/absent.pem: No such file or directory (os error 2)"),
+            ("[host.\"https://m.example\"]\nclient = \"me.pem\"", "2: host.\"https://m.example\".client: certificates of a client are not supported here"),
+            ("[host.\"https://m.example\"]\nheader = 1", "2: host.\"https://m.example\".header: is integer, not a table"),
+            ("\n[host.\"https://m.example\"]\n\nskip_verfy = true", "4: host.\"https://m.example\".skip_verfy: unknown; there are capabilities, ca, client, skip_verify, header, override_path, dial_timeout"),
+            ("mirror = \"https://m.example\"", "1: mirror: unknown; there are server, host, capabilities, ca, client, skip_verify, header, override_path, dial_timeout"),
+            ("server = \"https://r.example\"\n[host.\"ftp://m.example\"]", "2: host.\"ftp://m.example\": \"ftp://m.example\" is no address like \"https://mirror.example:5000\""),
+            ("[host.\"https://m.example:port\"]", "1: host.\"https://m.example:port\": \"https://m.example:port\" is no address like \"https://mirror.example:5000\""),
+            ("[host.\"https://my mirror\"]", "1: host.\"https://my mirror\": \"https://my mirror\" is no address like \"https://mirror.example:5000\""),
+            ("# one\n[host.\"https://m.example\".header]\nx-one = 1", "3: host.\"https://m.example\".header.x-one: is integer, not a string or a list of strings"),
         ] {
             let (folder, hosts) = read_text(text);
             let said = hosts.unwrap_err().to_string().replace(&folder.display().to_string(), "FOLDER");
-            assert_eq!(said, format!("FOLDER/hosts.toml: {wanted}"));
+            assert_eq!(said, format!("FOLDER/hosts.toml:{wanted}"));
         }
-        let (_, hosts) = read_text("server = \"x\"\n[host");
-        let said = hosts.unwrap_err().to_string();
-        assert!(said.contains("hosts.toml: TOML parse error at line 2") && !said.contains('\n'), "{said}");
+        for text in ["server = \"x\"\n[host", "server = \"x\"\nca = [\"a\"", "# \nserver = x\n", "server = \"x\"\nserver = \"y\""] {
+            let (folder, hosts) = read_text(text);
+            let said = hosts.unwrap_err().to_string();
+            assert!(said.starts_with(&format!("{}/hosts.toml:2: ", folder.display())) && said.len() > folder.display().to_string().len() + 20 && !said.contains('\n'), "{said}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use ureq::{
 
 use crate::{
     digest::Digest,
-    error::{PullError, PullErrorKind, StoreError, chain},
+    error::{PullError, StoreError, chain},
     hosts::Host,
     library::{Descriptor, Library, Manifest, own_platform},
     recipe::{Progress, Watcher},
@@ -75,18 +75,25 @@ pub(crate) fn is_loopback(domain: &str) -> bool {
 
 /// Pulls an image into the library and names it there; gives its manifest's digest.
 pub fn pull(reference: &Reference, library: &Library, credentials: &Credentials, watcher: &mut Watcher<'_>) -> Result<Digest, PullError> {
-    pull_from(&[Host::itself(&reference.domain)], reference, library, credentials, &Trust::System, watcher)
+    let hosts = [(Host::itself(&reference.domain), None)];
+    pull_from(&hosts, reference, library, credentials, &Trust::System, watcher).map(|(digest, _)| digest)
 }
 
-/// The same, by somebody who trusts others, from these hosts in their order.
+/// Why a host gave nothing, behind its address.
+pub(crate) fn passed_over(host: &Host, why: &str) -> String {
+    format!("{}: {why}", host.address())
+}
+
+/// The same, by somebody who trusts others, from these hosts in their order; with those that were passed over: they gave nothing, or were not asked as there
+/// is a reason not to.
 pub(crate) fn pull_from(
-    hosts: &[Host],
+    hosts: &[(Host, Option<String>)],
     reference: &Reference,
     library: &Library,
     credentials: &Credentials,
     trust: &Trust,
     watcher: &mut Watcher<'_>,
-) -> Result<Digest, PullError> {
+) -> Result<(Digest, Vec<String>), PullError> {
     let mut registry = Registry::new(reference, credentials, trust, hosts);
     let wished = match (&reference.digest, &reference.tag) {
         (Some(digest), _) => digest.to_string(),
@@ -109,7 +116,7 @@ pub(crate) fn pull_from(
     watcher(Progress::Bytes { what: "layers".to_owned(), done: total, of: total });
     library.read(reference.clone(), &digest).map_err(failed)?;
     library.name(reference, &digest).map_err(failed)?;
-    Ok(digest)
+    Ok((digest, registry.passed_over))
 }
 
 /// One repository of a registry.
@@ -118,11 +125,42 @@ struct Registry<'a> {
     credentials: &'a Credentials,
     trust: &'a Trust,
     doors: Vec<Door<'a>>,
+    /// Hosts that gave nothing, each with its first reason.
+    passed_over: Vec<String>,
+}
+
+/// Why a host gave nothing.
+enum Refusal {
+    /// It has no such thing.
+    NotFound,
+    /// It wants somebody else.
+    Denied(String),
+    /// It did not do what was asked: at which step, and why.
+    Failed(String, String),
+}
+
+impl Refusal {
+    fn why(&self) -> &str {
+        match self {
+            Self::NotFound => "not found",
+            Self::Denied(why) | Self::Failed(_, why) => why,
+        }
+    }
+
+    fn into_error(self, reference: &Reference) -> PullError {
+        match self {
+            Self::NotFound => PullError::tag_not_found(reference),
+            Self::Denied(why) => PullError::denied(reference, &why),
+            Self::Failed(step, why) => PullError::failed(reference, format_args!("{step}: {why}")),
+        }
+    }
 }
 
 /// One of the hosts that have the repository, and as whom it is asked.
 struct Door<'a> {
     host: &'a Host,
+    /// Why it is not asked.
+    beyond: Option<&'a str>,
     agent: Agent,
     base: String,
     /// Tells a mirror whose images are meant.
@@ -131,7 +169,7 @@ struct Door<'a> {
 }
 
 impl<'a> Door<'a> {
-    fn new(host: &'a Host, reference: &'a Reference, trust: &Trust) -> Self {
+    fn new((host, beyond): &'a (Host, Option<String>), reference: &'a Reference, trust: &Trust) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
@@ -149,7 +187,7 @@ impl<'a> Door<'a> {
         let base = format!("{}://{}{}/{}", host.scheme, host.name, host.path, reference.path);
         // upstream: containerd, core/remotes/docker/registry.go, isProxy
         let is_mirror = host.name != Host::itself(&reference.domain).name && !(reference.domain == "docker.io" && host.name.ends_with(".docker.io"));
-        Self { host, agent: config.into(), base, namespace: is_mirror.then_some(reference.domain.as_str()), authorization: None }
+        Self { host, beyond: beyond.as_deref(), agent: config.into(), base, namespace: is_mirror.then_some(reference.domain.as_str()), authorization: None }
     }
 
     fn url(&self, kind: &str, name: &str) -> String {
@@ -170,9 +208,9 @@ impl<'a> Door<'a> {
 }
 
 impl<'a> Registry<'a> {
-    fn new(reference: &'a Reference, credentials: &'a Credentials, trust: &'a Trust, hosts: &'a [Host]) -> Self {
+    fn new(reference: &'a Reference, credentials: &'a Credentials, trust: &'a Trust, hosts: &'a [(Host, Option<String>)]) -> Self {
         let doors = hosts.iter().map(|host| Door::new(host, reference, trust)).collect();
-        Self { reference, credentials, trust, doors }
+        Self { reference, credentials, trust, doors, passed_over: Vec::new() }
     }
 
     /// The manifest for this machine, kept in the library; a list of manifests is followed.
@@ -201,23 +239,40 @@ impl<'a> Registry<'a> {
     // upstream: containerd, core/remotes/docker/resolver.go, Resolve: the first error is told that is not "not found"
     fn get(&mut self, kind: &str, name: &str) -> Result<Response<Body>, PullError> {
         let by_tag = kind == "manifests" && Digest::parse(name).is_none();
-        let mut told: Option<PullError> = None;
+        let mut told: Option<Refusal> = None;
         for at in 0..self.doors.len() {
-            let host = self.doors[at].host;
+            let Door { host, beyond, .. } = self.doors[at];
             if !host.pulls || (by_tag && !host.resolves) {
+                continue;
+            }
+            if let Some(why) = beyond {
+                self.note(host, why);
                 continue;
             }
             match self.get_from(at, kind, name) {
                 Ok(response) => return Ok(response),
-                Err(error) if told.as_ref().is_none_or(|told| told.kind == PullErrorKind::NotFound) => told = Some(error),
-                Err(_) => {}
+                Err(refusal) => {
+                    self.note(host, refusal.why());
+                    if told.as_ref().is_none_or(|told| matches!(told, Refusal::NotFound)) {
+                        told = Some(refusal);
+                    }
+                }
             }
         }
-        Err(told.unwrap_or_else(|| PullError::unresolved(self.reference, "no host of its registry is said to be able to do that")))
+        let error = told.map(|told| told.into_error(self.reference));
+        let error = error.unwrap_or_else(|| PullError::unresolved(self.reference, "no host of its registry is said to be able to do that"));
+        Err(if self.doors.len() > 1 { error.after(&self.passed_over) } else { error })
+    }
+
+    fn note(&mut self, host: &Host, why: &str) {
+        let address = passed_over(host, "");
+        if !self.passed_over.iter().any(|told| told.starts_with(&address)) {
+            self.passed_over.push(passed_over(host, why));
+        }
     }
 
     /// Gets it from one of the hosts, as somebody when that wants to know who asks.
-    fn get_from(&mut self, at: usize, kind: &str, name: &str) -> Result<Response<Body>, PullError> {
+    fn get_from(&mut self, at: usize, kind: &str, name: &str) -> Result<Response<Body>, Refusal> {
         let door = &self.doors[at];
         let url = door.url(kind, name);
         // upstream: containerd, core/remotes/docker/{resolver,fetcher}.go and core/remotes/errors/errors.go
@@ -226,8 +281,9 @@ impl<'a> Registry<'a> {
             _ => ("Get", "failed to copy: httpReadSeeker: failed open".to_owned()),
         };
         let reference = self.reference;
-        let failed = |why: &str| PullError::failed(reference, format_args!("{step}: {why}"));
-        let unreachable = |error: ureq::Error| failed(&format!("failed to do request: {verb} \"{url}\": {}", in_gos_words(&error, &reference.domain, &door.host.name, self.trust)));
+        let unreachable = |error: ureq::Error| {
+            Refusal::Failed(format!("{step}: failed to do request: {verb} \"{url}\""), in_gos_words(&error, &reference.domain, &door.host.name, self.trust))
+        };
         let mut response = door.send_as(&url, door.authorization.as_deref()).map_err(unreachable)?;
         if response.status() == StatusCode::UNAUTHORIZED
             && let Some(authorization) = self.log_in(door, &challenge_of(&response))?
@@ -237,21 +293,21 @@ impl<'a> Registry<'a> {
         }
         match response.status() {
             StatusCode::OK => Ok(response),
-            StatusCode::NOT_FOUND => Err(PullError::tag_not_found(reference)),
+            StatusCode::NOT_FOUND => Err(Refusal::NotFound),
             other => Err(match challenge_of(&response).parameters.get("error").filter(|_| other == StatusCode::UNAUTHORIZED) {
-                Some(why) => PullError::denied(reference, &format!("server message: {why}: authorization failed")),
-                None => failed(&format!("unexpected status from {} request to {url}: {other}", verb.to_uppercase())),
+                Some(why) => Refusal::Denied(format!("server message: {why}: authorization failed")),
+                None => Refusal::Failed(step, format!("unexpected status from {} request to {url}: {other}", verb.to_uppercase())),
             }),
         }
     }
 
     /// What to send as authorization after this challenge; `None` when it is none that anybody knows.
-    fn log_in(&self, door: &Door<'_>, challenge: &Challenge) -> Result<Option<String>, PullError> {
+    fn log_in(&self, door: &Door<'_>, challenge: &Challenge) -> Result<Option<String>, Refusal> {
         let known = !self.credentials.user.is_empty();
         let basic = || format!("Basic {}", STANDARD.encode(format!("{}:{}", self.credentials.user, self.credentials.password)));
         match (challenge.scheme.as_str(), challenge.parameters.get("realm")) {
             ("basic", _) if known => Ok(Some(basic())),
-            ("basic", _) => Err(PullError::denied(self.reference, "authorization failed: no basic auth credentials")),
+            ("basic", _) => Err(Refusal::Denied("authorization failed: no basic auth credentials".to_owned())),
             ("bearer", Some(realm)) => self.token(door, realm, &challenge.parameters, known.then(basic)).map(Some),
             _ => Ok(None),
         }
@@ -259,9 +315,10 @@ impl<'a> Registry<'a> {
 
     /// A token of the registry's authority.
     // upstream: containerd, core/remotes/docker/auth/fetch.go
-    fn token(&self, door: &Door<'_>, realm: &str, parameters: &BTreeMap<String, String>, basic: Option<String>) -> Result<String, PullError> {
+    fn token(&self, door: &Door<'_>, realm: &str, parameters: &BTreeMap<String, String>, basic: Option<String>) -> Result<String, Refusal> {
         let kind = if basic.is_some() { "oauth" } else { "anonymous" };
-        let failed = |why: &dyn Display| PullError::unresolved(self.reference, format_args!("failed to authorize: failed to fetch {kind} token: {why}"));
+        let step = format!("failed to resolve reference \"{}\"", self.reference);
+        let failed = |why: &dyn Display| Refusal::Failed(step.clone(), format!("failed to authorize: failed to fetch {kind} token: {why}"));
         let scope = format!("repository:{}:pull", self.reference.path);
         let mut request = door.agent.get(realm).query("scope", parameters.get("scope").unwrap_or(&scope));
         if let Some(service) = parameters.get("service") {

@@ -117,6 +117,8 @@ pub struct Image {
     pub layers: Vec<PathBuf>,
     /// Set when the image stands in for other software.
     pub stand_in: Option<String>,
+    /// Mirrors that did not give it, each with its reason, when it was pulled just now.
+    pub passed_over: Vec<String>,
 }
 
 /// What is kept of an image on disk.
@@ -323,13 +325,16 @@ impl Store {
     /// decided here.
     fn pull_from_registry(&self, reference: &Reference, keyring: &Keyring) -> Result<Image, PullError> {
         let hosts = self.trust.hosts(&reference.domain).map_err(|error| PullError::unresolved(reference, error))?;
-        let hosts: Vec<_> = hosts.into_iter().filter(Host::is_near).collect();
-        if hosts.is_empty() {
-            return Err(if self.catalogue.has_repository(reference) {
+        let has_mirrors = hosts.iter().any(|host| host.name != Host::itself(&reference.domain).name);
+        let hosts: Vec<_> = hosts.into_iter().map(|host| { let beyond = host.beyond(); (host, beyond) }).collect();
+        if hosts.iter().all(|(_, beyond)| beyond.is_some()) {
+            let error = if self.catalogue.has_repository(reference) {
                 PullError::tag_not_found(reference)
             } else {
                 PullError::repository_not_found(reference)
-            });
+            };
+            let all: Vec<String> = hosts.iter().filter(|_| has_mirrors).flat_map(|(host, beyond)| Some(registry::passed_over(host, beyond.as_ref()?))).collect();
+            return Err(error.after(&all));
         }
         let pulled = Library::new(&self.dirs.images.with_file_name("pulled"));
         let nobody = registry::Credentials::default();
@@ -343,8 +348,9 @@ impl Store {
                 break;
             }
         }
-        let digest = result?;
-        self.take_stored(&pulled, reference, &digest).map_err(|error| PullError::failed(reference, chain(&error)))
+        let (digest, passed_over) = result?;
+        let image = self.take_stored(&pulled, reference, &digest).map_err(|error| PullError::failed(reference, chain(&error)))?;
+        Ok(Image { passed_over, ..image })
     }
 
     /// Makes an image of a library local: unpacks its layers and writes its record.
@@ -471,6 +477,7 @@ impl Store {
             config,
             layers,
             stand_in: record.stand_in,
+            passed_over: Vec::new(),
         }))
     }
 }

@@ -74,7 +74,8 @@ impl Worker {
                     Pulled::AlreadyPresent(_) => format!("Container image \"{image}\" already present on machine"),
                     Pulled::Pulled(found) => {
                         let took = go_millis(took);
-                        format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {} bytes.", found.size)
+                        let passed_over = if found.passed_over.is_empty() { String::new() } else { format!(" Hosts passed over: {}.", found.passed_over.join("; ")) };
+                        format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {} bytes.{passed_over}", found.size)
                     }
                 };
                 self.tell_container(name, Severity::Normal, "Pulled", text);
