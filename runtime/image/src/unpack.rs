@@ -4,10 +4,11 @@
 //! not mapped is not set, everything else of the entry is. A layer's whiteouts (`.wh.NAME`, `.wh..wh..opq`) become
 //! those of overlayfs mounted with `userxattr`.
 //!
-//! An entry is never written outside the directory: its path may not climb, and the real path of its parent must still
-//! be inside after links are followed.
+//! An entry is never written outside the directory: its path may not climb, and a link on its way leads where it would lead
+//! inside the container, so that `/` is the directory ([`resolve`]).
 
 use std::{
+    ffi::OsString,
     fs, io,
     os::unix::fs::{PermissionsExt, lchown, symlink},
     path::{Component, Path, PathBuf},
@@ -22,6 +23,8 @@ use crate::error::StoreError;
 
 const WHITEOUT_PREFIX: &str = ".wh.";
 const OPAQUE_MARKER: &str = ".wh..wh..opq";
+/// As many links may lead from one to the next, as in the kernel.
+const LONGEST_CHAIN: u32 = 40;
 
 /// Unpacks the tar `reader` gives into the existing directory `root`.
 pub(crate) fn unpack(digest: &str, reader: impl io::Read, root: &Path) -> Result<(), StoreError> {
@@ -39,17 +42,16 @@ pub(crate) fn unpack(digest: &str, reader: impl io::Read, root: &Path) -> Result
         if relative.as_os_str().is_empty() {
             continue;
         }
-        let target = root.join(&relative);
-        let parent = target.parent().expect("joined to the root, so it has a parent");
-        fs::create_dir_all(parent).map_err(StoreError::io("create directory", parent))?;
-        let real_parent = parent.canonicalize().map_err(StoreError::io("resolve", parent))?;
-        if !real_parent.starts_with(&root) {
-            return Err(bad(format!("entry {} leaves the image by a link", path.display())));
-        }
+        let parent = resolve(&root, relative.parent().unwrap_or(Path::new("")), true).map_err(StoreError::io("create directory for", &path))?;
+        let target = parent.join(relative.file_name().unwrap_or_default());
         place(&mut entry, &root, &target, &mut directories)
             .map_err(StoreError::io("unpack", &target))?;
     }
     for (path, mode, mtime) in directories.into_iter().rev() {
+        // A later entry may have put a link in its place, or in that of a directory above it.
+        if !path.canonicalize().is_ok_and(|real| real == path && real.is_dir()) {
+            continue;
+        }
         let finish = fs::set_permissions(&path, fs::Permissions::from_mode(mode))
             .and_then(|()| set_time(&path, mtime));
         finish.map_err(StoreError::io("set mode of", &path))?;
@@ -70,6 +72,42 @@ fn inside(path: &Path) -> Option<PathBuf> {
     Some(clean)
 }
 
+/// Where a path leads for somebody whose root directory `root` is; what is missing of it is made, if so wished.
+fn resolve(root: &Path, path: &Path, make: bool) -> io::Result<PathBuf> {
+    let mut real = root.to_owned();
+    let mut left: Vec<OsString> = path.components().rev().map(|component| component.as_os_str().to_owned()).collect();
+    let mut links = 0;
+    while let Some(next) = left.pop() {
+        match Path::new(&next).components().next() {
+            Some(Component::RootDir) => real = root.to_owned(),
+            Some(Component::ParentDir) => {
+                if real != root {
+                    real.pop();
+                }
+            }
+            Some(Component::Normal(name)) => {
+                let step = real.join(name);
+                match fs::symlink_metadata(&step) {
+                    Ok(meta) if meta.is_symlink() => {
+                        links += 1;
+                        if links > LONGEST_CHAIN {
+                            return Err(io::Error::other("too many levels of symbolic links"));
+                        }
+                        left.extend(fs::read_link(&step)?.components().rev().map(|component| component.as_os_str().to_owned()));
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && make => fs::create_dir(&step)?,
+                    Ok(_) => {}
+                    Err(error) => return Err(error),
+                }
+                real = step;
+            }
+            _ => {}
+        }
+    }
+    Ok(real)
+}
+
 fn place(
     entry: &mut tar::Entry<'_, impl io::Read>,
     root: &Path,
@@ -82,7 +120,13 @@ fn place(
         return set_opaque(target.parent().unwrap_or(root));
     }
     if let Some(hidden) = name.strip_prefix(WHITEOUT_PREFIX) {
-        return whiteout(&target.with_file_name(hidden));
+        return match hidden {
+            // Not names of files: they would hide the directory, or what is above it.
+            "" | "." | ".." => Err(io::Error::new(io::ErrorKind::InvalidData, "it hides nothing that has a name")),
+            // The book-keeping of another file system.
+            hidden if hidden.starts_with(WHITEOUT_PREFIX) => Ok(()),
+            hidden => whiteout(&target.with_file_name(hidden)),
+        };
     }
     let mode = header.mode()? & 0o7777;
     let mtime = header.mtime()?;
@@ -96,7 +140,7 @@ fn place(
             directories.push((target.to_owned(), mode, mtime));
             return Ok(());
         }
-        tar::EntryType::Regular | tar::EntryType::Continuous => {
+        tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
             remove_existing(target)?;
             let mut file = fs::File::create_new(target)?;
             io::copy(entry, &mut file)?;
@@ -109,10 +153,11 @@ fn place(
         }
         tar::EntryType::Link => {
             let link = entry.link_name()?.ok_or(io::ErrorKind::InvalidData)?;
-            let source = root.join(inside(&link).ok_or(io::ErrorKind::InvalidData)?);
-            let real = source.canonicalize()?;
-            if !real.starts_with(root) {
-                return Err(io::ErrorKind::InvalidData.into());
+            let source = inside(&link).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it links to a file outside the image"))?;
+            // A link to a link is one to the link itself.
+            let real = resolve(root, source.parent().unwrap_or(Path::new("")), false)?.join(source.file_name().unwrap_or_default());
+            if real == target {
+                return Ok(());
             }
             remove_existing(target)?;
             return fs::hard_link(real, target);
@@ -225,17 +270,84 @@ mod tests {
     #[test]
     fn nothing_leaves_the_directory() {
         use tar::EntryType as T;
-        let outside = tempfile::tempdir().unwrap();
-        let target = outside.path().to_str().unwrap();
-        let cases: [&[(T, &str, u32, &str)]; 3] = [
-            &[(T::Regular, "../evil", 0o644, "x")],
-            &[(T::Symlink, "l", 0o777, target), (T::Regular, "l/evil", 0o644, "x")],
-            &[(T::Link, "h", 0o644, "../../etc/passwd")],
+        let above = tempfile::tempdir().unwrap();
+        let outside = above.path().join("outside");
+        let target = outside.to_str().unwrap();
+        let file = outside.join("file");
+        // What the layer is, and the files that are there in the end; an error where it is none.
+        let cases: &[(&[(T, &str, u32, &str)], Option<&[&str]>)] = &[
+            (&[(T::Regular, "../evil", 0o644, "x")], None),
+            (&[(T::Regular, "a/../../evil", 0o644, "x")], None),
+            (&[(T::Regular, "/abs", 0o644, "x")], Some(&["abs"])),
+            // A link on the way leads where it leads in the container.
+            (&[(T::Symlink, "l", 0o777, "/run"), (T::Regular, "l/a/b", 0o644, "x")], Some(&["l", "run", "run/a", "run/a/b"])),
+            (&[(T::Symlink, "l", 0o777, "../../.."), (T::Regular, "l/a/b", 0o644, "x")], Some(&["a", "a/b", "l"])),
+            (&[(T::Symlink, "d/l", 0o777, "../e"), (T::Regular, "d/l/a", 0o644, "x")], Some(&["d", "d/l", "e", "e/a"])),
+            (&[(T::Symlink, "l", 0o777, "m"), (T::Symlink, "m", 0o777, "l"), (T::Regular, "l/a", 0o644, "x")], None),
+            // Only the link itself is replaced.
+            (&[(T::Symlink, "l", 0o777, "FILE"), (T::Regular, "l", 0o644, "x")], Some(&["l"])),
+            (&[(T::Symlink, "l", 0o777, "FILE"), (T::Directory, "l", 0o700, "")], Some(&["l"])),
+            (&[(T::Symlink, "l", 0o777, "FILE"), (T::Regular, ".wh.l", 0o644, "")], Some(&["l"])),
+            // The mode of a directory is set last, and not that of what is in its place by then.
+            (&[(T::Directory, "d", 0o777, ""), (T::Symlink, "d", 0o777, "OUTSIDE")], Some(&["d"])),
+            (&[(T::Directory, "d/e", 0o777, ""), (T::Symlink, "d", 0o777, "OUTSIDE")], Some(&["d"])),
+            (&[(T::Link, "h", 0o644, "../../etc/passwd")], None),
+            (&[(T::Link, "h", 0o644, "/absent")], None),
+            (&[(T::Symlink, "l", 0o777, "FILE"), (T::Link, "h", 0o644, "l")], Some(&["h", "l"])),
+            (&[(T::Symlink, "l", 0o777, "OUTSIDE"), (T::Link, "h", 0o644, "l/file")], None),
+            (&[(T::Regular, "h", 0o644, "x"), (T::Link, "h", 0o644, "h")], Some(&["h"])),
+            // Whiteouts of the directory itself, and of those above it.
+            (&[(T::Regular, ".wh...", 0o644, "")], None),
+            (&[(T::Regular, "d/.wh...", 0o644, "")], None),
+            (&[(T::Regular, ".wh..", 0o644, "")], None),
+            (&[(T::Regular, ".wh.", 0o644, "")], None),
+            (&[(T::Regular, ".wh..wh.plnk", 0o644, "")], Some(&[])),
+            (&[(T::Regular, "d/.wh..wh..opq", 0o644, "")], Some(&["d"])),
+            (&[(T::Char, "null", 0o666, ""), (T::Block, "disk", 0o666, "")], Some(&[])),
         ];
-        for entries in cases {
+        for (entries, wanted) in cases {
+            fs::create_dir(&outside).unwrap();
+            fs::set_permissions(&outside, fs::Permissions::from_mode(0o750)).unwrap();
+            fs::write(&file, "theirs").unwrap();
+            let root = above.path().join("root");
+            fs::create_dir(&root).unwrap();
+            let entries: Vec<_> = entries.iter().map(|(kind, path, mode, content)| (*kind, *path, *mode, content.replace("OUTSIDE", target).replace("FILE", file.to_str().unwrap()))).collect();
+            let entries: Vec<_> = entries.iter().map(|(kind, path, mode, content)| (*kind, *path, *mode, content.as_str())).collect();
+            let done = unpack("sha256:x", layer(&entries).as_slice(), &root);
+            assert_eq!(done.is_ok(), wanted.is_some(), "{entries:?}: {done:?}");
+            if let Some(wanted) = wanted {
+                assert_eq!(all_below(&root), *wanted, "{entries:?}");
+            }
+            assert_eq!(all_below(above.path()).iter().filter(|path| !path.starts_with("root/")).collect::<Vec<_>>(), ["outside", "outside/file", "root"], "{entries:?}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), "theirs", "{entries:?}");
+            assert_eq!(fs::metadata(&outside).unwrap().permissions().mode() & 0o777, 0o750, "{entries:?}");
+            fs::remove_dir_all(&outside).unwrap();
+            fs::remove_dir_all(&root).unwrap();
+        }
+    }
+
+    /// The paths of everything below a directory.
+    fn all_below(directory: &Path) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut left = vec![directory.to_owned()];
+        while let Some(next) = left.pop() {
+            for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+                all.push(path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned());
+                if fs::symlink_metadata(&path).unwrap().is_dir() {
+                    left.push(path);
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_layer_that_is_cut_off_or_no_tar_is_an_error() {
+        let whole = layer(&[(tar::EntryType::Regular, "a", 0o644, &"x".repeat(5000))]);
+        for bytes in [&whole[..600], &whole[..100], b"no tar at all, but longer than nothing".repeat(20).as_slice()] {
             let root = tempfile::tempdir().unwrap();
-            assert!(unpack("sha256:x", layer(entries).as_slice(), root.path()).is_err());
-            assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+            assert!(unpack("sha256:x", bytes, root.path()).is_err(), "{} bytes", bytes.len());
         }
     }
 }
