@@ -110,6 +110,11 @@ impl Default for Index {
     }
 }
 
+/// Bytes of all of them, as far as they can be believed.
+pub(crate) fn size_of(blobs: &[Descriptor]) -> u64 {
+    blobs.iter().fold(0, |size, blob| size.saturating_add(blob.size))
+}
+
 /// The machine we run on, as OCI names it.
 pub(crate) fn own_platform() -> (String, String) {
     (oci_spec::image::Arch::default().to_string(), "linux".to_owned())
@@ -168,7 +173,7 @@ impl Library {
             reference,
             digest: digest.clone(),
             id: config_blob.digest,
-            size: manifest.layers.iter().map(|layer| layer.size).sum(),
+            size: size_of(&manifest.layers),
             config,
             layers: manifest.layers.into_iter().zip(contents).collect(),
         })

@@ -29,7 +29,7 @@ use crate::{
     digest::Digest,
     error::{PullError, StoreError, chain},
     hosts::Host,
-    library::{Descriptor, Library, Manifest, own_platform},
+    library::{Descriptor, Library, Manifest, own_platform, size_of},
     recipe::{Progress, Watcher},
     reference::Reference,
     trust::Trust,
@@ -103,15 +103,16 @@ pub(crate) fn pull_from(
     watcher(Progress::Step(format!("asking {} for {}", reference.domain, reference.path)));
     let (digest, manifest) = registry.manifest(&wished, library, 0)?;
     let failed = |error: StoreError| PullError::failed(reference, chain(&error));
-    let total: u64 = manifest.layers.iter().map(|layer| layer.size).sum();
-    let mut done = 0;
+    let total = size_of(&manifest.layers);
+    let mut done: u64 = 0;
     for blob in manifest.config.iter().chain(&manifest.layers) {
         if !library.has(&blob.digest) {
             let body = registry.get("blobs", blob.digest.as_str())?;
-            let reader = Counting { inner: body.into_body().into_reader(), done, of: total, watcher };
+            // What is longer than was said is not read to its end, and has another digest.
+            let reader = Counting { inner: body.into_body().into_reader().take(blob.size), done, of: total, watcher };
             library.put(reader, Some(&blob.digest)).map_err(failed)?;
         }
-        done += blob.size;
+        done = done.saturating_add(blob.size);
     }
     watcher(Progress::Bytes { what: "layers".to_owned(), done: total, of: total });
     library.read(reference.clone(), &digest).map_err(failed)?;
@@ -405,7 +406,7 @@ struct Counting<'a, 'w, R> {
 impl<R: Read> Read for Counting<'_, '_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.done += count as u64;
+        self.done = self.done.saturating_add(count as u64);
         (self.watcher)(Progress::Bytes { what: "layers".to_owned(), done: self.done.min(self.of), of: self.of });
         Ok(count)
     }

@@ -153,6 +153,41 @@ fn images_come_from_registries() {
     assert!(!node.must_pull(&name.to_string(), PullPolicy::IfNotPresent));
 }
 
+#[test]
+fn a_manifest_that_lies_is_found_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, library, digest) = fixture(&directory.path().join("theirs"));
+    let honest: serde_json::Value = serde_json::from_slice(&fs::read(library.blob(&digest)).unwrap()).unwrap();
+    let many: Vec<_> = std::iter::repeat_n(honest["layers"][0].clone(), 1000).collect();
+    for (name, place, lie, wanted) in [
+        ("honest", "/schemaVersion", serde_json::json!(2), None),
+        ("sizes nobody has", "/layers/0/size", serde_json::json!(u64::MAX), None),
+        ("a layer longer than it says", "/layers/0/size", serde_json::json!(3), Some("digest")),
+        ("a layer that is not there", "/layers/0/digest", serde_json::json!(Digest::of(b"absent")), Some("not found")),
+        ("the layers of another order", "/layers/0", honest["layers"][1].clone(), Some("its content has the digest")),
+        ("a thousand layers", "/layers", serde_json::json!(many), Some("its manifest and its configuration name different layers")),
+        ("no configuration", "/config", serde_json::Value::Null, Some("no match for platform in manifest: not found")),
+        ("a configuration that is a layer", "/config/digest", honest["layers"][0]["digest"].clone(), Some("did not contain valid UTF-8")),
+        ("a digest that climbs", "/layers/0/digest", serde_json::json!("sha256:../../../../etc/passwd"), Some("its manifest cannot be read")),
+        ("a digest that is none", "/config/digest", serde_json::json!("x"), Some("its manifest cannot be read")),
+        ("no manifest", "", serde_json::json!("hello"), Some("its manifest cannot be read")),
+    ] {
+        let mut told = honest.clone();
+        *told.pointer_mut(place).unwrap() = lie;
+        if name == "sizes nobody has" {
+            told["layers"][1]["size"] = serde_json::json!(u64::MAX);
+        }
+        let (digest, _) = library.put(told.to_string().as_bytes(), None).unwrap();
+        let registry = Registry::start(HERE, Door::Token, None, &library, &digest);
+        let node = Store::open(&directory.path().join(name)).unwrap();
+        let pulled = node.pull(&registry.image()).map(|image| image.digest);
+        match wanted {
+            None => assert_eq!(pulled, Ok(digest), "{name}"),
+            Some(why) => assert!(pulled.as_ref().is_err_and(|error| error.message.contains(why)), "{name}: {pulled:?}"),
+        }
+    }
+}
+
 /// What a Pod's image pull Secret says.
 fn keyring(registry: &Registry, auth: &str) -> Keyring {
     let mut keyring = Keyring::default();
