@@ -269,6 +269,14 @@ function tellOutcomes(): void {
   }
 }
 
+/** A picture that is wider than the page is moved by the arrow keys as well as under the finger. */
+const widths = new ResizeObserver((seen) => {
+  for (const { target } of seen) {
+    if (target.scrollWidth > target.clientWidth) target.setAttribute('tabindex', '0');
+    else target.removeAttribute('tabindex');
+  }
+});
+
 /** What was typed of late, for blocks of several lines. */
 const typed: string[] = [];
 const squeezed = (text: string): string => text.replace(/\s+/g, ' ').trim();
@@ -293,6 +301,7 @@ export function startLesson(): void {
   for (const figure of all('.command')) dressCommand(figure);
   for (const code of all('#lesson :is(p, li, td) code')) dressAddress(code);
   for (const figure of all('.press')) dressPress(figure);
+  for (const figure of all('#lesson figure:has(> svg)')) widths.observe(figure);
   for (const figure of all('.listing')) dressListing(figure);
   for (const form of all<HTMLFormElement>('form.ask')) dressAsk(form);
   world.on('progress', () => {
