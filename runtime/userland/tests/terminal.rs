@@ -508,19 +508,22 @@ fn ctrl_c_ends_loops_and_reads() {
 
 #[test]
 fn a_hang_up_ends_shell_and_jobs() {
-    let mut terminal = Terminal::shell(&[]);
-    terminal.line("sleep 1000 & echo $! > pid");
-    let pid = terminal.read("pid").trim().to_owned();
-    terminal.send("sleep 1000\r");
-    terminal.wait_for("\x1b]133;C");
-    let shell = nix::unistd::Pid::from_raw(i32::try_from(terminal.child.id()).unwrap());
-    nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGHUP).unwrap();
-    terminal.ends();
-    let gone = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
-    let end = Instant::now() + PATIENCE;
-    while !gone() {
-        assert!(Instant::now() < end, "the job outlives its terminal");
-        std::thread::yield_now();
+    // A loop, too, whose commands a hang-up ends one by one; and what the shell itself waits for.
+    for line in ["sleep 1000", "while true; do sleep 1000; done", "until false; do :; done", "wait", "read answer"] {
+        let mut terminal = Terminal::shell(&[]);
+        terminal.line("sleep 1000 & echo $! > pid");
+        let pid = terminal.read("pid").trim().to_owned();
+        terminal.send(&format!("{line}\r"));
+        terminal.wait_for("\x1b]133;C");
+        let shell = nix::unistd::Pid::from_raw(i32::try_from(terminal.child.id()).unwrap());
+        nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGHUP).unwrap();
+        terminal.ends();
+        let gone = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+        let end = Instant::now() + PATIENCE;
+        while !gone() {
+            assert!(Instant::now() < end, "the job outlives its terminal: {line}");
+            std::thread::yield_now();
+        }
     }
 }
 

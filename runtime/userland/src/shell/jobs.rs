@@ -185,6 +185,7 @@ impl Shell {
                 Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ok(128 + signal as i32)),
                 Err(Errno::ECHILD) => Some(Ok(self.known_status(*pid))),
                 _ if self.interactive && sys::is_pending(Signal::SIGINT) => Some(Err(None)),
+                _ if self.hung_up() => Some(Err(Some(Signal::SIGHUP))),
                 _ => self.pending_trap().map(|signal| Err(Some(signal))),
             });
             match ended {

@@ -717,8 +717,11 @@ impl Shell {
         }
     }
 
-    /// Runs what traps wait for signals that came.
+    /// Runs what traps wait for signals that came. Without a trap Ctrl-C ends the command, and the end of the terminal the shell.
     pub(crate) fn run_traps(&mut self) -> Result<(), Flow> {
+        if self.hung_up() {
+            return Err(Flow::Exit(128 + Signal::SIGHUP as i32));
+        }
         if self.interactive && !self.traps.contains_key(&Trap::Signal(Signal::SIGINT)) && sys::take_signal(Signal::SIGINT) {
             return Err(Flow::Interrupt);
         }
@@ -736,6 +739,11 @@ impl Shell {
             }
         }
         Ok(())
+    }
+
+    /// Whether the terminal has ended under an interactive shell that has no trap for it.
+    pub(crate) fn hung_up(&self) -> bool {
+        self.interactive && sys::is_pending(Signal::SIGHUP) && !self.traps.contains_key(&Trap::Signal(Signal::SIGHUP))
     }
 
     fn add_job(&mut self, group: Pid, pids: Vec<Pid>, text: &str, state: JobState) -> usize {
