@@ -36,6 +36,8 @@ const AUDIT: &str = "It is seen by the API server, and that of your cluster does
 const SHARED: &str = "No load balancer of your cluster is at localhost here, and a forward leads to one Pod, so nothing shares requests out.";
 /// What of a stream only an API server sees.
 const COUNTED: [&str; 3] = ["bytesIn", "bytesOut", "status.code"];
+/// About an address of the cluster's network.
+const AWAY: &str = "It asks an address of the cluster's own network, and the terminals here are not on the network of your cluster.";
 /// About who did something.
 const ACTOR: &str = "It is about who changed something, which only Drydock's own cluster writes down.";
 
@@ -109,14 +111,20 @@ fn asks_a_port(matches: &str) -> bool {
     matches.split(':').skip(1).any(|rest| rest.bytes().take_while(u8::is_ascii_digit).count() > 1)
 }
 
+fn host_of(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default()
+}
+
+/// Whether an address is one of the cluster's network. The lab's own Internet answers whatever the cluster does.
+fn in_cluster(url: &str) -> bool {
+    let host = host_of(url);
+    host != "localhost" && (!host.contains('.') || host.ends_with(".local") || host.starts_with(|c: char| c.is_ascii_digit() || c == '$'))
+}
+
 /// Whether it takes a Pod that runs.
 fn of_idle(source: &Source, filter: Option<&str>) -> Option<&'static str> {
     let runs = |text: &str| RUNS.iter().any(|word| text.contains(word));
-    // The lab's own Internet answers whatever the cluster does.
-    let inside = |url: &str| {
-        let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
-        host == "localhost" || !host.contains('.') || host.ends_with(".local") || host.starts_with(|c: char| c.is_ascii_digit() || c == '$')
-    };
+    let inside = |url: &str| host_of(url) == "localhost" || in_cluster(url);
     let needs = match source {
         Source::Log(_) | Source::Env(_) | Source::Traffic(_) => true,
         Source::Stream(stream) => stream.verb != "watch",
@@ -141,7 +149,11 @@ fn of_idle(source: &Source, filter: Option<&str>) -> Option<&'static str> {
 }
 
 fn of_another(source: &Source) -> Option<&'static str> {
-    let from = |from: &From| matches!(from, From::Node(_)).then_some(NODE);
+    let from = |from: &From, url: &str| match from {
+        From::Node(_) => Some(NODE),
+        From::Workstation if in_cluster(url) => Some(AWAY),
+        _ => None,
+    };
     let inside = |inside: &Inside| inside.node.is_some().then_some(NODE);
     match source {
         Source::Container(_) => Some(RUNTIME),
@@ -153,10 +165,10 @@ fn of_another(source: &Source) -> Option<&'static str> {
         Source::File(file) => inside(&file.inside),
         Source::Exec(exec) => inside(&exec.inside),
         Source::Http(http) if http.times > 1 && http.from == From::Workstation && http.url.contains("//localhost") && !of_each(http.filter.as_deref()) => Some(SHARED),
-        Source::Http(http) => from(&http.from),
-        Source::Dns(dns) => from(&dns.from),
-        Source::Tcp(tcp) => from(&tcp.from),
-        Source::Traffic(traffic) => from(&traffic.from),
+        Source::Http(http) => from(&http.from, &http.url),
+        Source::Dns(dns) => from(&dns.from, &dns.name),
+        Source::Tcp(tcp) => from(&tcp.from, &tcp.host),
+        Source::Traffic(traffic) => from(&traffic.from, &traffic.url),
         Source::Object(_) | Source::List(_) | Source::Gone(_) | Source::History(_) | Source::Saw(_) | Source::Log(_) | Source::Answer(_) | Source::Env(_) => None,
     }
 }
@@ -206,6 +218,12 @@ mod tests {
             ("http: {url: 'http://localhost:8088/', times: 20, where: 'answers.exists(a, a.status == 200)'}", Some(SHARED)),
             ("http: {url: 'http://localhost:8088/', times: 20, where: 'answers.all(a, a.status == 200)'}", None),
             ("all: [{saw: {matches: '\\bdocker\\b.*rm'}}, {object: {kind: Pod, name: a}}]", Some(RUNTIME)),
+            ("http: {url: 'http://${node}:30080/'}", Some(AWAY)),
+            ("tcp: {host: 172.30.1.1, port: 30080}", Some(AWAY)),
+            ("tcp: {host: localhost, port: 30080}", None),
+            ("dns: {name: web.default.svc.cluster.local}", Some(AWAY)),
+            ("http: {url: 'http://raw.githubusercontent.com/a'}", None),
+            ("http: {from: {pod: {name: a}}, url: 'http://web/'}", None),
             ("container: {labels: {a: b}, gone: true}", Some(RUNTIME)),
             ("saw: {tool: docker, matches: ps}", Some(RUNTIME)),
             ("file: {node: node-1, path: /a}", Some(NODE)),
