@@ -159,10 +159,13 @@ pub fn first_word(command: &Command, line: &[String]) -> Option<usize> {
         if word == "--" {
             return None;
         }
-        if !word.starts_with('-') || word == "-" {
+        if !word.is_empty() && !word.starts_with('-') {
             return Some(index);
         }
         index += 1;
+        if word.len() < 2 {
+            continue;
+        }
         if word.contains('=') {
             continue;
         }
@@ -245,7 +248,7 @@ impl Walk<'_> {
     fn set(&mut self, arg: Arg, value: &str) -> Result<(), String> {
         let long = arg.get_long().unwrap_or_default();
         let kind = kind(&arg);
-        if let Err(why) = check(kind, value) {
+        if let Err(why) = check(arg.get_id().as_str(), kind, value) {
             let shown = arg.get_short().map_or_else(|| format!("--{long}"), |short| format!("-{short}, --{long}"));
             return Err(format!("invalid argument {value:?} for {shown:?} flag: {why}"));
         }
@@ -315,11 +318,16 @@ fn split_commas(value: &str) -> Vec<String> {
     value.split(',').map(str::to_owned).collect()
 }
 
-fn check(kind: &str, value: &str) -> Result<(), String> {
+fn check(name: &str, kind: &str, value: &str) -> Result<(), String> {
     match kind {
         "bool" => boolean(value).map(|_| ()).ok_or_else(|| format!("strconv.ParseBool: parsing {value:?}: invalid syntax")),
         "int" => integer(value).map(|_| ()),
+        // The flag of another library, which tells less.
+        "duration" if name == "log-flush-frequency" => go_duration(value).map(|_| ()).map_err(|_| "parse error".to_owned()),
         "duration" => go_duration(value).map(|_| ()),
+        _ if name == "vmodule" && !value.split(',').all(|pair| pair.is_empty() || pair.split_once('=').is_some_and(|(_, level)| integer(level).is_ok())) => {
+            Err("syntax error: expect comma-separated list of filename=N".to_owned())
+        }
         _ => Ok(()),
     }
 }

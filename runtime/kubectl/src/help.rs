@@ -10,7 +10,8 @@ use crate::globals;
 /// What `kubectl` alone says.
 pub fn root() -> String {
     let mut text = "kubectl controls the Kubernetes cluster manager.\n\n Find more information at: https://kubernetes.io/docs/reference/kubectl/\n\n".to_owned();
-    let width = TABLE.iter().map(|entry| entry.name.len()).max().unwrap_or_default().max(15);
+    let shown = TABLE.iter().filter(|entry| !entry.name.starts_with('_'));
+    let width = shown.map(|entry| entry.name.len()).max().unwrap_or_default().max(15);
     let mut groups: Vec<&str> = Vec::new();
     for entry in TABLE {
         if !entry.group.is_empty() && !groups.contains(&entry.group) {
@@ -72,8 +73,9 @@ pub fn of_path(path: &str) -> String {
 }
 
 /// What `kubectl options` says.
-pub fn global_options() -> String {
-    options("The following options can be passed to any command", &globals::arguments()).replacen(":\n", ":\n\n", 1)
+pub fn global_options(cache: &str) -> String {
+    let text = options("The following options can be passed to any command", &globals::arguments()).replacen(":\n", ":\n\n", 1);
+    text.replacen("--cache-dir='':", &format!("--cache-dir='{cache}':"), 1)
 }
 
 fn usage(chosen: &Chosen, command: &Command) -> String {

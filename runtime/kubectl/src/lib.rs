@@ -29,6 +29,7 @@ pub mod jsonpath;
 pub mod merge;
 pub mod pods;
 pub mod print;
+mod profile;
 pub mod remote;
 pub mod rest;
 pub mod schema;
@@ -40,6 +41,7 @@ pub mod until;
 pub mod write;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use crate::environment::Environment;
@@ -70,23 +72,23 @@ pub fn run(args: &[String], env: Environment, streams: Streams) -> i32 {
 }
 
 async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
-    let prepared = match commands::prepare(args) {
-        Ok(prepared) => prepared,
-        Err(failure) => return finish(&streams, Err(failure)),
+    let mut prepared = commands::prepare(args);
+    let (chosen, matches) = loop {
+        prepared = match prepared {
+            Ok(commands::Prepared::Run(chosen, matches)) => break (chosen, matches),
+            Ok(commands::Prepared::Plugin { line, least, otherwise }) => match plugin(&env, &streams, &line, least) {
+                Some(code) => return code,
+                None => *otherwise,
+            },
+            Ok(commands::Prepared::Print(text)) => return finish(&streams, streams.print(&text)),
+            Err(failure) => return finish(&streams, Err(failure)),
+        };
     };
-    let (chosen, matches) = match prepared {
-        commands::Prepared::Run(chosen, matches) => (chosen, matches),
-        commands::Prepared::Plugin(line, missing) => return plugin(&env, &streams, &line, missing),
-        commands::Prepared::Print(text) => {
-            let printed = streams.print(&text);
-            return finish(&streams, printed);
-        }
-    };
-    let profile = flags::Flags::text(&matches, "profile");
-    if !["", "none", "cpu", "heap", "goroutine", "threadcreate", "block", "mutex"].contains(&profile.as_str()) {
-        return finish(&streams, Err(Failure::new(format!("unknown profile '{profile}'"))));
-    }
     let factory = Factory::new(env, streams, Globals::read(&matches, &(chosen.entry.command)()), chosen.path());
+    let profile = match profile::Profile::begin(&factory, &matches) {
+        Ok(profile) => profile,
+        Err(code) => return code,
+    };
     let outcome = if waits(&chosen.path(), &matches) {
         tokio::select! {
             outcome = chosen.entry.run(&factory, &matches) => outcome,
@@ -95,7 +97,7 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
     } else {
         chosen.entry.run(&factory, &matches).await
     };
-    let outcome = outcome.and_then(|()| factory.warned());
+    let outcome = outcome.and_then(|()| factory.warned()).and_then(|()| profile.end(&factory));
     if let Err(failure) = &outcome {
         trace::refused(&factory.streams, factory.globals.verbosity, failure);
     }
@@ -129,25 +131,23 @@ async fn interrupted() {
     }
 }
 
-/// Hand the line to the longest `kubectl-a-b` on PATH; its exit code.
-// upstream: kubectl/pkg/cmd/plugin.go HandlePluginCommand
-fn plugin(env: &Environment, streams: &Streams, line: &[String], missing: Failure) -> i32 {
+/// Become the longest `kubectl-a-b` on PATH that stands for at least so many words of the line. Its exit code; nothing when there is none.
+// upstream: kubectl/pkg/cmd/cmd.go HandlePluginCommand
+fn plugin(env: &Environment, streams: &Streams, line: &[String], least: usize) -> Option<i32> {
     let words = line.iter().take_while(|word| !word.starts_with('-')).count();
-    for count in (1..=words).rev() {
+    for count in (least..=words).rev() {
         // A dash inside of a word is an underscore in the name of the program.
         let parts: Vec<String> = line[..count].iter().map(|word| word.replace('-', "_")).collect();
         let name = format!("kubectl-{}", parts.join("-"));
         for directory in env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.is_empty()) {
             let path = env.path(directory).join(&name);
             if path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0) {
-                return match std::process::Command::new(path).args(&line[count..]).status() {
-                    Ok(status) => status.code().unwrap_or(1),
-                    Err(error) => finish(streams, Err(Failure::new(error.to_string()))),
-                };
+                let error = std::process::Command::new(path).args(&line[count..]).exec();
+                return Some(finish(streams, Err(Failure::Plain(format!("Error: {}", failure::go_io(&error)), 1))));
             }
         }
     }
-    finish(streams, Err(missing))
+    None
 }
 
 fn finish(streams: &Streams, outcome: Result<(), Failure>) -> i32 {

@@ -86,6 +86,7 @@ pub(super) fn line(words: &[String]) -> Vec<String> {
 enum Directive {
     /// Files where nothing is offered.
     Default,
+    NoSpace,
     NoFiles,
     NoSpaceNoFiles,
     /// Files with the endings that are offered.
@@ -96,6 +97,7 @@ impl Directive {
     fn number_and_name(self) -> (u8, &'static str) {
         match self {
             Self::Default => (0, "ShellCompDirectiveDefault"),
+            Self::NoSpace => (2, "ShellCompDirectiveNoSpace"),
             Self::NoFiles => (4, "ShellCompDirectiveNoFileComp"),
             Self::NoSpaceNoFiles => (6, "ShellCompDirectiveNoSpace, ShellCompDirectiveNoFileComp"),
             Self::Endings => (8, "ShellCompDirectiveFilterFileExt"),
@@ -186,7 +188,7 @@ async fn offered(factory: &Factory, line: &[String], typed: &str) -> Result<Offe
         return value(factory, &read, found.as_deref().unwrap_or_default(), begun).await;
     }
     if typed.starts_with('-') {
-        return Ok((flags_of(command, typed), Directive::NoFiles));
+        return Ok((flags_of(&command, &read.given, typed), Directive::NoFiles));
     }
     let Some(entry) = read.entry else {
         return Ok(if read.arguments.is_empty() { (described(TABLE), Directive::NoFiles) } else { (Vec::new(), Directive::Default) });
@@ -204,6 +206,7 @@ async fn offered(factory: &Factory, line: &[String], typed: &str) -> Result<Offe
 fn required(read: &Typed) -> Vec<(String, &'static str)> {
     let flags: &[(&str, &'static str)] = match read.path.as_slice() {
         ["run"] => &[("image", "The image for the container to run.")],
+        ["create", "deployment"] => &[("image", "Image names to run. A deployment can have multiple images set for multicontainer pod.")],
         ["scale"] => &[("replicas", "The new desired number of replicas. Required.")],
         ["autoscale"] => &[("max", "The upper limit for the number of pods that can be set by the autoscaler. Required.")],
         _ => &[],
@@ -223,7 +226,8 @@ async fn arguments(factory: &Factory, read: &Typed, typed: &str) -> Result<(Vec<
         ["rollout", "pause" | "resume"] => objects(factory, read, typed, &["deployment"], true).await?,
         ["scale" | "autoscale"] => objects(factory, read, typed, &["deployment", "replicaset", "replicationcontroller", "statefulset"], true).await?,
         ["expose"] => objects(factory, read, typed, &["pod", "service", "replicationcontroller", "deployment", "replicaset"], true).await?,
-        ["set", "image"] => objects(factory, read, typed, &["cronjob", "daemonset", "deployment", "job", "pod", "replicaset", "replicationcontroller", "statefulset"], false).await?,
+        ["set", "image"] => objects(factory, read, typed, &["daemonsets", "deployments", "pods", "cronjobs", "replicasets", "replicationcontrollers", "statefulsets"], false).await?,
+        ["cp"] => (if first { copied(factory, typed).await? } else { Vec::new() }, Directive::NoSpace),
         ["taint"] => objects(factory, read, typed, &["node"], true).await?,
         ["drain" | "cordon" | "uncordon"] | ["top", "node"] => (if first { begins(names(factory, "nodes").await?) } else { Vec::new() }, Directive::NoFiles),
         ["top", "pod"] => (if first { begins(names(factory, "pods").await?) } else { Vec::new() }, Directive::NoFiles),
@@ -234,9 +238,36 @@ async fn arguments(factory: &Factory, read: &Typed, typed: &str) -> Result<(Vec<
         ["config", "use-context" | "delete-context" | "rename-context" | "set-context"] => (if first { begins(configured(factory, "contexts")?) } else { Vec::new() }, Directive::NoFiles),
         ["config", "delete-cluster"] => (if first { begins(configured(factory, "clusters")?) } else { Vec::new() }, Directive::NoFiles),
         ["config", "delete-user"] => (if first { begins(configured(factory, "users")?) } else { Vec::new() }, Directive::NoFiles),
-        ["completion"] => (if first { begins(["bash", "zsh", "fish"].map(str::to_owned).to_vec()) } else { Vec::new() }, Directive::NoFiles),
+        ["completion"] if first => (begins(["bash", "zsh", "fish"].map(str::to_owned).to_vec()), Directive::NoFiles),
         _ => (Vec::new(), Directive::Default),
     })
+}
+
+/// What can be copied: of Pods, of those of another namespace, files.
+// upstream: kubectl/pkg/cmd/cp/cp.go
+async fn copied(factory: &Factory, typed: &str) -> Result<Vec<String>, Failure> {
+    if typed.starts_with(['/', '.', '~']) || typed.contains(':') {
+        return Ok(Vec::new());
+    }
+    if let Some((namespace, _)) = typed.split_once('/') {
+        let mapping = factory.find("pods").await?;
+        let list = factory.call(Call::get(mapping.list_path(namespace))).await?;
+        let pods = items(&list).into_iter().filter_map(|pod| Some(format!("{namespace}/{}:", pod["metadata"]["name"].as_str()?)));
+        return Ok(pods.filter(|word| word.starts_with(typed)).collect());
+    }
+    let mut words: Vec<String> = names(factory, "namespaces").await?.into_iter().map(|name| format!("{name}/")).collect();
+    words.extend(names(factory, "pods").await?.into_iter().map(|name| format!("{name}:")));
+    words.retain(|word| word.starts_with(typed));
+    if typed.is_empty() {
+        words.extend(["./", "/"].map(str::to_owned));
+    } else if !words.is_empty() {
+        let files = std::fs::read_dir(factory.env.path("")).into_iter().flatten().flatten();
+        let named = files.map(|file| format!("{}{}", file.file_name().to_string_lossy(), if file.path().is_dir() { "/" } else { "" }));
+        let mut files: Vec<String> = named.filter(|name| name.starts_with(typed)).collect();
+        files.sort();
+        words.append(&mut files);
+    }
+    Ok(words)
 }
 
 /// `TYPE NAME...` or `TYPE/NAME...`.
@@ -297,12 +328,23 @@ async fn value(factory: &Factory, read: &Typed, flag: &str, typed: &str) -> Resu
     Ok((words.into_iter().filter(|word| word.starts_with(typed)).map(|word| (word, String::new())).collect(), Directive::NoFiles))
 }
 
-fn flags_of(command: Command, typed: &str) -> Vec<(String, String)> {
-    let command = globals::with_globals(command);
-    let about = |arg: &Arg| arg.get_help().map(ToString::to_string).unwrap_or_default();
-    let mut all: Vec<(String, String)> = command.get_arguments().filter_map(|arg| Some((format!("--{}", arg.get_long()?), about(arg)))).filter(|(flag, _)| flag.starts_with(typed)).collect();
-    all.sort();
-    all
+/// Flags that are not given yet, those of every command first, a flag's letter after its name.
+fn flags_of(command: &Command, given: &[String], typed: &str) -> Vec<(String, String)> {
+    let offered = |args: &[Arg]| -> Vec<(String, String)> {
+        let repeated = |arg: &Arg| matches!(flags::kind(arg), "strings" | "stringArray" | "mapStringString");
+        let mut shown: Vec<&Arg> = args.iter().filter(|arg| !arg.is_hide_set() && (repeated(arg) || !given.contains(&arg.get_id().to_string()))).collect();
+        shown.sort_by_key(|arg| arg.get_long());
+        let words = shown.iter().flat_map(|arg| {
+            let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let (long, short) = (arg.get_long().map(|long| format!("--{long}")), arg.get_short().map(|short| format!("-{short}")));
+            long.into_iter().chain(short).map(move |word| (word, about.clone()))
+        });
+        words.filter(|(word, _)| word.starts_with(typed)).collect()
+    };
+    let own: Vec<Arg> = command.get_arguments().cloned().collect();
+    let global: Vec<Arg> = globals::arguments().into_iter().filter(|arg| !own.iter().any(|known| known.get_long() == arg.get_long())).collect();
+    let help = globals::with_globals(Command::new("help")).get_arguments().filter(|arg| arg.get_long() == Some("help")).cloned().collect();
+    [offered(&global), offered(&[own, help].concat())].concat()
 }
 
 async fn all_kinds(factory: &Factory) -> Result<Vec<String>, Failure> {

@@ -105,8 +105,15 @@ impl Chosen {
 pub enum Prepared {
     /// To run this.
     Run(Chosen, ArgMatches),
-    /// A command of somebody else's: the line, and what to say when there is none.
-    Plugin(Vec<String>, Failure),
+    /// Perhaps a command of somebody else's.
+    Plugin {
+        /// The line.
+        line: Vec<String>,
+        /// How many words of it the command's name has at least.
+        least: usize,
+        /// What is done when there is no such command.
+        otherwise: Box<Result<Prepared, Failure>>,
+    },
     /// To be told this.
     Print(String),
 }
@@ -119,17 +126,34 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
         flags::parse(root, "kubectl", &left).map_err(capital)?;
         return Ok(Prepared::Print(help::root()));
     };
+    // Help of kubectl itself, whatever follows that is no command of its own.
+    let helped = left[..index].iter().any(|flag| flag == "--help" || flag == "-h") && !TABLE.iter().any(|entry| entry.is(&left[index]));
+    if helped && left[index] != "help" {
+        return Ok(Prepared::Print(help::root()));
+    }
     let word = left.remove(index);
     if word == "help" {
+        let command = globals::with_globals(Command::new("help"));
+        flags::parse(command, "kubectl help", &left).map_err(capital)?;
         return help_of(&left);
     }
-    let Some(mut entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
+    let Some(entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
         if let Some(flag) = args.first().filter(|first| first.starts_with('-')) {
             return Err(Failure::Plain(format!("Error: flags cannot be placed before plugin name: {flag}"), 1));
         }
         left.insert(0, word.clone());
-        return Ok(Prepared::Plugin(left, later::missing(&word).unwrap_or_else(|| unknown(&word))));
+        let otherwise = Box::new(Err(later::missing(&word).unwrap_or_else(|| unknown(&word))));
+        return Ok(Prepared::Plugin { line: left, least: 1, otherwise });
     };
+    // Only `create` may be given commands of somebody else's. upstream: kubectl/pkg/cmd/cmd.go IsSubcommandPluginAllowed
+    if entry.name == "create" && index == 0 && left.first().is_some_and(|next| !next.starts_with('-') && !entry.children.iter().any(|child| child.name == next)) {
+        return Ok(Prepared::Plugin { line: args.to_vec(), least: 2, otherwise: Box::new(chosen(entry, left)) });
+    }
+    chosen(entry, left)
+}
+
+/// The command a line means, and what else is in it.
+fn chosen(mut entry: &'static Entry, mut left: Vec<String>) -> Result<Prepared, Failure> {
     if entry.name.starts_with("__complete") {
         left = completion::line(&left);
     }
@@ -142,9 +166,12 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     }
     let chosen = Chosen { entry, words };
     let command = globals::with_globals((entry.command)());
-    let matches = flags::parse(command, &chosen.path(), &left).map_err(capital)?;
+    let matches = flags::parse(command, &chosen.path(), &left).map_err(|failure| match entry.name {
+        "options" => Failure::Plain(capital(failure).text().replace("See 'kubectl options --help' for usage.", "Run 'kubectl options' without flags."), 1),
+        _ => capital(failure),
+    })?;
     if matches.on("help") {
-        return Ok(Prepared::Print(help::command(&chosen)));
+        return Ok(Prepared::Print(if entry.name == "options" { String::new() } else { help::command(&chosen) }));
     }
     if entry.act.is_none() {
         return match matches.arguments().first() {
@@ -173,6 +200,9 @@ fn help_of(words: &[String]) -> Result<Prepared, Failure> {
     for word in words.iter().filter(|word| !word.starts_with('-')) {
         let among = found.as_ref().map_or(TABLE, |chosen| chosen.entry.children);
         let Some(entry) = among.iter().find(|entry| entry.is(word)) else {
+            if found.is_some() {
+                break;
+            }
             let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             let root = help::root();
             let commands = root.find("Basic Commands").map_or("", |start| &root[start..]);

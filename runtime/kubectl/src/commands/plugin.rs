@@ -34,7 +34,7 @@ pub async fn list(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     for (path, name) in &found {
         factory.streams.line(if matches.on("name-only") { name } else { path })?;
         for warning in warnings_of(path, name, &seen) {
-            factory.streams.warn(&format!("  - warning: {warning}"));
+            factory.streams.warn(&format!("  - {warning}"));
             warnings += 1;
         }
         if !seen.iter().any(|(_, known)| known == name) {
@@ -74,11 +74,13 @@ fn found(factory: &Factory) -> Vec<(String, String)> {
 
 fn warnings_of(path: &str, name: &str, seen: &[(&str, &str)]) -> Vec<String> {
     let mut warnings = Vec::new();
-    if std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o111 == 0) {
-        warnings.push(format!("{path} identified as a kubectl plugin, but it is not executable"));
+    match std::fs::metadata(path) {
+        Ok(data) if data.permissions().mode() & 0o111 == 0 => warnings.push(format!("warning: {path} identified as a kubectl plugin, but it is not executable")),
+        Ok(_) => {}
+        Err(error) => warnings.push(format!("error: unable to identify {path} as an executable file: stat {path}: {}", crate::failure::go_io(&error))),
     }
     if let Some((first, _)) = seen.iter().find(|(_, known)| *known == name) {
-        warnings.push(format!("{path} is overshadowed by a similarly named plugin: {first}"));
+        warnings.push(format!("warning: {path} is overshadowed by a similarly named plugin: {first}"));
     }
     let mut words = Vec::new();
     let mut among = TABLE;
@@ -88,7 +90,7 @@ fn warnings_of(path: &str, name: &str, seen: &[(&str, &str)]) -> Vec<String> {
         among = entry.children;
     }
     if !words.is_empty() {
-        warnings.push(format!("{name} overwrites existing command: {:?}", format!("kubectl {}", words.join(" "))));
+        warnings.push(format!("warning: {name} overwrites existing command: {:?}", format!("kubectl {}", words.join(" "))));
     }
     warnings
 }

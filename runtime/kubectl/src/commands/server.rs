@@ -163,8 +163,12 @@ pub async fn version(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
     if !["", "yaml", "json"].contains(&output.as_str()) {
         return Err(Failure::new("--output must be 'yaml' or 'json'"));
     }
-    if !matches.arguments().is_empty() {
+    if !matches.on("client") && !matches.arguments().is_empty() {
         return Err(Failure::new(format!("extra arguments: [{}]", matches.arguments().join(" "))));
+    }
+    // Who cannot be asked because of the configuration is not asked, and nothing is shown.
+    if !matches.on("client") {
+        factory.rest().await?;
     }
     let server = if matches.on("client") { Ok(None) } else { factory.call(Call::get("/version").query("timeout", "32s")).await.map(Some) };
     let (server, failure) = server.map_or_else(|failure| (None, Some(failure)), |server| (server, None));
@@ -202,5 +206,6 @@ pub fn options_command() -> Command {
 
 /// `options`.
 pub async fn options(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
-    factory.streams.print(crate::help::global_options())
+    let cache = crate::discovery::cache_directory(factory);
+    factory.streams.print(crate::help::global_options(&cache.display().to_string()))
 }

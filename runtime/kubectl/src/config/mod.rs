@@ -5,14 +5,14 @@ pub(crate) mod credentials;
 mod pem;
 mod plugin;
 pub(crate) mod proxy;
-mod types;
+pub(crate) mod types;
 mod usable;
 
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::builder::json_type;
 use crate::environment::Environment;
@@ -46,20 +46,54 @@ pub struct Loaded {
 pub fn load(env: &Environment, globals: &Globals, lenient: bool) -> Result<Loaded, Failure> {
     let explicit = !globals.kubeconfig.is_empty();
     let paths = paths(env, globals);
-    let mut files = Vec::new();
+    let (mut files, mut broken) = (Vec::new(), Vec::new());
     for path in paths {
-        let value = match std::fs::read_to_string(env.path(&path)) {
-            Ok(text) => parse(&path, &text)?,
-            // `config` makes the file that is named.
-            Err(error) if explicit && error.kind() == std::io::ErrorKind::NotFound && lenient => Value::Null,
-            Err(error) if explicit && !path.is_dir() => return Err(Failure::new(format!("stat {}: {}", path.display(), go_io(&error)))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
-            Err(error) => return Err(Failure::new(format!("error loading config file \"{0}\": {2} {0}: {1}", path.display(), go_io(&error), if path.is_dir() { "read" } else { "open" }))),
+        let value = match read(env, &path) {
+            Ok(value) => value,
+            Err(Unread::Missing) if !explicit || lenient => Value::Null,
+            Err(Unread::Missing) => return Err(Failure::new(format!("stat {}: no such file or directory", path.display()))),
+            Err(Unread::Closed(error)) if explicit && !path.is_dir() && !lenient => return Err(Failure::new(format!("stat {}: {}", path.display(), go_io(&error)))),
+            Err(unread) => {
+                broken.push(Failure::new(format!("error loading config file {:?}: {}", path.display().to_string(), unread.told(&path))));
+                Value::Null
+            }
         };
         files.push(File { path, value });
     }
-    let merged = merge(env, &files);
+    Failure::all(broken)?;
+    let merged = merge(&files, |entry, field, path| absolute(&mut entry[field], env.path(path).parent().unwrap_or(Path::new("/"))));
     Ok(Loaded { files, merged, explicit })
+}
+
+/// Why a file's words are not known.
+#[derive(Debug)]
+pub enum Unread {
+    /// It is not there.
+    Missing,
+    /// It cannot be read.
+    Closed(std::io::Error),
+    /// It is no kubeconfig.
+    Wrong(String),
+}
+
+impl Unread {
+    /// As it is told.
+    pub fn told(&self, path: &Path) -> String {
+        match self {
+            Self::Missing => format!("open {}: no such file or directory", path.display()),
+            Self::Closed(error) => format!("{} {}: {}", if path.is_dir() { "read" } else { "open" }, path.display(), go_io(error)),
+            Self::Wrong(why) => why.clone(),
+        }
+    }
+}
+
+/// What one file says.
+pub fn read(env: &Environment, path: &Path) -> Result<Value, Unread> {
+    match std::fs::read_to_string(env.path(path)) {
+        Ok(text) => parse(&text).map_err(Unread::Wrong),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Unread::Missing),
+        Err(error) => Err(Unread::Closed(error)),
+    }
 }
 
 /// Which files count, first wins.
@@ -81,99 +115,54 @@ pub fn paths(env: &Environment, globals: &Globals) -> Vec<PathBuf> {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Value, Failure> {
-    let failed = |why: &str| Failure::new(format!("error loading config file {:?}: {why}", path.display().to_string()));
-    let value = crate::builder::read_yaml(text).map_err(|error| failed(&error))?;
+fn parse(text: &str) -> Result<Value, String> {
+    let value = crate::builder::read_yaml(text)?;
     match value {
-        Value::Null => Ok(json!({})),
+        Value::Null => Ok(types::canonical(&json!({}))),
         Value::Object(_) => {
             for field in ["apiVersion", "kind"] {
                 if let Some(found) = Some(&value[field]).filter(|said| !said.is_null() && !said.is_string()).map(json_type) {
-                    return Err(failed(&format!("couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go struct field .{field} of type string")));
+                    return Err(format!("couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go struct field .{field} of type string"));
                 }
             }
             let said = |field: &str, usual: &str| value[field].as_str().filter(|text| !text.is_empty()).unwrap_or(usual).to_owned();
             let (version, kind) = (said("apiVersion", "v1"), said("kind", "Config"));
             if version != "v1" || kind != "Config" {
-                return Err(failed(&format!("no kind {kind:?} is registered for version {version:?} in scheme \"k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50\"")));
+                return Err(format!("no kind {kind:?} is registered for version {version:?} in scheme \"k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50\""));
             }
-            for ((list, _), named) in LISTS.iter().zip(["NamedCluster", "NamedContext", "NamedAuthInfo"]) {
-                let (wrong, of) = match &value[*list] {
-                    Value::Null => continue,
-                    Value::Array(entries) => (entries.iter().find(|entry| !entry.is_object() && !entry.is_null()), ""),
-                    other => (Some(other), "[]"),
-                };
-                if let Some(found) = wrong.map(json_type) {
-                    return Err(failed(&format!("json: cannot unmarshal {found} into Go struct field Config.{list} of type {of}v1.{named}")));
-                }
-            }
-            types::check(&value).map_err(|error| failed(&error))?;
-            Ok(typed(value))
+            types::check(&value)?;
+            Ok(types::canonical(&value))
         }
-        _ => Err(failed(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }",
-        )),
+        _ => Err(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }".to_owned(),
+        ),
     }
 }
 
-/// What kubeconfig files have and nothing else; fields that Go always writes are there.
-fn typed(mut value: Value) -> Value {
-    const FIELDS: [&[&str]; 3] = [
-        &["server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority", "certificate-authority-data", "proxy-url", "disable-compression", "extensions"],
-        &["cluster", "user", "namespace", "extensions"],
-        &[
-            "client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile", "as", "as-uid", "as-groups", "as-user-extra", "username",
-            "password", "auth-provider", "exec", "extensions",
-        ],
-    ];
-    for ((list, field), known) in LISTS.iter().zip(FIELDS) {
-        for entry in value[*list].as_array_mut().into_iter().flatten().filter(|entry| entry.is_object()) {
-            if !entry[*field].is_object() {
-                entry[*field] = json!({});
-            }
-            let Some(fields) = entry[*field].as_object_mut() else { continue };
-            fields.retain(|name, _| known.contains(&name.as_str()));
-            let always: &[&str] = match *list {
-                "clusters" => &["server"],
-                "contexts" => &["cluster", "user"],
-                _ => &[],
-            };
-            for name in always {
-                fields.entry(*name).or_insert_with(|| json!(""));
-            }
-        }
-    }
-    value
-}
-
-fn merge(env: &Environment, files: &[File]) -> Value {
-    let mut merged = Map::new();
-    for (list, _) in LISTS {
-        merged.insert(list.to_owned(), json!([]));
-    }
-    merged.insert("current-context".to_owned(), json!(""));
-    for file in files.iter().filter(|file| !file.value.is_null()) {
-        for (list, field) in LISTS {
-            for entry in file.value[list].as_array().into_iter().flatten() {
-                let Some(known) = merged[list].as_array_mut() else { continue };
-                if !known.iter().any(|other| other["name"] == entry["name"]) {
-                    let mut entry = entry.clone();
-                    absolute(&mut entry[field], env.path(&file.path).parent().unwrap_or(Path::new("/")));
-                    known.push(entry);
+/// What files say together; the first that says something counts. `each` sees every entry with the file it comes from.
+fn merge(files: &[File], each: impl Fn(&mut Value, &'static str, &Path)) -> Value {
+    let mut merged = types::canonical(&json!({}));
+    let named = |known: &Value, entry: &Value| known.as_array().into_iter().flatten().any(|other| other["name"] == entry["name"]);
+    for file in files {
+        for (list, field) in LISTS.into_iter().chain([("extensions", "extension")]) {
+            for entry in file.value[list].as_array().into_iter().flatten().filter(|entry| !named(&merged[list], entry)).cloned().collect::<Vec<_>>() {
+                let mut entry = entry;
+                if list != "extensions" {
+                    each(&mut entry, field, &file.path);
+                }
+                match merged[list].as_array_mut() {
+                    Some(known) => known.push(entry),
+                    None => merged[list] = json!([entry]),
                 }
             }
         }
-        let current = file.value["current-context"].as_str().unwrap_or_default();
-        if merged["current-context"] == "" && !current.is_empty() {
-            merged.insert("current-context".to_owned(), json!(current));
-        }
-        for other in ["preferences", "extensions"] {
-            if !file.value[other].is_null() && !merged.contains_key(other) {
-                merged.insert(other.to_owned(), file.value[other].clone());
+        for (field, nothing) in [("current-context", json!("")), ("preferences", json!({}))] {
+            if merged[field] == nothing && !file.value[field].is_null() {
+                merged[field] = file.value[field].clone();
             }
         }
     }
-    Value::Object(merged)
+    merged
 }
 
 /// Paths in a kubeconfig are relative to its directory.
@@ -198,7 +187,7 @@ pub fn entry<'a>(config: &'a Value, list: &str, name: &str) -> Option<&'a Value>
 }
 
 /// Bytes as kubeconfigs hold them.
-fn encoded(bytes: &[u8]) -> Value {
+pub fn encoded(bytes: &[u8]) -> Value {
     json!(STANDARD.encode(bytes))
 }
 
@@ -224,6 +213,11 @@ pub struct Chosen {
 }
 
 impl Loaded {
+    /// What the files say together, word by word, each entry with its `origin`.
+    pub fn together(&self) -> Value {
+        merge(&self.files, |entry, _, path| entry["origin"] = json!(path.display().to_string()))
+    }
+
     /// Name of the context in use.
     pub fn context(&self, globals: &Globals) -> String {
         if globals.context.is_empty() { self.merged["current-context"].as_str().unwrap_or_default().to_owned() } else { globals.context.clone() }

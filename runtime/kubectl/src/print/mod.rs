@@ -77,7 +77,7 @@ impl Printer {
     pub fn read(factory: &Factory, matches: &ArgMatches, more: &[&str]) -> Result<Option<Self>, Failure> {
         let mut output = matches.text("output");
         let template = matches.text("template");
-        if output.is_empty() && !template.is_empty() {
+        if (output.is_empty() || !matches.changed("output")) && !template.is_empty() {
             output = "go-template".to_owned();
         }
         if output.is_empty() || (more.contains(&"wide") && output == "wide") {
@@ -171,7 +171,7 @@ pub fn listed(object: &Value) -> Vec<Value> {
 pub fn name(object: &Value) -> String {
     let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/')).map(|(group, _)| format!(".{group}")).unwrap_or_default();
     let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let name = object["metadata"]["name"].as_str().filter(|name| !name.is_empty()).unwrap_or("<unknown>");
     if kind.is_empty() { format!("<unknown>/{name}") } else { format!("{kind}{group}/{name}") }
 }
 

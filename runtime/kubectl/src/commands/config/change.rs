@@ -4,7 +4,7 @@ use base64::Engine;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::{edit, has};
+use super::{edit, has, shown_path};
 use crate::config::LISTS;
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
@@ -54,11 +54,13 @@ pub(super) fn with_help(factory: &Factory, wrong: &str) -> Result<Failure, Failu
 /// `config use-context`.
 pub async fn use_context(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let [name] = words(factory, matches)?;
+    if name.is_empty() {
+        return Err(Failure::new("empty context names are not allowed"));
+    }
     if !has(&factory.config()?.merged, "contexts", &name) {
         return Err(Failure::new(format!("no context exists with the name: {name:?}")));
     }
-    let owner = |value: &Value| value["current-context"].as_str().is_some_and(|current| !current.is_empty());
-    edit(factory, owner, |value| {
+    edit(factory, |value| {
         value["current-context"] = json!(name);
         Ok(())
     })?;
@@ -102,15 +104,15 @@ pub async fn set_context(factory: &Factory, matches: &ArgMatches) -> Result<(), 
     }
     let name = match (given.first(), current) {
         (Some(_), true) => return Err(Failure::new("you cannot specify both a context name and --current")),
-        (Some(name), false) => name.clone(),
+        (Some(name), false) if !name.is_empty() => name.clone(),
         (None, true) => match factory.config()?.merged["current-context"].as_str().unwrap_or_default() {
             "" => return Err(Failure::new("no current context is set")),
             name => name.to_owned(),
         },
-        (None, false) => return Err(Failure::new("you must specify a non-empty context name or --current")),
+        (_, false) => return Err(Failure::new("you must specify a non-empty context name or --current")),
     };
     let known = has(&factory.config()?.merged, "contexts", &name);
-    edit(factory, |value| has(value, "contexts", &name), |value| {
+    edit(factory, |value| {
         let Some(context) = slot(value, "contexts", &name) else { return Ok(()) };
         if context["cluster"].is_null() {
             context["cluster"] = json!("");
@@ -145,6 +147,9 @@ pub fn set_cluster_command() -> Command {
 /// `config set-cluster`.
 pub async fn set_cluster(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let [name] = words(factory, matches)?;
+    if name.is_empty() {
+        return Err(Failure::new("you must specify a non-empty cluster name"));
+    }
     if matches.on("insecure-skip-tls-verify") && !matches.text("certificate-authority").is_empty() {
         return Err(Failure::new("you cannot specify a certificate authority and insecure mode at the same time"));
     }
@@ -154,10 +159,14 @@ pub async fn set_cluster(factory: &Factory, matches: &ArgMatches) -> Result<(), 
         }
         stat(factory, matches, "certificate-authority")?;
     }
-    edit(factory, |value| has(value, "clusters", &name), |value| {
+    edit(factory, |value| {
         let Some(cluster) = slot(value, "clusters", &name) else { return Ok(()) };
         if cluster["server"].is_null() {
             cluster["server"] = json!("");
+        }
+        // Another server has another name.
+        if matches.changed("server") {
+            cluster["tls-server-name"] = Value::Null;
         }
         for field in ["server", "tls-server-name", "proxy-url"] {
             if matches.changed(field) {
@@ -166,6 +175,13 @@ pub async fn set_cluster(factory: &Factory, matches: &ArgMatches) -> Result<(), 
         }
         if matches.changed("insecure-skip-tls-verify") {
             cluster["insecure-skip-tls-verify"] = json!(matches.on("insecure-skip-tls-verify"));
+            if matches.on("insecure-skip-tls-verify") {
+                cluster["certificate-authority"] = Value::Null;
+                cluster["certificate-authority-data"] = Value::Null;
+            }
+        }
+        if matches.changed("certificate-authority") {
+            cluster["insecure-skip-tls-verify"] = Value::Null;
         }
         file(factory, matches, cluster, "certificate-authority")
     })?;
@@ -201,6 +217,9 @@ pub(super) fn stat(factory: &Factory, matches: &ArgMatches, field: &str) -> Resu
 /// `config rename-context`.
 pub async fn rename(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let [old, new] = words(factory, matches)?;
+    if new.is_empty() {
+        return Err(Failure::new("You must specify a new non-empty context name"));
+    }
     let merged = &factory.config()?.merged;
     if !has(merged, "contexts", &old) {
         return Err(Failure::new(format!("cannot rename the context {old:?}, it's not in {}", shown_path(factory)?)));
@@ -208,7 +227,7 @@ pub async fn rename(factory: &Factory, matches: &ArgMatches) -> Result<(), Failu
     if has(merged, "contexts", &new) {
         return Err(Failure::new(format!("cannot rename the context {old:?}, the context {new:?} already exists in {}", shown_path(factory)?)));
     }
-    edit(factory, |value| has(value, "contexts", &old), |value| {
+    edit(factory, |value| {
         for context in value["contexts"].as_array_mut().into_iter().flatten().filter(|context| context["name"] == old) {
             context["name"] = json!(new);
         }
@@ -218,10 +237,6 @@ pub async fn rename(factory: &Factory, matches: &ArgMatches) -> Result<(), Failu
         Ok(())
     })?;
     factory.streams.line(&format!("Context {old:?} renamed to {new:?}."))
-}
-
-fn shown_path(factory: &Factory) -> Result<String, Failure> {
-    Ok(super::target(factory.config()?).map(|file| file.path.display().to_string()).unwrap_or_default())
 }
 
 /// `config delete-context`.
@@ -249,7 +264,8 @@ fn delete(factory: &Factory, list: &str, word: &str, name: &str) -> Result<(), F
     if !has(&factory.config()?.merged, list, name) {
         return Err(Failure::new(format!("cannot delete {word} {name}, not in {}", shown_path(factory)?)));
     }
-    let path = edit(factory, |value| has(value, list, name), |value| {
+    let path = shown_path(factory)?;
+    edit(factory, |value| {
         if let Some(entries) = value[list].as_array_mut() {
             entries.retain(|entry| entry["name"] != name);
         }

@@ -5,7 +5,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::change::{file, slot, stat, with_help};
-use super::{edit, has};
+use super::edit;
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -42,7 +42,7 @@ pub async fn set_credentials(factory: &Factory, matches: &ArgMatches) -> Result<
     let told = |failure: Failure| with_help(factory, &failure.text()).unwrap_or_else(|failure| failure);
     let (provider, variables) = (pairs(matches, "auth-provider-arg").map_err(told)?, pairs(matches, "exec-env").map_err(told)?);
     validate(factory, matches, name)?;
-    edit(factory, |value| has(value, "users", name), |value| {
+    edit(factory, |value| {
         let Some(user) = slot(value, "users", name) else { return Ok(()) };
         file(factory, matches, user, "client-certificate")?;
         file(factory, matches, user, "client-key")?;

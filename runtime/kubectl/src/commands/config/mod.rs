@@ -1,18 +1,18 @@
 //! `kubectl config`: looking at kubeconfig files and changing them.
-// upstream: kubectl/pkg/cmd/config/*.go, client-go/tools/clientcmd/config.go ModifyConfig
+// upstream: kubectl/pkg/cmd/config/*.go, client-go/tools/clientcmd/config.go
 
 mod change;
 mod credentials;
 mod property;
 mod view;
+mod write;
 
 use clap::Command;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::config::{File, Loaded};
 use crate::factory::Factory;
-use crate::failure::{Failure, go_io};
-use crate::print::yaml;
+use crate::failure::Failure;
 
 pub use change::{
     clusters_command, current_command, delete_cluster, delete_cluster_command, delete_context, delete_context_command, delete_user, delete_user_command, rename, rename_command,
@@ -30,47 +30,33 @@ pub fn command() -> Command {
 }
 
 /// The file new entries go to: the first that exists, or the last of the list.
-fn target(loaded: &Loaded) -> Option<&File> {
-    loaded.files.iter().find(|file| !file.value.is_null()).or(loaded.files.last())
+fn target(loaded: &Loaded) -> Result<&File, Failure> {
+    let there = |file: &&File| !file.value.is_null();
+    loaded.files.iter().find(there).or(loaded.files.last()).ok_or_else(|| Failure::new("no configuration file"))
 }
 
-/// Change the file of the list that has an entry, or the one new entries go to; its path.
-fn edit(factory: &Factory, owns: impl Fn(&Value) -> bool, change: impl FnOnce(&mut Value) -> Result<(), Failure>) -> Result<String, Failure> {
+/// Where that is.
+fn shown_path(factory: &Factory) -> Result<String, Failure> {
+    Ok(target(factory.config()?)?.path.display().to_string())
+}
+
+/// Change what the files say together. What is another thing than before is written where it comes from.
+/// Files are named from there.
+fn edit(factory: &Factory, change: impl FnOnce(&mut Value) -> Result<(), Failure>) -> Result<(), Failure> {
+    changed(factory, change, write::relative)
+}
+
+/// The same; files are named as they were typed.
+fn edit_as_written(factory: &Factory, change: impl FnOnce(&mut Value) -> Result<(), Failure>) -> Result<(), Failure> {
+    changed(factory, change, |_, _| ())
+}
+
+fn changed(factory: &Factory, change: impl FnOnce(&mut Value) -> Result<(), Failure>, name_files: write::NameFiles) -> Result<(), Failure> {
     let loaded = factory.config()?;
-    let file = loaded.files.iter().find(|file| owns(&file.value)).or_else(|| target(loaded)).ok_or_else(|| Failure::new("no configuration file"))?;
-    let mut value = if file.value.is_null() { json!({}) } else { file.value.clone() };
-    change(&mut value)?;
-    complete(&mut value);
-    let path = factory.env.path(&file.path);
-    let shown = file.path.display().to_string();
-    let failed = |error: std::io::Error| Failure::new(format!("open {shown}: {}", go_io(&error)));
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
-    write_private(&path, &yaml::write(&value)).map_err(failed)?;
-    Ok(shown)
-}
-
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
-}
-
-/// What every kubeconfig has, in the order of names.
-fn complete(value: &mut Value) {
-    for (field, default) in [("apiVersion", json!("v1")), ("kind", json!("Config")), ("preferences", json!({})), ("current-context", json!(""))] {
-        if value[field].is_null() {
-            value[field] = default;
-        }
-    }
-    for list in ["clusters", "contexts", "users"] {
-        match value[list].as_array_mut() {
-            Some(entries) if !entries.is_empty() => entries.sort_by_key(|entry| entry["name"].as_str().unwrap_or_default().to_owned()),
-            _ => value[list] = Value::Null,
-        }
-    }
+    let before = loaded.together();
+    let mut after = before.clone();
+    change(&mut after)?;
+    write::changes(factory, loaded, (&before, &after), name_files)
 }
 
 /// Whether a kubeconfig has an entry.

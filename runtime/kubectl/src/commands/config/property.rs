@@ -7,54 +7,24 @@ use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::change::{slot, words};
-use super::{edit, has};
+use super::{edit_as_written, has};
 use crate::config::LISTS;
+use crate::config::types::{CONFIG, Kind, printed};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
 
-/// What a field holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Switch,
-    Bytes,
-    /// Something that cannot be set by one word.
-    Other,
-}
-
-use Kind::{Bytes, Other, Switch, Text};
-
-/// Fields at the top that are no lists of entries.
-const TOP: [(&str, Kind); 5] = [("kind", Text), ("apiVersion", Text), ("preferences", Other), ("current-context", Text), ("extensions", Other)];
-/// Fields of entries.
-const FIELDS: [(&str, &[(&str, Kind)]); 3] = [
-    (
-        "clusters",
-        &[
-            ("server", Text), ("tls-server-name", Text), ("insecure-skip-tls-verify", Switch), ("certificate-authority", Text),
-            ("certificate-authority-data", Bytes), ("proxy-url", Text), ("disable-compression", Switch), ("extensions", Other),
-        ],
-    ),
-    ("contexts", &[("cluster", Text), ("user", Text), ("namespace", Text), ("extensions", Other)]),
-    (
-        "users",
-        &[
-            ("client-certificate", Text), ("client-certificate-data", Bytes), ("client-key", Text), ("client-key-data", Bytes), ("token", Text), ("tokenFile", Text),
-            ("username", Text), ("password", Text), ("auth-provider", Other), ("exec", Other), ("extensions", Other),
-        ],
-    ),
-];
-
 /// A value's place.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Place {
-    /// A field at the top, maybe one below it.
-    Top(String, Option<String>, Kind),
+    /// A field at the top.
+    Top(&'static str, Kind),
+    /// A field of the preferences.
+    Preference(&'static str, Kind),
     /// A list, or all of an entry.
     Whole(&'static str, Option<String>),
-    /// A field of an entry, and what follows it.
-    Field(&'static str, String, String, Kind),
+    /// A field of an entry.
+    Field(&'static str, String, &'static str, Kind),
 }
 
 impl Place {
@@ -62,22 +32,38 @@ impl Place {
     fn parse(path: &str) -> Result<Self, Failure> {
         let parts: Vec<&str> = path.split('.').collect();
         let (first, rest) = (parts[0], &parts[1..]);
-        if let Some((list, fields)) = FIELDS.iter().find(|(list, _)| *list == first) {
-            let Some(end) = rest.iter().skip(1).position(|part| fields.iter().any(|(field, _)| field == part)) else {
-                return Ok(Self::Whole(list, (!rest.is_empty()).then(|| rest.join("."))));
-            };
-            let (name, field) = (rest[..=end].join("."), rest[end + 1]);
-            let kind = fields.iter().find(|(known, _)| *known == field).map_or(Other, |(_, kind)| *kind);
-            let kind = if rest.len() > end + 2 { Other } else { kind };
-            return Ok(Self::Field(list, name, field.to_owned(), kind));
-        }
-        match TOP.iter().find(|(field, _)| *field == first) {
-            Some(_) if first == "preferences" && rest == ["colors"] => Ok(Self::Top(first.to_owned(), Some("colors".to_owned()), Switch)),
-            Some((field, kind)) if rest.is_empty() => Ok(Self::Top((*field).to_owned(), None, *kind)),
-            Some((_, Text)) => Err(Failure::new(format!("unable to parse one or more field values of {path}"))),
-            _ => Err(Failure::new(format!("unable to parse {path} after [] at api.Config"))),
+        let too_far = || Failure::new(format!("unable to parse one or more field values of {path}"));
+        let Some((top, kind, _)) = CONFIG.fields.iter().find(|(field, ..)| *field == first) else {
+            return Err(Failure::new(format!("unable to parse {path} after [] at api.Config")));
+        };
+        match (kind, rest) {
+            (Kind::Many(named), rest) if LISTS.iter().any(|(list, _)| list == top) => {
+                let Some((_, Kind::Struct(of), _)) = named.fields.last() else { return Err(too_far()) };
+                let known = |part: &str| of.fields.iter().find(|(field, ..)| inside(field) == part);
+                let Some(end) = rest.iter().skip(1).position(|part| known(part).is_some()) else {
+                    return Ok(Self::Whole(top, (!rest.is_empty()).then(|| rest.join("."))));
+                };
+                match known(rest[end + 1]) {
+                    Some((_, Kind::Lists, _)) if rest.len() > end + 2 => Err(Failure::new("string is not of type struct")),
+                    Some((field, kind, _)) if rest.len() == end + 2 => Ok(Self::Field(top, rest[..=end].join("."), field, *kind)),
+                    _ => Err(too_far()),
+                }
+            }
+            (kind, []) => Ok(Self::Top(top, *kind)),
+            (Kind::Struct(of), [field, more @ ..]) => match of.fields.iter().find(|(known, ..)| known == field) {
+                None => Err(Failure::new(format!("unable to parse {path} after [{{{top} 0x203acc0}}] at api.{}", of.name))),
+                Some((field, kind, _)) if more.is_empty() => Ok(Self::Preference(field, *kind)),
+                Some(_) => Err(too_far()),
+            },
+            _ => Err(too_far()),
         }
     }
+}
+
+/// What a field of a file is called where kubectl keeps it.
+// upstream: client-go/tools/clientcmd/api/types.go
+fn inside(field: &str) -> String {
+    if field.split('-').next() == Some("as") { format!("act-{field}") } else { field.to_owned() }
 }
 
 /// Flags of `config set`.
@@ -90,37 +76,58 @@ pub fn set_command() -> Command {
 /// `config set`.
 pub async fn set(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let [property, text] = words(factory, matches)?;
-    let value = |kind: Kind| match kind {
-        Text => Ok(json!(text)),
-        Switch if text.is_empty() => Ok(json!(false)),
-        Switch => flags::boolean(&text).map(Value::from).ok_or_else(|| Failure::new(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
-        Bytes if matches.on("set-raw-bytes") => Ok(json!(STANDARD.encode(&text))),
-        Bytes => STANDARD.decode(&text).map(|_| json!(text)).map_err(|error| Failure::new(format!("error decoding input value: illegal base64 data at input byte {}", bad_byte(&text, &error)))),
-        Other => Err(Failure::new("can't set a map to a value: map[]")),
-    };
-    match Place::parse(&property)? {
-        Place::Whole(..) => return Err(Failure::new("can't set a map to a value: map[]")),
-        Place::Top(field, below, kind) => {
-            let value = value(kind)?;
-            edit(factory, |file| !file[&field].is_null(), |file| {
-                match below {
-                    Some(below) => file[&field][below] = value,
-                    None => file[&field] = value,
-                }
-                Ok(())
-            })?;
-        }
-        Place::Field(list, name, field, kind) => {
-            let value = value(kind)?;
-            edit(factory, |file| has(file, list, &name), |file| {
-                if let Some(entry) = slot(file, list, &name) {
-                    entry[field] = value;
-                }
-                Ok(())
-            })?;
+    for (word, missing) in [(&text, "you cannot use set to unset a property"), (&property, "you must specify a property")] {
+        if word.is_empty() {
+            return Err(Failure::new(missing));
         }
     }
+    let place = Place::parse(&property)?;
+    let raw = matches.on("set-raw-bytes");
+    edit_as_written(factory, |config| {
+        match place {
+            Place::Whole(list, _) => return Err(no_value(&names(&config[list]))),
+            Place::Top("preferences", _) => {
+                let colors = config["preferences"]["colors"] == json!(true);
+                let extensions = names(&config["preferences"]["extensions"]);
+                return Err(Failure::new(format!("unable to locate path config.navigationStep{{stepValue:\"\", stepType:reflect.Type(nil)}} under {{{colors} {extensions}}}")));
+            }
+            Place::Top(field, kind) => config[field] = value(&config[field], kind, &text, raw)?,
+            Place::Preference(field, kind) => config["preferences"][field] = value(&config["preferences"][field], kind, &text, raw)?,
+            Place::Field(list, name, field, kind) => {
+                if let Some(entry) = slot(config, list, &name) {
+                    entry[field] = value(&entry[field], kind, &text, raw)?;
+                }
+            }
+        }
+        Ok(())
+    })?;
     factory.streams.line(&format!("Property {property:?} set."))
+}
+
+/// What a word makes of a value.
+fn value(before: &Value, kind: Kind, text: &str, raw: bool) -> Result<Value, Failure> {
+    match kind {
+        Kind::Text => Ok(json!(text)),
+        Kind::Switch => flags::boolean(text).map(Value::from).ok_or_else(|| Failure::new(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
+        Kind::Bytes if raw => Ok(json!(STANDARD.encode(text))),
+        Kind::Bytes => STANDARD.decode(text).map(|_| json!(text)).map_err(|error| Failure::new(format!("error decoding input value: illegal base64 data at input byte {}", bad_byte(text, &error)))),
+        Kind::Texts => Err(Failure::new("unrecognized slice type. string")),
+        Kind::Many(_) => Err(no_value(&names(before))),
+        Kind::Lists | Kind::Pairs | Kind::Any => Err(no_value(&printed(before, kind))),
+        // Here stock kubectl panics.
+        Kind::Struct(of) => Err(Failure::Plain(format!("panic: unrecognized type: api.{}", of.name), 2)),
+    }
+}
+
+fn no_value(map: &str) -> Failure {
+    Failure::new(format!("can't set a map to a value: {map}"))
+}
+
+/// Entries as Go prints a map of pointers.
+fn names(list: &Value) -> String {
+    let mut names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(|entry| entry["name"].as_str()).collect();
+    names.sort_unstable();
+    format!("map[{}]", names.iter().map(|name| format!("{name}:0xc000000000")).collect::<Vec<_>>().join(" "))
 }
 
 /// Where Go's decoder gives up.
@@ -134,37 +141,29 @@ fn bad_byte(text: &str, error: &base64::DecodeError) -> usize {
 /// `config unset`.
 pub async fn unset(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let [property] = words(factory, matches)?;
-    match Place::parse(&property)? {
-        Place::Top(field, below, _) => {
-            edit(factory, |file| !file[&field].is_null(), |file| {
-                match below {
-                    Some(below) => file[&field].as_object_mut().map(|fields| fields.remove(&below)),
-                    None => file.as_object_mut().map(|fields| fields.remove(&field)),
-                };
-                Ok(())
-            })?;
-        }
-        Place::Whole(list, name) => {
-            edit(factory, |file| name.as_ref().is_some_and(|name| has(file, list, name)), |file| {
-                if let Some(entries) = file[list].as_array_mut() {
-                    entries.retain(|entry| name.as_ref().is_some_and(|name| entry["name"] != *name));
-                }
-                Ok(())
-            })?;
-        }
-        Place::Field(list, name, field, _) => {
-            if !has(&factory.config()?.merged, list, &name) {
-                return Err(Failure::new(format!("current map key `{name}` is invalid")));
-            }
-            let inner = LISTS.iter().find(|(known, _)| *known == list).map_or("", |(_, inner)| inner);
-            edit(factory, |file| has(file, list, &name), |file| {
-                for entry in file[list].as_array_mut().into_iter().flatten().filter(|entry| entry["name"] == name) {
-                    entry[inner].as_object_mut().map(|fields| fields.remove(&field));
-                }
-                Ok(())
-            })?;
-        }
+    if property.is_empty() {
+        return Err(Failure::new("you must specify a property"));
     }
+    let place = Place::parse(&property)?;
+    edit_as_written(factory, |config| {
+        match place {
+            Place::Top("current-context", _) => config["current-context"] = json!(""),
+            Place::Top(field, _) | Place::Whole(field, None) => config[field] = Value::Null,
+            Place::Preference(field, _) => config["preferences"][field] = Value::Null,
+            Place::Whole(list, Some(name)) => {
+                if let Some(entries) = config[list].as_array_mut() {
+                    entries.retain(|entry| entry["name"] != name);
+                }
+            }
+            Place::Field(list, name, ..) if !has(config, list, &name) => return Err(Failure::new(format!("current map key `{name}` is invalid"))),
+            Place::Field(list, name, field, _) => {
+                if let Some(entry) = slot(config, list, &name) {
+                    entry[field] = Value::Null;
+                }
+            }
+        }
+        Ok(())
+    })?;
     factory.streams.line(&format!("Property {property:?} unset."))
 }
 
@@ -175,16 +174,28 @@ mod tests {
     #[test]
     fn names_end_where_a_field_begins() {
         let cases = [
-            ("current-context", Place::Top("current-context".into(), None, Text)),
-            ("clusters", Place::Whole("clusters", None)),
-            ("clusters.a.b", Place::Whole("clusters", Some("a.b".into()))),
-            ("clusters.10.0.0.1.server", Place::Field("clusters", "10.0.0.1".into(), "server".into(), Text)),
-            ("users.server.token", Place::Field("users", "server".into(), "token".into(), Text)),
-            ("contexts.namespace.namespace", Place::Field("contexts", "namespace".into(), "namespace".into(), Text)),
+            ("current-context", "Top current-context"),
+            ("preferences.colors", "Preference colors"),
+            ("clusters", "Whole clusters"),
+            ("clusters.a.b", "Whole clusters a.b"),
+            ("clusters.10.0.0.1.server", "Field clusters 10.0.0.1 server"),
+            ("users.server.token", "Field users server token"),
+            ("users.u.as", "Whole users u.as"),
+            ("users.u.act-as-uid", "Field users u as-uid"),
+            ("contexts.namespace.namespace", "Field contexts namespace namespace"),
+            ("x", "unable to parse x after [] at api.Config"),
+            ("current-context.x", "unable to parse one or more field values of current-context.x"),
+            ("users.e.exec.command", "unable to parse one or more field values of users.e.exec.command"),
         ];
-        for (path, place) in cases {
-            assert_eq!(Place::parse(path).unwrap(), place, "{path}");
+        for (path, wanted) in cases {
+            let told = match Place::parse(path) {
+                Ok(Place::Top(field, _)) => format!("Top {field}"),
+                Ok(Place::Preference(field, _)) => format!("Preference {field}"),
+                Ok(Place::Whole(list, name)) => [vec!["Whole".to_owned(), list.to_owned()], name.into_iter().collect()].concat().join(" "),
+                Ok(Place::Field(list, name, field, _)) => format!("Field {list} {name} {field}"),
+                Err(failure) => failure.text(),
+            };
+            assert_eq!(told, wanted, "{path}");
         }
-        assert_eq!(Place::parse("x").unwrap_err().text(), "unable to parse x after [] at api.Config");
     }
 }

@@ -3,11 +3,11 @@
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-use crate::config::entry;
+use crate::config::{encoded, entry, types};
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
 use crate::flags::{self, Flags};
-use crate::print::{self, Format, Printer, json as json_text, table};
+use crate::print::{self, Printer, table};
 
 /// Flags of `config view`.
 pub fn view_command() -> Command {
@@ -30,54 +30,75 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     if !words.is_empty() {
         return Err(factory.usage(&format!("unexpected arguments: [{}]", words.join(" "))));
     }
-    let loaded = factory.config()?;
-    let mut config = loaded.merged.clone();
-    for (field, default) in [("apiVersion", json!("v1")), ("kind", json!("Config")), ("preferences", json!({}))] {
-        if config[field].is_null() {
-            config[field] = default;
-        }
+    let alone = matches.changed("merge") && !matches.on("merge");
+    if alone && factory.globals.kubeconfig.is_empty() {
+        return Err(Failure::new("if merge==false a precise file must be specified"));
     }
-    for list in ["clusters", "contexts", "users"] {
-        match config[list].as_array_mut() {
-            Some(entries) if !entries.is_empty() => entries.sort_by_key(|entry| entry["name"].as_str().unwrap_or_default().to_owned()),
-            _ => config[list] = Value::Null,
-        }
+    let loaded = factory.config().map_err(|failure| if alone { unwrapped(&failure) } else { failure })?;
+    let mut config = loaded.together();
+    if !factory.globals.context.is_empty() {
+        config["current-context"] = json!(factory.globals.context);
     }
     if matches.on("minify") {
-        let name = loaded.context(&factory.globals);
-        let context = entry(&loaded.merged, "contexts", &name).ok_or_else(|| Failure::new(if name.is_empty() { "current-context must exist in order to minify".to_owned() } else { format!("cannot locate context {name}") }))?;
-        config["current-context"] = json!(name);
-        for (list, wanted) in [("contexts", &json!(name)), ("clusters", &context["cluster"]), ("users", &context["user"])] {
-            if let Some(entries) = config[list].as_array_mut() {
-                entries.retain(|entry| &entry["name"] == wanted);
-            }
-        }
+        minify(&mut config)?;
     }
     if matches.on("flatten") {
-        flatten(&mut config)?;
-    }
-    if !matches.on("raw") {
+        flatten(factory, &mut config)?;
+    } else if !matches.on("raw") {
         hide(&mut config);
     }
-    let Some(mut printer) = Printer::read(factory, matches, &[])? else { return Ok(()) };
-    if matches!(printer.format, Format::Json) {
-        return factory.streams.line(&json_text::ordered(&config, "    ", &ORDER));
+    let config = types::canonical(&config);
+    let named = matches.changed("output") && matches.text("output").is_empty();
+    match Printer::read(factory, matches, &[])?.filter(|_| !named) {
+        Some(mut printer) => {
+            printer.typed = Some(types::order);
+            printer.print(factory, &config)
+        }
+        None => factory.streams.line(&print::name(&config)),
     }
-    printer.print(factory, &config)
 }
 
-const ORDER: [&str; 15] = ["kind", "apiVersion", "preferences", "name", "cluster", "server", "tls-server-name", "user", "namespace", "clusters", "users", "contexts", "command", "args", "env"];
+/// What is wrong with the file, without which one it is.
+fn unwrapped(failure: &Failure) -> Failure {
+    let text = failure.text();
+    Failure::new(text.strip_prefix("error loading config file ").and_then(|rest| rest.split_once(": ")).map_or(text.as_str(), |(_, why)| why))
+}
+
+/// Only what the current context needs.
+// upstream: client-go/tools/clientcmd/api/helpers.go MinifyConfig
+fn minify(config: &mut Value) -> Result<(), Failure> {
+    let name = config["current-context"].as_str().unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return Err(Failure::new("current-context must exist in order to minify"));
+    }
+    let context = entry(config, "contexts", &name).cloned().ok_or_else(|| Failure::new(format!("cannot locate context {name}")))?;
+    for (list, wanted, what) in [("contexts", &json!(name), ""), ("clusters", &context["cluster"], "cluster"), ("users", &context["user"], "user")] {
+        if let Some(wanted) = wanted.as_str().filter(|wanted| !wanted.is_empty() && entry(config, list, wanted).is_none()) {
+            return Err(Failure::new(format!("cannot locate {what} {wanted}")));
+        }
+        if let Some(entries) = config[list].as_array_mut() {
+            entries.retain(|entry| &entry["name"] == wanted && *wanted != "");
+        }
+    }
+    Ok(())
+}
 
 /// Files become data.
-fn flatten(config: &mut Value) -> Result<(), Failure> {
-    use base64::Engine as _;
-    for (list, field, names) in [("clusters", "cluster", &["certificate-authority"][..]), ("users", "user", &["client-certificate", "client-key"])] {
+// upstream: client-go/tools/clientcmd/api/helpers.go FlattenConfig
+fn flatten(factory: &Factory, config: &mut Value) -> Result<(), Failure> {
+    for (list, field, names) in [("users", "user", &["client-certificate", "client-key"][..]), ("clusters", "cluster", &["certificate-authority"])] {
         for entry in config[list].as_array_mut().into_iter().flatten() {
+            let beside = factory.env.path(entry["origin"].as_str().unwrap_or_default());
             for name in names {
                 let Some(path) = entry[field][name].as_str().filter(|path| !path.is_empty()) else { continue };
-                let bytes = std::fs::read(path).map_err(|error| Failure::new(format!("open {path}: {}", go_io(&error))))?;
-                entry[field][format!("{name}-data")] = json!(base64::engine::general_purpose::STANDARD.encode(bytes));
-                entry[field].as_object_mut().map(|fields| fields.remove(*name));
+                let data = format!("{name}-data");
+                if entry[field][&data].is_string() {
+                    return Err(Failure::new("cannot have values for both path and contents"));
+                }
+                let path = beside.with_file_name("").join(path);
+                let bytes = std::fs::read(&path).map_err(|error| Failure::new(format!("open {}: {}", path.display(), go_io(&error))))?;
+                entry[field][data] = encoded(&bytes);
+                entry[field][name] = Value::Null;
             }
         }
     }
@@ -111,10 +132,11 @@ pub fn contexts_command() -> Command {
 pub async fn contexts(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let loaded = factory.config()?;
     let output = matches.text("output");
-    if !["", "name", "wide"].contains(&output.as_str()) {
+    if !["", "name"].contains(&output.as_str()) {
         return Err(Failure::new(format!("--output {output} is not available in kubectl config get-contexts; resetting to default output format")));
     }
-    let asked = matches.arguments();
+    let mut asked = matches.arguments();
+    asked.sort();
     let all = names(&loaded.merged, "contexts");
     let current = loaded.merged["current-context"].as_str().unwrap_or_default();
     let mut lines: Vec<Vec<String>> = Vec::new();
