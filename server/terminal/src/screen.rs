@@ -100,6 +100,12 @@ impl Screen {
         self.parser.screen_mut().set_size(size.rows, size.cols);
     }
 
+    /// Whether a program shows a screen of its own.
+    #[must_use]
+    pub fn is_alternate(&self) -> bool {
+        self.parser.screen().alternate_screen()
+    }
+
     /// Whether the program asked for pasted text to be bracketed.
     #[must_use]
     pub fn bracketed_paste(&self) -> bool {

@@ -88,13 +88,20 @@ impl Stage {
 }
 
 async fn sees(viewer: &mut Attachment, part: &str) {
+    until(viewer, part).await;
+}
+
+/// All that the viewer is told, to the message with this in it.
+async fn until(viewer: &mut Attachment, part: &str) -> String {
+    let mut told = String::new();
     loop {
         let text = match viewer.next().await.expect("the session goes on") {
             Frame::Text(text) => text,
             Frame::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         };
+        told.push_str(&text);
         if text.contains(part) {
-            return;
+            return told;
         }
     }
 }
@@ -231,6 +238,19 @@ async fn a_shell_that_ended_is_started_again_by_enter() {
     assert_eq!(stage.run("ls").await, Err(Refusal::Ended));
     stage.viewer.receive(Frame::Binary(Bytes::from_static(b"\r"))).await.unwrap();
     stage.sees(r#""mode":"starting""#).await;
+}
+
+#[tokio::test]
+async fn that_a_shell_has_ended_is_said_below_what_it_printed() {
+    // Leaving a screen that nobody entered would put the cursor where it once was.
+    for (printed, leaves) in [("one\r\ntwo", false), ("\x1b[?1049hvi is here", true), ("\x1b[?1049hvi\x1b[?1049lis gone", false)] {
+        let mut stage = Stage::at_prompt().await;
+        stage.print(printed.as_bytes()).await;
+        stage.sees(&printed[printed.len() - 3..]).await;
+        drop(std::mem::replace(&mut stage.printed, tokio::io::duplex(1).0));
+        let told = until(&mut stage.viewer, "the shell has ended").await;
+        assert_eq!(told.contains("\x1b[?1049l"), leaves, "{printed:?}: {told:?}");
+    }
 }
 
 #[tokio::test]

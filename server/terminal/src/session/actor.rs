@@ -350,7 +350,9 @@ impl Actor {
         self.stop_run();
         self.input.clear();
         let reason = why.as_deref().map(|w| format!(" ({w})")).unwrap_or_default();
-        self.print(&format!("\x1b[?1049l\x1b[0m\r\n\x1b[2m[the shell has ended{reason}; press Enter to start it again]\x1b[0m\r\n"));
+        // Only what a program left open is left: on the main screen this would move the cursor to where it once was.
+        let leave = if self.screen.is_alternate() { "\x1b[?1049l" } else { "" };
+        self.print(&format!("{leave}\x1b[0m\r\n\x1b[2m[the shell has ended{reason}; press Enter to start it again]\x1b[0m\r\n"));
         self.set_mode(Mode::Ended { why });
     }
 
