@@ -37,7 +37,10 @@ pub(super) fn of(leaf: &Leaf) -> Vec<Evidence> {
     }
     let items = if many { leaf.candidates.as_slice() } else { &[] };
     let about = About { kind, object: first.map(|object| &**object) };
-    leaf.clauses.iter().map(|clause| Evidence { source: tag.to_owned(), object: object.clone(), ..row(clause, about, items) }).collect()
+    // Beside what does not hold, what holds is no reason.
+    let is_red = leaf.wanted && leaf.clauses.iter().any(|clause| !clause.holds);
+    let reasons = leaf.clauses.iter().filter(|clause| !(is_red && clause.holds));
+    reasons.map(|clause| Evidence { source: tag.to_owned(), object: object.clone(), ..row(clause, about, items) }).collect()
 }
 
 /// One clause.

@@ -327,6 +327,23 @@ fn what_a_red_check_says() {
 }
 
 #[test]
+fn rows_tell_what_does_not_hold() {
+    let (world, probes) = (world(), probes());
+    let baseline = Point { revision: BASELINE, ..Point::START };
+    for (condition, paths) in [
+        ("spec.replicas >= 1 && status.availableReplicas == 2", &["status.availableReplicas"][..]),
+        ("spec.replicas == 3 && status.availableReplicas == 2", &["spec.replicas", "status.availableReplicas"]),
+        ("spec.replicas != 3 && has(spec.replicas) && status.availableReplicas > 1", &["status.availableReplicas"]),
+    ] {
+        let check = check(&format!("{{object: {{kind: Deployment, name: web}}, where: '{condition}'}}"));
+        let library = Library::of([&check]).unwrap();
+        let facts = Facts { world: &world, probes: &probes, baseline, names: &Bindings::new(), library: &library };
+        let why = explain(&check, &eval::check(&check, &facts, &mut Memo::default()), &world, baseline);
+        assert_eq!(why.evidence.iter().map(|row| row.path.as_str()).collect::<Vec<_>>(), paths, "{condition}");
+    }
+}
+
+#[test]
 fn what_the_cluster_makes_itself_is_no_near_miss() {
     let mut world = World::default();
     world.put("Service", object("Service", "kubernetes", 11, json!({"spec": {"type": "ClusterIP", "ports": [{"port": 443}]}})));
