@@ -118,6 +118,37 @@ fn a_port_of_localhost_belongs_to_whoever_came_first() {
     assert!(!refused.status.success() && format!("{refused:?}").contains("address already in use"), "{refused:?}");
 }
 
+/// Its Pod is ready as soon as it runs, and listens a tenth of a second after somebody rang.
+const LATE: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: late, labels: {app: late}}
+spec:
+  containers:
+    - name: late
+      image: kiamol/ch03-sleep
+      command: [sh, -c, "echo rung | nc -l 81; sleep 0.1; echo late | nc -l 80; sleep 1000"]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: late}
+spec: {type: LoadBalancer, selector: {app: late}, ports: [{name: web, port: 8090, targetPort: 80}, {name: bell, port: 8091, targetPort: 81}]}
+"#;
+
+#[test]
+fn a_connection_to_localhost_waits_for_a_pod_that_listens_late() {
+    let drydock = Drydock::cluster(1);
+    let terminal = |script: &str| drydock.run(&["cluster", "shell", "workstation", "--", "sh", "-c", script]);
+    drydock.apply(LATE).ok();
+    drydock.kubectl(&["wait", "--for=condition=Ready", "pod/late", "--timeout=60s"]).ok();
+    let ran = eventually(PATIENCE, || {
+        // Once it has rung nothing is asked a second time.
+        let ran = terminal("[ \"$(nc localhost 8091 < /dev/null)\" = rung ] || exit 9; nc localhost 8090 < /dev/null");
+        if ran.status.code() == Some(9) { Err(format!("{ran:?}")) } else { Ok(ran) }
+    });
+    assert_eq!(ran.ok(), "late\n");
+}
+
 #[test]
 fn in_a_cloud_a_load_balancer_has_an_address_of_its_own() {
     let mut drydock = Drydock::idle();
