@@ -35,7 +35,11 @@ pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// What is said when `--request-timeout` is over.
-const TIMED_OUT: &str = "context deadline exceeded";
+// upstream: net/http/client.go; its context may end first, and then it says "context deadline exceeded" alone
+const TIMED_OUT: &str = "net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
+/// How often an answer may lead elsewhere.
+// upstream: net/http/client.go defaultCheckRedirect
+const REDIRECTS: usize = 10;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -184,6 +188,10 @@ impl Rest {
             }
             Err(status(parts.status, &body, &call))
         };
+        self.in_time(work).await
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match self.timeout {
             Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(self.lost(TIMED_OUT))),
             None => work.await,
@@ -192,7 +200,7 @@ impl Rest {
 
     /// An answer that goes on, line by line.
     pub async fn stream(&self, streams: &Streams, call: Call) -> Result<impl AsyncBufRead + Unpin + use<>, Failure> {
-        let response = self.send(streams, call.clone()).await?;
+        let response = self.in_time(self.send(streams, call.clone())).await?;
         if !response.status().is_success() {
             let code = response.status();
             let body = response.into_body().collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
@@ -205,11 +213,34 @@ impl Rest {
                 None => std::future::pending().await,
             }
         };
-        let frames = response.into_body().into_data_stream().map_err(std::io::Error::other).take_until(end);
+        let frames = response.into_body().into_data_stream().map_err(|error| broken(&error)).take_until(end);
         Ok(tokio_util::io::StreamReader::new(Box::pin(frames)))
     }
 
+    /// The answer, from wherever on this server it is found.
     async fn send(&self, streams: &Streams, call: Call) -> Result<http::Response<Body>, Failure> {
+        let mut next = call.clone();
+        for _ in 0..=REDIRECTS {
+            let response = self.send_once(streams, &next).await?;
+            match self.elsewhere(&next, &response) {
+                Some(path) => next = Call { path, query: Vec::new(), ..call.clone() },
+                None => return Ok(response),
+            }
+        }
+        Err(self.lost(&format!("stopped after {REDIRECTS} redirects")))
+    }
+
+    /// Where on this server the answer is, when it is elsewhere.
+    fn elsewhere(&self, call: &Call, response: &http::Response<Body>) -> Option<String> {
+        if call.method != Method::GET || !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return None;
+        }
+        let location = response.headers().get(http::header::LOCATION)?.to_str().ok()?;
+        let path = location.strip_prefix(&self.server).unwrap_or(location);
+        (path.starts_with('/') && !path.starts_with("//")).then(|| path.to_owned())
+    }
+
+    async fn send_once(&self, streams: &Streams, call: &Call) -> Result<http::Response<Body>, Failure> {
         let mut request = Request::builder().method(call.method.clone()).uri(call.target()).header(http::header::ACCEPT, call.accept);
         let bytes = match &call.body {
             Some((kind, bytes)) => {
@@ -218,7 +249,7 @@ impl Rest {
             }
             None => Vec::new(),
         };
-        let trace = self.trace(streams, &call);
+        let trace = self.trace(streams, call);
         trace.request(&bytes);
         *self.asked.borrow_mut() = format!("{} \"{}{}\"", verb(&call.method), self.server, call.target());
         self.reachable()?;
@@ -301,6 +332,24 @@ pub fn cause(host: &str, error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     in_go(host, &texts)
+}
+
+/// An answer that ended early, in Go's words.
+fn broken(error: &(dyn std::error::Error + 'static)) -> std::io::Error {
+    let cut = |cause: &(dyn std::error::Error + 'static)| {
+        let of_system = cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof);
+        of_system || cause.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_incomplete_message() || error.is_body_write_aborted())
+    };
+    let mut next = Some(error);
+    let mut last = String::new();
+    while let Some(cause) = next {
+        if cut(cause) || cause.to_string().contains("end of file before message length reached") {
+            return std::io::Error::other("unexpected EOF");
+        }
+        last = cause.to_string();
+        next = cause.source();
+    }
+    std::io::Error::other(last)
 }
 
 /// `Get` of `GET`.
@@ -450,11 +499,59 @@ mod tests {
         }
     }
 
+    fn silent() -> Streams {
+        Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()))
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_found_where_the_server_says() {
+        let server = tower::service_fn(async |request: Request<Body>| {
+            let (code, location) = match request.uri().path() {
+                "/once" => (302, "/here"),
+                "/whole" => (307, "https://a:1/here"),
+                "/loop" => (301, "/loop"),
+                "/away" => (302, "https://b/here"),
+                _ => (200, ""),
+            };
+            http::Response::builder().status(code).header(http::header::LOCATION, location).body(Body::from(b"found".to_vec()))
+        });
+        let rest = Rest::new(kube::Client::new(server, "default"), "https://a:1".to_owned(), None, 0);
+        for (path, wanted) in [
+            ("/here", "found"),
+            ("/once", "found"),
+            ("/whole", "found"),
+            ("/loop", "Unable to connect to the server: stopped after 10 redirects"),
+            ("/away", "the server responded with the status code 302 but did not return more information"),
+        ] {
+            let told = match rest.bytes(&silent(), Call::get(path)).await {
+                Ok(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+                Err(failure) => failure.text(),
+            };
+            assert_eq!(told, wanted, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_end_of_a_connection_is_read() {
+        use tokio::io::AsyncReadExt as _;
+
+        let server = tower::service_fn(async |_: Request<Body>| {
+            let frames = [Ok("only this"), Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))];
+            let frames = futures::stream::iter(frames).map_ok(|text| hyper::body::Frame::data(Bytes::from_static(text.as_bytes())));
+            http::Response::builder().body(http_body_util::StreamBody::new(frames))
+        });
+        let rest = Rest::new(kube::Client::new(server, "default"), "https://a:1".to_owned(), None, 0);
+        let mut answer = rest.stream(&silent(), Call::get("/")).await.unwrap();
+        let mut read = Vec::new();
+        let error = answer.read_to_end(&mut read).await.unwrap_err();
+        assert_eq!((read.as_slice(), error.to_string().as_str()), (&b"only this"[..], "unexpected EOF"));
+    }
+
     #[tokio::test]
     async fn a_failure_keeps_what_was_asked() {
         let nobody = tower::service_fn(async |_: Request<Body>| Err::<http::Response<Body>, _>(Refused("no route".to_owned())));
         let rest = Rest::new(kube::Client::new(nobody, "default"), "https://a:1".to_owned(), None, 0);
-        let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()));
+        let streams = silent();
         let first = rest.answer(&streams, Call::get("/one")).await.unwrap_err();
         let second = rest.answer(&streams, Call::get("/two")).await.unwrap_err();
         let wanted = [(first, "Get \"https://a:1/one\": no route"), (second, "Get \"https://a:1/two\": no route")];

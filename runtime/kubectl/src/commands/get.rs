@@ -8,6 +8,7 @@ mod watch;
 
 use clap::{ArgMatches, Command};
 use serde_json::Value;
+use tokio::io::AsyncBufReadExt as _;
 
 use crate::builder::{self, Request, Selection, items};
 use crate::discovery::Mapping;
@@ -90,8 +91,18 @@ async fn get_raw(factory: &Factory, matches: &ArgMatches, raw: &str) -> Result<(
     }
     let (path, query) = raw.split_once('?').map_or((raw, ""), |(path, query)| (path, query));
     let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-    let bytes = factory.rest().await?.bytes(&factory.streams, Call::get(path).accept(crate::rest::ANYTHING)).await?;
-    factory.streams.print(bytes)
+    let mut answer = factory.rest().await?.stream(&factory.streams, Call::get(path).accept(crate::rest::ANYTHING)).await?;
+    // As it comes: a watch does not end.
+    loop {
+        let bytes = answer.fill_buf().await?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        factory.streams.print(bytes)?;
+        factory.streams.flush()?;
+        let count = bytes.len();
+        answer.consume(count);
+    }
 }
 
 /// For programs.
