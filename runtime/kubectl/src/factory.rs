@@ -71,11 +71,7 @@ impl Factory {
     pub fn warned(&self) -> Result<(), Failure> {
         match self.rest.get().map_or(0, Rest::warnings) {
             count if count == 0 || !self.globals.warnings_as_errors => Ok(()),
-            count => {
-                let text = format!("\"command failed\" err=\"{count} warning{} received\"", if count == 1 { "" } else { "s" });
-                crate::write::klog(self, 'E', "run.go:72", &text);
-                Err(Failure::Exit(1))
-            }
+            count => Err(Failure::new(format!("{count} warning{} received", if count == 1 { "" } else { "s" }))),
         }
     }
 

@@ -87,7 +87,7 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
     let factory = Factory::new(env, streams, Globals::read(&matches, &(chosen.entry.command)()), chosen.path());
     let profile = match profile::Profile::begin(&factory, &matches) {
         Ok(profile) => profile,
-        Err(code) => return code,
+        Err(failure) => return finish(&factory.streams, Err(failure)),
     };
     let outcome = if waits(&chosen.path(), &matches) {
         tokio::select! {

@@ -17,24 +17,26 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// Before the command runs; the exit code when there is no such profile or no room for it.
-    pub(crate) fn begin(factory: &Factory, matches: &ArgMatches) -> Result<Self, i32> {
+    /// Before the command runs; an error when there is no such profile or no room for it.
+    pub(crate) fn begin(factory: &Factory, matches: &ArgMatches) -> Result<Self, Failure> {
         let (name, output) = (matches.text("profile"), matches.text("profile-output"));
-        let refused = |why: String| {
-            crate::write::klog(factory, 'E', "run.go:72", &format!("\"command failed\" err={}", crate::trace::logged(&why)));
-            1
-        };
         match name.as_str() {
             "none" => Ok(Self { output: None }),
-            "cpu" => std::fs::write(factory.env.path(&output), EMPTY).map(|()| Self { output: None }).map_err(|error| refused(format!("open {output}: {}", go_io(&error)))),
+            "cpu" => {
+                write(factory, &output)?;
+                Ok(Self { output: None })
+            }
             "heap" | "allocs" | "goroutine" | "threadcreate" | "block" | "mutex" => Ok(Self { output: Some(output) }),
-            _ => Err(refused(format!("unknown profile '{name}'"))),
+            _ => Err(Failure::new(format!("unknown profile '{name}'"))),
         }
     }
 
     /// After a command that went well.
     pub(crate) fn end(&self, factory: &Factory) -> Result<(), Failure> {
-        let Some(output) = &self.output else { return Ok(()) };
-        std::fs::write(factory.env.path(output), EMPTY).map_err(|error| Failure::new(format!("open {output}: {}", go_io(&error))))
+        self.output.as_ref().map_or(Ok(()), |output| write(factory, output))
     }
+}
+
+fn write(factory: &Factory, output: &str) -> Result<(), Failure> {
+    std::fs::write(factory.env.path(output), EMPTY).map_err(|error| Failure::new(format!("open {output}: {}", go_io(&error))))
 }

@@ -36,6 +36,16 @@ impl Program {
         let found = std::env::split_paths(&paths).map(|folder| folder.join("kubectl")).find(|path| path.exists());
         named.or(found).and_then(|path| path.canonicalize().ok()).map(Program)
     }
+
+    /// What it says its version is: `v1.32.5`.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn version(&self) -> std::io::Result<String> {
+        let told = std::process::Command::new(&self.0).args(["version", "--client"]).output()?;
+        let told = String::from_utf8_lossy(&told.stdout);
+        Ok(told.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned())
+    }
 }
 
 /// Run all lines of a scenario on a cluster of its own; what those did that are compared.

@@ -10,6 +10,14 @@ fn main() -> ExitCode {
         eprintln!("there is no kubectl on PATH to record; name one with STOCK_KUBECTL");
         return ExitCode::FAILURE;
     };
+    // A program that only chooses a kubectl tells mistakes of its own accord, and not as kubectl does.
+    match stock.version() {
+        Ok(version) if version.starts_with("v1.32.") && !version.contains('-') => {}
+        version => {
+            eprintln!("kubectl of a release 1.32 is wanted, and this one is {version:?}; name another with STOCK_KUBECTL");
+            return ExitCode::FAILURE;
+        }
+    }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let scenarios = match corpus::all() {
         Ok(scenarios) => scenarios,

@@ -123,7 +123,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     let root = globals::with_globals(Command::new("kubectl"));
     let mut left = args.to_vec();
     let Some(index) = flags::first_word(&root, &left) else {
-        flags::parse(root, "kubectl", &left).map_err(capital)?;
+        flags::parse(root, "kubectl", &left)?;
         return Ok(Prepared::Print(help::root()));
     };
     // Help of kubectl itself, whatever follows that is no command of its own.
@@ -134,7 +134,7 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
     let word = left.remove(index);
     if word == "help" {
         let command = globals::with_globals(Command::new("help"));
-        flags::parse(command, "kubectl help", &left).map_err(capital)?;
+        flags::parse(command, "kubectl help", &left)?;
         return help_of(&left);
     }
     let Some(entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
@@ -167,8 +167,8 @@ fn chosen(mut entry: &'static Entry, mut left: Vec<String>) -> Result<Prepared, 
     let chosen = Chosen { entry, words };
     let command = globals::with_globals((entry.command)());
     let matches = flags::parse(command, &chosen.path(), &left).map_err(|failure| match entry.name {
-        "options" => Failure::Plain(capital(failure).text().replace("See 'kubectl options --help' for usage.", "Run 'kubectl options' without flags."), 1),
-        _ => capital(failure),
+        "options" => Failure::new(failure.text().replace("See 'kubectl options --help' for usage.", "Run 'kubectl options' without flags.")),
+        _ => failure,
     })?;
     if matches.on("help") {
         return Ok(Prepared::Print(if entry.name == "options" { String::new() } else { help::command(&chosen) }));
@@ -188,11 +188,6 @@ fn next_word(entry: &'static Entry, left: &[String]) -> Option<(usize, &'static 
     let index = flags::first_word(&command, left)?;
     let child = entry.children.iter().find(|child| child.is(&left[index]))?;
     Some((index, child))
-}
-
-/// Mistakes found while reading flags start with a capital, unlike those of commands.
-fn capital(failure: Failure) -> Failure {
-    Failure::Plain(failure.report().replacen("error:", "Error:", 1), 1)
 }
 
 fn help_of(words: &[String]) -> Result<Prepared, Failure> {
@@ -217,7 +212,7 @@ fn help_of(words: &[String]) -> Result<Prepared, Failure> {
 
 // upstream: spf13/cobra/command.go findSuggestions, SuggestionsFor
 fn unknown(word: &str) -> Failure {
-    let mut text = format!("Error: unknown command {word:?} for \"kubectl\"");
+    let mut text = format!("error: unknown command {word:?} for \"kubectl\"");
     let near: Vec<&str> =
         TABLE.iter().map(|entry| entry.name).filter(|name| distance(word, name) <= 2 || name.to_lowercase().starts_with(&word.to_lowercase())).collect();
     if !near.is_empty() {
@@ -226,7 +221,7 @@ fn unknown(word: &str) -> Failure {
             text.push_str(&format!("\t{name}\n"));
         }
     }
-    Failure::Plain(format!("{text}\n"), 1)
+    Failure::Plain(text, 1)
 }
 
 /// Levenshtein's.

@@ -57,7 +57,7 @@ pub fn command() -> Command {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    required(factory, matches, &["image"])?;
+    required(matches, &["image"])?;
     let words = matches.arguments();
     if words.is_empty() || matches.before_dash() == Some(0) {
         return Err(factory.usage("NAME is required for run"));

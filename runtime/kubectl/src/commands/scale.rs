@@ -39,7 +39,7 @@ pub fn command() -> Command {
 
 /// `scale`.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    required(factory, matches, &["replicas"])?;
+    required(matches, &["replicas"])?;
     let replicas = matches.number("replicas");
     if replicas < 0 {
         return Err(Failure::new("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0"));
@@ -128,7 +128,7 @@ pub fn autoscale_command() -> Command {
 
 /// `autoscale`.
 pub async fn autoscale(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    required(factory, matches, &["max"])?;
+    required(matches, &["max"])?;
     let (most, least, cpu) = (matches.number("max"), matches.number("min"), matches.number("cpu-percent"));
     if most < 1 {
         return Err(Failure::new(format!("--max=MAXPODS is required and must be at least 1, max: {most}")));

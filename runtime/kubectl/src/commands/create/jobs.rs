@@ -66,7 +66,7 @@ pub fn cronjob_command() -> Command {
 
 /// `create cronjob`.
 pub async fn cronjob(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    required(factory, matches, &["image", "schedule"])?;
+    required(matches, &["image", "schedule"])?;
     let name = one_name(factory, matches)?;
     let restart = matches.text("restart");
     let restart = if restart.is_empty() { "OnFailure".to_owned() } else { restart };

@@ -112,13 +112,12 @@ pub(super) fn generator(name: &'static str, more: impl IntoIterator<Item = Arg>)
 }
 
 /// A word after the options that must be there, as cobra says when it is not.
-pub(super) fn required(factory: &Factory, matches: &ArgMatches, names: &[&str]) -> Result<(), Failure> {
-    let missing: Vec<String> = names.iter().filter(|name| !matches.changed(name)).map(|name| format!("\\\"{name}\\\"")).collect();
+pub(super) fn required(matches: &ArgMatches, names: &[&str]) -> Result<(), Failure> {
+    let missing: Vec<String> = names.iter().filter(|name| !matches.changed(name)).map(|name| format!("{name:?}")).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    write::klog(factory, 'E', "run.go:72", &format!("\"command failed\" err=\"required flag(s) {} not set\"", missing.join(", ")));
-    Err(Failure::Exit(1))
+    Err(Failure::new(format!("required flag(s) {} not set", missing.join(", "))))
 }
 
 /// The one name a generator takes; what follows `--` is no name.

@@ -167,7 +167,7 @@ pub fn cluster_role_binding_command() -> Command {
 
 /// `create clusterrolebinding`.
 pub async fn cluster_role_binding(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    super::required(factory, matches, &["clusterrole"])?;
+    super::required(matches, &["clusterrole"])?;
     let name = one_name(factory, matches)?;
     let meta = json!({"creationTimestamp": null, "name": name});
     let object = binding("ClusterRoleBinding", meta, ("ClusterRole", matches.text("clusterrole")), subjects(matches)?);

@@ -59,7 +59,7 @@ pub async fn load_balancer(factory: &Factory, matches: &ArgMatches) -> Result<()
 
 /// `create service externalname`.
 pub async fn external_name(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    required(factory, matches, &["external-name"])?;
+    required(matches, &["external-name"])?;
     create(factory, matches, "ExternalName").await
 }
 

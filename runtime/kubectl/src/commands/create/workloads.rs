@@ -22,7 +22,7 @@ pub fn deployment_command() -> Command {
 
 /// `create deployment`.
 pub async fn deployment(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    required(factory, matches, &["image"])?;
+    required(matches, &["image"])?;
     let name = one_name(factory, matches)?;
     let images = matches.texts("image");
     let command = rest_of(matches);
