@@ -11,7 +11,7 @@
 //!
 //! # Invariants
 //! * A verdict is a function of the world, the probes and the check: the same evidence gives the same verdict.
-//! * Nothing polls. A check is judged again when something it reads has changed; probes make at most five tries a trigger.
+//! * Nothing polls. A check is judged again when something it reads has changed; probes make at most eight tries a trigger, within 40 seconds.
 //! * The page's own requests are never evidence.
 
 mod answer;

@@ -14,8 +14,18 @@ use tokio::time::Instant;
 use crate::probe::{Probe, Prober, Probes};
 use crate::trigger::News;
 
-/// Pauses before each try of a probe, from the change that triggered it: 5 tries in 5 seconds.
-pub const TRIES: [Duration; 5] = [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1200), Duration::from_millis(2500)];
+/// Pauses before each try of a probe, from the change that triggered it: 5 tries in 5 seconds, and 3 more within 40, as a program may listen
+/// late on a machine that is slow or busy, and then nothing else happens that would make anybody ask again.
+pub const TRIES: [Duration; 8] = [
+    Duration::ZERO,
+    Duration::from_millis(200),
+    Duration::from_millis(600),
+    Duration::from_millis(1200),
+    Duration::from_millis(2500),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
 /// How soon a probe may be asked again, however much happens.
 const REST: Duration = Duration::from_millis(200);
 
