@@ -10,7 +10,7 @@
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::fs::{PermissionsExt, lchown, symlink},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink},
     path::{Component, Path, PathBuf},
 };
 
@@ -97,6 +97,7 @@ fn resolve(root: &Path, path: &Path, make: bool) -> io::Result<PathBuf> {
                         continue;
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound && make => fs::create_dir(&step)?,
+                    Ok(meta) if make && is_whiteout(&meta) => make_directory(&step)?,
                     Ok(_) => {}
                     Err(error) => return Err(error),
                 }
@@ -132,10 +133,7 @@ fn place(
     let mtime = header.mtime()?;
     match header.entry_type() {
         tar::EntryType::Directory => {
-            if !fs::symlink_metadata(target).is_ok_and(|meta| meta.is_dir()) {
-                remove_existing(target)?;
-                fs::create_dir(target)?;
-            }
+            make_directory(target)?;
             set_owner(target, &header)?;
             directories.push((target.to_owned(), mode, mtime));
             return Ok(());
@@ -205,10 +203,32 @@ fn set_time(path: &Path, mtime: u64) -> io::Result<()> {
     Ok(utimensat(nix::fcntl::AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink)?)
 }
 
-/// A 0/0 character device hides the name below; making one needs no privilege since Linux 5.8.
-fn whiteout(path: &Path) -> io::Result<()> {
+/// A directory of this layer. One that this layer hides begins anew: nothing of the layers below is seen in it.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let hides = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => return Ok(()),
+        Ok(meta) => is_whiteout(&meta),
+        Err(_) => false,
+    };
     remove_existing(path)?;
-    Ok(mknod(path, SFlag::S_IFCHR, Mode::empty(), 0)?)
+    fs::create_dir(path)?;
+    if hides { set_opaque(path) } else { Ok(()) }
+}
+
+/// A 0/0 character device hides the name below; making one needs no privilege since Linux 5.8. Only what is below is hidden: what this layer
+/// has under the name, before or after, stays.
+// upstream: opencontainers/image-spec layer.md, Whiteouts
+fn whiteout(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => set_opaque(path),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(mknod(path, SFlag::S_IFCHR, Mode::empty(), 0)?),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_whiteout(meta: &fs::Metadata) -> bool {
+    meta.file_type().is_char_device() && meta.rdev() == 0
 }
 
 /// Hides everything below the directory, in the attribute overlayfs reads under `userxattr`.
@@ -265,6 +285,35 @@ mod tests {
         assert_eq!(mode("ro") & 0o7777, 0o555);
         assert_eq!(mode("ro/a") & 0o7777, 0o4755);
         fs::set_permissions(root.path().join("ro"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn whiteouts_hide_what_is_below_and_nothing_of_their_own_layer() {
+        use tar::EntryType as T;
+        let look = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(meta) if is_whiteout(&meta) => "whiteout".to_owned(),
+            Ok(meta) if meta.is_dir() => format!("{}{:?}", if xattr::get(path, "user.overlay.opaque").unwrap().is_some() { "opaque" } else { "open" }, all_below(path)),
+            Ok(_) => fs::read_to_string(path).unwrap(),
+            Err(error) => error.to_string(),
+        };
+        let (file, other, directory, hidden) = ((T::Regular, "a", 0o644, "x"), (T::Regular, "a/b", 0o644, "x"), (T::Directory, "a", 0o755, ""), (T::Regular, ".wh.a", 0o644, ""));
+        let cases: &[(&[(T, &str, u32, &str)], &str)] = &[
+            (&[hidden], "whiteout"),
+            (&[hidden, hidden], "whiteout"),
+            (&[file, hidden], "x"),
+            (&[hidden, file], "x"),
+            (&[directory, hidden], "opaque[]"),
+            (&[hidden, directory], "opaque[]"),
+            (&[directory, other, hidden], "opaque[\"b\"]"),
+            (&[hidden, other], "opaque[\"b\"]"),
+            (&[other], "open[\"b\"]"),
+            (&[other, file], "x"),
+        ];
+        for (entries, wanted) in cases {
+            let root = tempfile::tempdir().unwrap();
+            unpack("sha256:x", layer(entries).as_slice(), root.path()).unwrap();
+            assert_eq!(look(&root.path().join("a")), *wanted, "{entries:?}");
+        }
     }
 
     #[test]
