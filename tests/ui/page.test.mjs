@@ -199,6 +199,21 @@ test('the whole track: chapters, minutes, how far, and the way on', { skip: inve
   await page.keyboard.type('book 2.4');
   await page.waitForFunction(() => document.querySelectorAll('#found li').length === 1);
   await clean(page);
+  // What chapters say that are not open is found too, and shown where it stands.
+  await page.goto(new URL(own.url).origin);
+  await page.waitForSelector('.track');
+  await page.keyboard.press('/');
+  await page.waitForSelector('dialog.search[open]');
+  await page.keyboard.type('nobody says this');
+  await page.waitForSelector('.search-empty:not([hidden])');
+  await page.$eval('dialog.search input', (input) => (input.value = ''));
+  await page.keyboard.type('kubelet FETCHES');
+  await page.waitForFunction(() => /chapter 2, How a container comes to run/.test(document.querySelector('#found li .where')?.textContent));
+  await axe(page, 'search in other chapters');
+  await page.keyboard.press('Enter');
+  await ready(page);
+  assert.match(page.url(), /ch02#how-containers-run/);
+  await page.waitForFunction(() => /the kubelet of that node fetches/.test(document.activeElement?.textContent) && document.activeElement.tagName === 'P');
   for (const width of [320, 1440]) {
     await page.setViewport({ width, height: 800 });
     await page.goto(new URL(own.url).origin);

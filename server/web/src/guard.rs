@@ -80,7 +80,7 @@ fn is_reading(method: &Method, path: &str) -> bool {
     let gets = matches!(*method, Method::GET | Method::HEAD);
     match path {
         "/api/access" => gets || *method == Method::POST,
-        "/api/outline" => gets,
+        "/api/outline" | "/api/search" => gets,
         _ => gets && (path.starts_with("/api/chapters/") || !path.starts_with("/api/") && !path.starts_with("/ws/")),
     }
 }
@@ -168,7 +168,7 @@ mod tests {
         let guard = Guard::new(4747, directory.path()).unwrap();
         let answer = || get(async || "").post(async || "").put(async || "").delete(async || "");
         let mut routes = axum::Router::new();
-        for path in ["/ch02", "/ws/events", "/api/files", "/api/chapters/ch02", "/api/access", "/api/reset"] {
+        for path in ["/ch02", "/ws/events", "/api/files", "/api/chapters/ch02", "/api/access", "/api/search", "/api/reset"] {
             routes = routes.route(path, answer());
         }
         let routes = routes.layer(axum::middleware::from_fn_with_state(guard.clone(), check));
@@ -184,6 +184,7 @@ mod tests {
             ("GET", "/ch02", own, evil, cookie, no),
             ("GET", "/api/chapters/ch02", own, None, None, ok),
             ("GET", "/api/access", own, None, None, ok),
+            ("GET", "/api/search", own, None, None, ok),
             ("POST", "/api/access", own, ours, None, ok),
             ("POST", "/api/access", own, evil, None, no),
             ("GET", "/api/files", own, None, None, closed),

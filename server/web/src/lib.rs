@@ -32,6 +32,7 @@ mod highlight;
 mod home;
 mod peer;
 mod routes;
+mod search;
 mod terminals;
 
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -19,10 +19,13 @@ use crate::course::{Chapter, Section};
 use crate::guard::{self, Guard};
 use crate::pane::{self, Visit};
 use crate::progress::Progress;
-use crate::{WebConfig, WebError, assets, back, blocks, events, files, lab, page, terminals};
+use crate::{WebConfig, WebError, assets, back, blocks, events, files, lab, page, search, terminals};
 
 /// Largest file the page reads or writes.
 pub(crate) const MAX_FILE: usize = 1024 * 1024;
+
+/// Most places that a search shows.
+pub(crate) const FOUND: usize = 24;
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -80,6 +83,7 @@ fn routes() -> Router<Shared> {
         .route("/api/access", get(may_act).post(enter))
         .route("/api/outline", get(outline))
         .route("/api/chapters/{id}", get(chapter))
+        .route("/api/search", get(found))
         .route("/api/open", post(back::open))
         .route("/api/progress", get(progress))
         .route("/api/layout", put(layout))
@@ -194,6 +198,18 @@ async fn chapter(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
     let chapter = find(&shared, &id)?;
     let html = page::article(&shared.config.course.outline(), &chapter);
     Ok(Json(json!({"id": chapter.id, "number": chapter.number, "title": chapter.title, "html": html})))
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    /// All of them.
+    words: String,
+    /// Not in this chapter: the page that asks has it before its eyes.
+    except: Option<String>,
+}
+
+async fn found(State(shared): State<Shared>, Query(Wanted { words, except }): Query<Wanted>) -> Json<Value> {
+    Json(json!(search::find(&*shared.config.course, &words, except.as_deref(), FOUND)))
 }
 
 async fn progress(State(shared): State<Shared>) -> Json<Value> {

@@ -29,6 +29,10 @@ fn exercises_are_done_from_a_terminal_alone() {
     assert!(terminal.reads("lab", 1).contains("lab next"));
     assert!(terminal.reads("lab turn", 2).contains("there is no lab turn"));
     assert!(terminal.reads("lab list", 0).contains("ch03"));
+    assert!(terminal.reads("lab search", 2).contains("wants words"));
+    assert!(terminal.reads("lab search nobody says this", 1).contains("no chapter says"));
+    let found = terminal.reads("lab search kubectl run hello-kiamol", 0);
+    assert!(found.contains("ch02/") && found.contains("--image=kiamol/ch02-hello-kiamol") && found.contains("To read the first of them: lab open ch02, then lab read "), "{found}");
     let shown = terminal.reads("lab open ch02", 0);
     for part in ["1. Run a Pod", "$ kubectl run hello-kiamol --image=kiamol/ch02-hello-kiamol --restart=Never", "\u{25cb} You asked for its full description"] {
         assert!(shown.contains(part), "{part}: {shown}");

@@ -14,6 +14,7 @@ import { world } from './net';
 import { splitter, startPanes } from './panes';
 import { picture, startPicture } from './picture';
 import { startScene } from './scene';
+import { startSearch } from './search';
 import { startStrip } from './strip';
 import { startTop } from './top';
 import { startTray } from './tray';
@@ -50,6 +51,7 @@ function start(): void {
   startScene();
   startTop();
   startContents();
+  startSearch();
   startKeys();
   world.allowed = acts;
   world.connect();
@@ -60,6 +62,7 @@ function startReading(): void {
   startLesson();
   startTop();
   startContents();
+  startSearch();
   startKeys();
 }
 

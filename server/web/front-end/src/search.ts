@@ -1,7 +1,9 @@
-// Search, offline and as you type: chapters, sections, commands, checks and sentences.
+// Search, offline and as you type: chapters, sections, commands, checks and sentences. This page is searched here, where a hit is a place
+// on it; the other chapters by the server.
 
 import { all, h, icon } from './dom';
 import { goTo } from './contents';
+import { call } from './net';
 
 interface Place {
   kind: string;
@@ -9,6 +11,19 @@ interface Place {
   where: string;
   go: () => void;
 }
+
+/** A place in another chapter, as the server tells it. */
+interface Hit {
+  kind: string;
+  text: string;
+  chapter: string;
+  number: string;
+  section: string;
+  title: string;
+}
+
+/** What was chosen on the page before, to be shown on this one. */
+const CHOSEN = 'drydock.found';
 
 let places: Place[] | null = null;
 
@@ -50,13 +65,49 @@ function collect(): Place[] {
 
 const ORDER = ['chapter', 'section', 'command', 'check', 'file', 'text'];
 
+/** Better ones have lower numbers. */
+function rank(place: Place, query: string): number {
+  const first = query.trim().toLowerCase().split(/\s+/)[0] ?? '';
+  return ORDER.indexOf(place.kind) * 10 + (place.text.toLowerCase().startsWith(first) ? 0 : 5);
+}
+
 function matches(query: string): Place[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const all_ = (places ??= collect());
   if (words.length === 0) return all_.filter((place) => place.kind === 'section').slice(0, 12);
   const hits = all_.filter((place) => words.every((word) => `${place.text} ${place.kind === 'section' ? place.where : ''}`.toLowerCase().includes(word)));
-  const rank = (place: Place): number => ORDER.indexOf(place.kind) * 10 + (place.text.toLowerCase().startsWith(words[0] ?? '') ? 0 : 5);
-  return hits.sort((a, b) => rank(a) - rank(b)).slice(0, 14);
+  return hits.sort((a, b) => rank(a, query) - rank(b, query)).slice(0, 14);
+}
+
+/** What the chapters say that are not open; the titles of their sections are in the contents of every page. */
+async function elsewhere(query: string): Promise<Place[]> {
+  const hits = await call<Hit[]>('GET', `/api/search?${new URLSearchParams({ words: query, except: location.pathname.slice(1) })}`);
+  const listed = all('[data-contents] a').length > 0;
+  return hits
+    .filter((hit) => !listed || hit.kind !== 'section')
+    .map(({ kind, text, chapter, number, section, title }) => ({
+      kind,
+      text,
+      where: [`chapter ${number}`, title].filter(Boolean).join(', '),
+      go: () => {
+        sessionStorage.setItem(CHOSEN, JSON.stringify({ kind, text }));
+        location.assign(`/${chapter}#${section}`);
+      },
+    }));
+}
+
+/** Show the place that was chosen on the page before; its section is in view already. */
+export function startSearch(): void {
+  const chosen = JSON.parse(sessionStorage.getItem(CHOSEN) ?? 'null') as Pick<Place, 'kind' | 'text'> | null;
+  sessionStorage.removeItem(CHOSEN);
+  if (!chosen) return;
+  // A paragraph may be part of a quotation here, and marks are not text.
+  const letters = (text: string): string => text.replace(/[^\p{L}\p{N}]/gu, '');
+  const wanted = letters(chosen.text);
+  const alike = (text: string): boolean => text !== '' && (text.includes(wanted) || wanted.includes(text));
+  collect()
+    .find((place) => place.kind === chosen.kind && alike(letters(place.text)))
+    ?.go();
 }
 
 /** The text around the first hit, the hits marked. */
@@ -96,10 +147,9 @@ export function openSearch(): void {
     at = index;
     mark();
   };
-  const paint = (): void => {
-    hits = matches(input.value);
+  const show = (found: Place[]): void => {
+    hits = found;
     at = 0;
-    empty.hidden = hits.length > 0;
     list.replaceChildren(
       ...hits.map((hit, index) =>
         h('li', { role: 'option', id: `hit-${index}`, 'data-kind': hit.kind, onclick: () => choose(hit), onpointermove: () => point(index) }, h('span', { class: 'hit' }, excerpt(hit.text, input.value)), h('span', { class: 'where' }, hit.where || hit.kind)),
@@ -107,7 +157,23 @@ export function openSearch(): void {
     );
     mark();
   };
-  input.addEventListener('input', paint);
+  let last = 0;
+  const paint = async (): Promise<void> => {
+    const turn = (last += 1);
+    const query = input.value;
+    const here = matches(query);
+    empty.hidden = true;
+    show(here);
+    if (!query.trim()) return;
+    const others = await elsewhere(query).catch(() => []);
+    // Somebody who types on, or has begun to choose, is not disturbed by an old answer.
+    if (turn !== last) return;
+    const chosen = at > 0 ? hits[at] : undefined;
+    show([...here, ...others].sort((a, b) => rank(a, query) - rank(b, query)).slice(0, 20));
+    if (chosen) point(Math.max(0, hits.indexOf(chosen)));
+    empty.hidden = hits.length > 0;
+  };
+  input.addEventListener('input', () => void paint());
   dialog.addEventListener('keydown', (event) => {
     if (event.key === 'ArrowDown') at = Math.min(hits.length - 1, at + 1);
     else if (event.key === 'ArrowUp') at = Math.max(0, at - 1);
@@ -119,7 +185,7 @@ export function openSearch(): void {
   dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);
-  paint();
+  void paint();
   dialog.showModal();
   input.focus();
 }

@@ -7,7 +7,7 @@
 
 pub mod client;
 
-mod paper;
+pub(crate) mod paper;
 mod show;
 mod verbs;
 

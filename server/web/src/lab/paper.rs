@@ -33,6 +33,11 @@ impl Paper {
         Paper { columns: columns.clamp(20, 200), color, out: String::new() }
     }
 
+    /// A sheet on which every paragraph is one line, without colors.
+    pub(crate) fn endless() -> Paper {
+        Paper { columns: usize::MAX, color: false, out: String::new() }
+    }
+
     /// What was written.
     pub(crate) fn finish(self) -> String {
         self.out

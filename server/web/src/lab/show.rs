@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::paper::{Ink, Paper};
 use crate::course::{Block, Chapter, Outline, Section, SectionKind};
 use crate::progress::{Book, Given};
+use crate::search::{Hit, Kind};
 use crate::verdicts::{Outcome, Reason, Verdict};
 
 /// How a check stands for the learner.
@@ -280,6 +281,45 @@ impl View<'_> {
         });
         each.collect()
     }
+}
+
+/// Places in the book, those of a section under its title.
+pub(super) fn found(paper: &mut Paper, hits: &[Hit], wanted: &str) {
+    let mut sections: Vec<&Hit> = Vec::new();
+    for hit in hits {
+        if !sections.iter().any(|known| (&known.chapter, &known.section) == (&hit.chapter, &hit.section)) {
+            sections.push(hit);
+        }
+    }
+    for section in sections {
+        paper.gap();
+        let title = if section.title.is_empty() { "Before the first heading" } else { &section.title };
+        let where_ = paper.ink(Ink::Dim, &format!("{}/{}", section.chapter, section.section));
+        let title = paper.ink(Ink::Bold, title);
+        paper.line(&format!("{title}  {where_}"));
+        let here = hits.iter().filter(|hit| (&hit.chapter, &hit.section) == (&section.chapter, &section.section));
+        for hit in here.filter(|hit| hit.kind != Kind::Section) {
+            let text = around(&hit.text, wanted);
+            let text = if hit.kind == Kind::Command { paper.ink(Ink::Code, &text) } else { text };
+            paper.paragraph("    ", "    ", &text);
+        }
+    }
+}
+
+/// The part of a text with the first of the words that is in it.
+fn around(text: &str, words: &str) -> String {
+    const BEFORE: usize = 60;
+    const MOST: usize = 200;
+    let letters: Vec<char> = text.chars().collect();
+    let lower: String = letters.iter().map(|letter| letter.to_ascii_lowercase()).collect();
+    let first = words.split_whitespace().filter_map(|word| lower.find(&word.to_ascii_lowercase())).min().map_or(0, |byte| lower[..byte].chars().count());
+    let from = if first > BEFORE { (first - BEFORE..first).find(|&at| letters[at] == ' ').map_or(first, |at| at + 1) } else { 0 };
+    let mut part: String = letters.iter().skip(from).take(MOST).collect();
+    if from + MOST < letters.len() {
+        part.truncate(part.rfind(' ').unwrap_or(part.len()));
+        part.push_str(" ...");
+    }
+    if from > 0 { format!("... {part}") } else { part }
 }
 
 /// Commands with a prompt before each; what goes on in the next line has its own.

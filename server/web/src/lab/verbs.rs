@@ -8,18 +8,18 @@ use futures::future::join_all;
 use serde_json::json;
 
 use super::paper::{Ink, Paper};
-use super::show::{Line, Standing, View, checks, is_finished, outcome, title, units};
+use super::show::{self, Line, Standing, View, checks, is_finished, outcome, title, units};
 use super::{Choice, Question, Told, Typed};
 use crate::back::{self, Scene};
 use crate::course::{Block, Chapter, Section, SectionKind};
 use crate::progress::Book;
-use crate::routes::{Refused, Shared, find};
+use crate::routes::{FOUND, Refused, Shared, find};
 use crate::verdicts::Verdict;
 use crate::workbench::{Reset, Restored};
-use crate::{blocks, page};
+use crate::{blocks, page, search};
 
 /// The verbs: what is typed, what may follow, what it does.
-const VERBS: [(&str, &str, &str); 16] = [
+const VERBS: [(&str, &str, &str); 17] = [
     ("status", "", "where you are: the exercise and its checks (the same as `lab` alone)"),
     ("next", "", "the exercise to do now: its text and its commands"),
     ("read", "[SECTION]", "the text before this exercise, or any section"),
@@ -33,6 +33,7 @@ const VERBS: [(&str, &str, &str); 16] = [
     ("reset", "[chapter]", "this exercise, or the whole chapter, from its beginning"),
     ("skip", "DURATION", "let time pass, as 5m: ages, back-offs and limits jump ahead"),
     ("list", "[CHAPTER]", "chapters and exercises"),
+    ("search", "WORDS", "where the book says something, its commands included"),
     ("open", "CHAPTER | EXERCISE", "go to a chapter (ch03) or an exercise (its number or name)"),
     ("version", "", "which Drydock this is"),
     ("help", "", "this text"),
@@ -136,7 +137,7 @@ struct Desk<'a> {
 impl Desk<'_> {
     async fn run(&self) -> Done {
         let most = match self.words.verb.as_str() {
-            "answer" => usize::MAX,
+            "answer" | "search" => usize::MAX,
             "why" | "hint" | "read" | "reset" | "skip" | "list" | "open" => 1,
             _ => 0,
         };
@@ -157,6 +158,7 @@ impl Desk<'_> {
             "reset" => self.reset().await,
             "skip" => self.skip().await,
             "list" => self.list(),
+            "search" => self.search(),
             "open" => self.open().await,
             "version" => Ok(text(format!("drydock {}\n", env!("CARGO_PKG_VERSION")))),
             "help" => Ok(self.help()),
@@ -517,6 +519,26 @@ impl Desk<'_> {
         }
         let mut paper = self.paper();
         self.view(&book, &verdicts).list(&mut paper, &outline, open.as_deref(), current);
+        Ok(text(paper.finish()))
+    }
+
+    fn search(&self) -> Done {
+        let wanted = self.words.rest.join(" ");
+        if wanted.is_empty() {
+            return Err(Stop::Usage("`lab search` wants words".into()));
+        }
+        let hits = search::find(&*self.shared.config.course, &wanted, None, FOUND);
+        if self.words.json {
+            return Ok(text(format!("{:#}\n", json!(hits))));
+        }
+        let Some(first) = hits.first() else { return Err(Stop::Failed(format!("no chapter says {wanted:?}; fewer or shorter words find more"))) };
+        let mut paper = self.paper();
+        show::found(&mut paper, &hits, &wanted);
+        paper.gap();
+        let here = back::scene(self.shared).is_some_and(|chapter| chapter.id == first.chapter);
+        let before = if here { String::new() } else { format!("`lab open {}`, then ", first.chapter) };
+        let says = paper.inline(&format!("To read the first of them: {before}`lab read {}`.", first.section));
+        paper.paragraph("", "", &says);
         Ok(text(paper.finish()))
     }
 
