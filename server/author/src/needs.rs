@@ -64,9 +64,9 @@ fn names(text: &str, image: &str) -> bool {
 
 /// Whether a word of a command is the path of a file, or of the directory it is in, from wherever the command runs.
 fn leads_to(word: &str, path: &str) -> bool {
-    let word = word.trim_start_matches("~/").trim_start_matches("./").trim_end_matches('/');
     // A word without a slash or an ending may be anything.
     let is_path = word.contains('/') || word.contains(".y") || word.contains(".json");
+    let word = word.trim_start_matches("~/").trim_start_matches("./").trim_end_matches('/');
     let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
     let is_end_of = |whole: &str| whole.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
     is_path && (is_end_of(path) || is_end_of(directory))
@@ -84,6 +84,8 @@ mod tests {
             ("kubectl apply -f todo/db/", true),
             ("kubectl apply -f ./todo/db/db.yaml", true),
             ("cd todo/db && kubectl apply -f db.yaml", true),
+            ("cd ~/lunches/ch04/todo && kubectl apply -f db/ -f web.yaml", true),
+            ("kubectl get pods -l app in (db)", false),
             ("cd ~/lunches/ch04/todo/db\nkubectl get pods", false),
             ("cd ~/lunches/ch04\nkubectl apply -f todo/web.yaml", false),
             ("kubectl get pods -l app=db", false),
