@@ -42,19 +42,24 @@ impl World {
     }
 }
 
+/// Deletes an object on account of the owners it was judged by. Each kind is followed by itself, so the graph may have heard of the end of
+/// an owner and not yet that the owner let go of this object before: whoever has other owners by now is judged again when that is heard.
+// upstream: pkg/controller/garbagecollector/garbagecollector.go attemptToDeleteItem
 async fn delete(api: &Api<Metadata>, item: &Item, uid: &str, policy: Policy) -> Result<()> {
+    let Some(current) = api.get_opt(&item.name).await.map_err(Error::from)? else { return Ok(()) };
+    let meta = current.meta();
+    if meta.uid.as_deref() != Some(uid) || meta.owner_references.as_deref().unwrap_or_default() != item.owners {
+        return Ok(());
+    }
     let policy = match policy {
         Policy::Background => PropagationPolicy::Background,
         Policy::Foreground => PropagationPolicy::Foreground,
         Policy::Orphan => PropagationPolicy::Orphan,
     };
-    let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+    let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: meta.resource_version.clone() });
     let params = DeleteParams { propagation_policy: Some(policy), preconditions, ..DeleteParams::default() };
-    match ignore_not_found(api.delete(&item.name, &params).await) {
-        // Another object has the name by now: ours is gone.
-        Err(error) if error.is_conflict() => Ok(()),
-        result => result.map(drop),
-    }
+    // One that changed in between is looked at again.
+    ignore_not_found(api.delete(&item.name, &params).await).map(drop)
 }
 
 /// Changes an object's metadata as it is now; `None` when there is nothing to change.
@@ -85,4 +90,61 @@ fn without_finalizer(meta: &ObjectMeta, finalizer: &str) -> Option<Value> {
 
 fn or_null<T: serde::Serialize>(list: &[T]) -> Value {
     if list.is_empty() { Value::Null } else { json!(list) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Method, Request, Response};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use kube::Client;
+    use kube::client::Body;
+    use kube::core::ApiResource;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// An API server with one Pod; what is asked of it to delete.
+    fn server(pod: Option<Value>) -> (Api<Metadata>, Arc<Mutex<Vec<Value>>>) {
+        let deleted: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let seen = Arc::clone(&deleted);
+        let service = service_fn(move |request: Request<Body>| {
+            let (pod, seen) = (pod.clone(), Arc::clone(&seen));
+            async move {
+                if request.method() == Method::DELETE {
+                    let body = request.into_body().collect_bytes().await?;
+                    seen.lock().unwrap().push(serde_json::from_slice(&body)?);
+                }
+                let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "message": "pods not found", "code": 404});
+                let (code, answer) = pod.map_or((404, missing), |pod| (200, pod));
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))?)
+            }
+        });
+        let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
+        (Api::namespaced_with(Client::new(service, "default"), "default", &resource), deleted)
+    }
+
+    #[tokio::test]
+    async fn who_has_other_owners_by_now_is_not_deleted() {
+        let owner = |uid: &str| OwnerReference { api_version: "apps/v1".into(), kind: "DaemonSet".into(), name: "agent".into(), uid: uid.into(), ..OwnerReference::default() };
+        let pod = |uid: &str, owners: &[OwnerReference]| {
+            Some(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "a", "namespace": "default", "uid": uid, "resourceVersion": "7", "ownerReferences": owners}}))
+        };
+        let cases = [
+            ("as it was judged", pod("u", &[owner("o")]), true),
+            ("let go of", pod("u", &[]), false),
+            ("adopted by another", pod("u", &[owner("p")]), false),
+            ("adopted by one more", pod("u", &[owner("o"), owner("p")]), false),
+            ("another of the same name", pod("v", &[owner("o")]), false),
+            ("gone", None, false),
+        ];
+        for (what, now, goes) in cases {
+            let (api, deleted) = server(now);
+            let item = Item { kind: 0, namespace: "default".into(), name: "a".into(), owners: vec![owner("o")], finalizers: Vec::new(), leaving: false };
+            delete(&api, &item, "u", Policy::Background).await.unwrap();
+            let preconditions: Vec<Value> = deleted.lock().unwrap().iter().map(|options| options["preconditions"].clone()).collect();
+            assert_eq!(preconditions, if goes { vec![json!({"uid": "u", "resourceVersion": "7"})] } else { Vec::new() }, "{what}");
+        }
+    }
 }
