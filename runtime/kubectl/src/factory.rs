@@ -18,7 +18,7 @@ use crate::schema::Schemas;
 use crate::streams::Streams;
 
 /// The name stock kubectl 1.32 goes by.
-pub const USER_AGENT: &str = "kubectl/v1.32.4 (linux/amd64) kubernetes/4cb5f07";
+pub const USER_AGENT: &str = "kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd";
 
 /// What every command is given.
 pub struct Factory {
@@ -52,6 +52,12 @@ impl Factory {
             return Ok(loaded);
         }
         let loaded = config::load(&self.env, &self.globals, self.path.starts_with("kubectl config"))?;
+        if self.globals.verbosity >= 1 && !loaded.explicit && self.env.get("KUBECONFIG").is_some() {
+            let missing: Vec<String> = loaded.files.iter().filter(|file| !self.env.path(&file.path).exists()).map(|file| file.path.display().to_string()).collect();
+            if missing.len() == loaded.files.len() {
+                crate::rest::log(&self.streams, "loader.go:140", &format!("Config not found: {}", missing.join(", ")));
+            }
+        }
         // Nobody else sets it: the process has one thread and there is no await in between.
         drop(self.config.set(loaded));
         self.config.get().ok_or_else(|| Failure::new("kubeconfig was not kept"))
@@ -119,6 +125,23 @@ impl Factory {
         }
     }
 
+    /// Tell how the switches of the client library stand: from `-v 1` on, in no particular order. Here they switch nothing.
+    // upstream: client-go/features/{envvar,known_features}.go
+    fn log_gates(&self) {
+        for gate in ["ClientsAllowCBOR", "ClientsPreferCBOR", "InformerResourceVersion", "WatchListClient"] {
+            let set = self.env.get(&format!("KUBE_FEATURE_{gate}"));
+            let on = set.and_then(flags::boolean);
+            if let (Some(text), None) = (set, on) {
+                let error = format!("cannot set feature gate {gate:?} to {text:?}, due to strconv.ParseBool: parsing {text:?}: invalid syntax");
+                crate::write::klog(self, 'E', "envvar.go:153", &format!("\"Unhandled Error\" err={error:?}"));
+            }
+            if self.globals.verbosity >= 1 {
+                let (place, state) = if on.is_some() { ("envvar.go:169", "updated") } else { ("envvar.go:172", "default") };
+                crate::rest::log(&self.streams, place, &format!("\"Feature gate {state} state\" feature={gate:?} enabled={}", on.unwrap_or(false)));
+            }
+        }
+    }
+
     async fn connect(&self) -> Result<Rest, Failure> {
         let timeout = self.request_timeout()?;
         let loaded = self.config()?;
@@ -128,6 +151,7 @@ impl Factory {
             }
         }
         let mut chosen = loaded.choose(&self.globals)?;
+        self.log_gates();
         let wrong = config::credentials::ready(self, &mut chosen)?;
         let server = chosen.cluster["server"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
         let mut refused = wrong.or_else(|| unreachable(&server));

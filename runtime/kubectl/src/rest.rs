@@ -426,8 +426,7 @@ fn unquote(quoted: &str) -> String {
 
 /// A log line as klog writes it.
 pub fn log(streams: &Streams, place: &str, text: &str) {
-    let now = jiff::Zoned::now();
-    streams.warn(&format!("I{} {:>7} {place}] {text}", now.strftime("%m%d %H:%M:%S.%6f"), std::process::id()));
+    streams.warn(&crate::write::klog_line('I', place, text));
 }
 
 /// What the server says, or what its silence means.
