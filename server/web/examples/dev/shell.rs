@@ -85,10 +85,14 @@ impl LocalShell {
     }
 
     fn spawn(&self, name: &str, directory: Option<&str>, mut size: watch::Receiver<Size>) -> std::io::Result<Connection> {
-        let pty = openpty(None, None)?;
-        let slave = std::fs::read_link(format!("/proc/self/fd/{}", pty.slave.as_raw_fd()))?;
+        // Copies are closed when a program starts: a shell that held its own master would outlive the server.
+        let (master, end) = {
+            let pty = openpty(None, None)?;
+            (pty.master.try_clone()?, pty.slave.try_clone()?)
+        };
+        let slave = std::fs::read_link(format!("/proc/self/fd/{}", end.as_raw_fd()))?;
         set_size(&slave, *size.borrow())?;
-        let stdio = || pty.slave.try_clone().map(Stdio::from);
+        let stdio = || end.try_clone().map(Stdio::from);
         let state = self.state();
         let path = format!("{}:{}", state.join("bin").display(), std::env::var("PATH").unwrap_or_default());
         let child = Command::new("setsid")
@@ -114,8 +118,8 @@ impl LocalShell {
                 }
             }
         });
-        drop(pty.slave);
-        connect(pty.master)
+        drop(end);
+        connect(master)
     }
 }
 
