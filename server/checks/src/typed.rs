@@ -2,8 +2,12 @@
 //!
 //! `kubectl exec`, `attach`, `logs` and `port-forward` say in their arguments where they go, and in what they print whether they came there:
 //! kubectl reports what the API server refused, and each connection through a forward. What only the server sees, as bytes, is left out.
+//!
+//! A forward that says nothing here, as one that runs in the background or writes into a file, is known by those who ask at its port: what
+//! has an answer there went through it.
 
 use drydock_course::check::ObjectRef;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::select::{self, Moment};
@@ -16,28 +20,111 @@ const VALUES: [&str; 14] = [
     "-c", "--container", "-n", "--namespace", "-l", "--selector", "--tail", "--since", "--since-time", "--limit-bytes", "--address", "--pod-running-timeout", "--context", "--kubeconfig",
 ];
 
+/// Programs that end what runs in the background, or bring it to the front.
+const ENDS: [&str; 4] = ["kill", "killall", "pkill", "fg"];
+
+/// The streams that are to be told anew because of a command record: its own, and the silent forwards it asked something through.
+pub(crate) fn told_by(command: &Value, world: &World) -> Vec<Value> {
+    let mut told = streams(command, world);
+    let line = line_of(command);
+    if asks_here(line) || simple_commands(line).iter().any(|simple| ENDS.contains(&simple.program())) {
+        let others = world.records("commands").filter(|other| line_of(other).contains("port-forward") && name_of(other) != name_of(command));
+        told.extend(others.filter(|other| forwards(other).iter().any(|forward| !forward.tells)).flat_map(|other| streams(other, world)));
+    }
+    told
+}
+
 /// The streams that a command record tells of; none while it is not known whether they came about.
-pub(crate) fn streams(command: &Value, world: &World) -> Vec<Value> {
-    let (spec, status) = (&command["spec"], &command["status"]);
+fn streams(command: &Value, world: &World) -> Vec<Value> {
+    let status = &command["status"];
     let output = status["output"].as_str().unwrap_or_default();
     let running = status["endTime"].is_null();
-    if running && output.trim().is_empty() {
-        return Vec::new();
-    }
     // What a program in the Pod prints may begin like this, too; kubectl's own failure is the first line, or what it ends with.
     let failure = |line: &str| FAILURES.iter().any(|failure| line.starts_with(failure));
     let failed = if running { output.lines().next().is_some_and(failure) } else { status["exitCode"] != 0 && output.lines().any(failure) };
-    let line = spec["line"].as_str().unwrap_or_default();
-    let calls = simple_commands(line).into_iter().filter_map(|words| Call::parse(&words));
+    let silent = running && output.trim().is_empty();
     // A forward that breaks was one.
-    let came_about = |call: &Call| !failed || call.verb == "portforward" && output.contains("Forwarding from");
-    calls.enumerate().filter(|(_, call)| came_about(call)).filter_map(|(place, call)| call.record(place, command, world)).collect()
+    let came_about = |call: &Call| match call.verb {
+        "portforward" if output.contains("Forwarding from") => true,
+        "portforward" if running => !failed && call.asked(command, world) > 0,
+        _ => !(failed || silent),
+    };
+    calls(command).filter(|(_, call)| came_about(call)).filter_map(|(place, call)| call.record(place, command, world)).collect()
 }
+
+/// The calls of kubectl in a line that make streams, and which of them each is.
+fn calls(command: &Value) -> impl Iterator<Item = (usize, Call)> {
+    simple_commands(line_of(command)).into_iter().filter_map(|simple| Call::parse(&simple)).enumerate()
+}
+
+fn line_of(command: &Value) -> &str {
+    command["spec"]["line"].as_str().unwrap_or_default()
+}
+
+fn name_of(record: &Value) -> &str {
+    record["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// A moment of a record, as it is written.
+pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// Whether a line asks something at a port of the learner's own machine: by its name, or by what the status of a Service says.
+fn asks_here(line: &str) -> bool {
+    ["localhost", "127.0.0.1", ".ingress"].iter().any(|here| line.contains(here))
+}
+
+/// Whether a line asks at this port of the learner's own machine.
+pub(crate) fn asks_at(line: &str, port: u16) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
+    let named = format!(":{port}");
+    asks_here(line) && line.match_indices(&named).any(|(at, _)| ends(&line[at + named.len()..]))
+}
+
+/// One `port-forward` that was typed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Forward {
+    /// Which of the streams of its line it is.
+    pub(crate) place: usize,
+    /// Ports of the learner's machine and where they lead; at the Service when that was typed and nothing more is known.
+    pub(crate) ways: Vec<(u16, u16)>,
+    /// The Pod, when it was named.
+    pub(crate) pod: Option<String>,
+    /// As it was typed, without what surrounds it.
+    pub(crate) line: String,
+    /// The shell goes on meanwhile: the end of the line is not its end.
+    pub(crate) background: bool,
+    /// It says itself what goes through it.
+    pub(crate) tells: bool,
+}
+
+/// The forwards that a command record tells of.
+pub(crate) fn forwards(command: &Value) -> Vec<Forward> {
+    let output = command["status"]["output"].as_str().unwrap_or_default();
+    let forwards = calls(command).filter(|(_, call)| call.verb == "portforward");
+    forwards
+        .map(|(place, call)| {
+            let named = call.operands.first().and_then(|target| match target.split_once('/') {
+                Some((kind, name)) => PODS.contains(&kind).then(|| name.to_owned()),
+                None => Some(target.clone()),
+            });
+            Forward { place, ways: call.ways(output), pod: named, line: call.line.clone(), background: call.background, tells: call.tells(output) }
+        })
+        .collect()
+}
+
+/// How Pods are called in `pod/NAME`.
+const PODS: [&str; 3] = ["pod", "pods", "po"];
 
 /// One of these commands of kubectl, taken apart.
 #[derive(Debug, Default, PartialEq)]
 struct Call {
     verb: &'static str,
+    /// As it was typed, without what surrounds it.
+    line: String,
+    /// The shell does not wait for it.
+    background: bool,
     namespace: Option<String>,
     container: Option<String>,
     selector: Option<String>,
@@ -50,13 +137,13 @@ struct Call {
 }
 
 impl Call {
-    fn parse(words: &[String]) -> Option<Call> {
-        let mut words = words.iter().skip_while(|word| word.contains('=') || word.as_str() == "sudo" || word.as_str() == "time");
-        let tool = words.next()?.rsplit('/').next()?;
-        if tool != "kubectl" && tool != "k" {
+    fn parse(simple: &Simple) -> Option<Call> {
+        if !["kubectl", "k"].contains(&simple.program()) {
             return None;
         }
-        let mut call = Call::default();
+        let mut words = simple.own().skip(1);
+        let line = simple.own().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let mut call = Call { line, background: simple.background, ..Call::default() };
         while let Some(word) = words.next() {
             let (name, value) = word.split_once('=').filter(|_| word.starts_with('-')).map_or((word.as_str(), None), |(name, value)| (name, Some(value.to_owned())));
             let mut value = || value.clone().or_else(|| words.next().cloned());
@@ -99,11 +186,11 @@ impl Call {
         let known = world.records("streams").find(|stream| stream["metadata"]["name"] == *name).and_then(|stream| stream["spec"]["pod"].as_str().map(str::to_owned));
         let pod = known.or_else(|| self.pod(namespace, world))?;
         let mut told = json!({"opened": status["startTime"]});
-        if !status["endTime"].is_null() {
-            told["closed"] = status["endTime"].clone();
+        if let Some(end) = self.end(command, world) {
+            told["closed"] = end;
         }
         if self.verb == "portforward" {
-            let (connections, ports) = forwarded(status["output"].as_str().unwrap_or_default());
+            let (connections, ports) = self.passed(namespace, &pod, command, world);
             told["connections"] = json!(connections);
             told["ports"] = json!(ports);
         }
@@ -112,6 +199,87 @@ impl Call {
             "spec": {"verb": self.verb, "namespace": namespace, "pod": pod, "container": self.container, "command": self.command, "tty": self.tty, "stdin": self.stdin},
             "status": told,
         }))
+    }
+
+    /// When it ended: with its line, or when what runs in the background of that terminal was ended.
+    fn end(&self, command: &Value, world: &World) -> Option<Value> {
+        let end = &command["status"]["endTime"];
+        if !self.background {
+            return (!end.is_null()).then(|| end.clone());
+        }
+        let begun = moment(&command["status"]["startTime"]);
+        let ends = |other: &&Value| {
+            let later = moment(&other["status"]["startTime"]) > begun && other["spec"]["session"] == command["spec"]["session"];
+            later && simple_commands(line_of(other)).iter().any(|simple| ENDS.contains(&simple.program()))
+        };
+        let ended = world.records("commands").filter(ends).map(|other| &other["status"]["startTime"]);
+        ended.min_by_key(|at| moment(at)).cloned()
+    }
+
+    /// Whether it is seen to print where it leads; in the background what it prints may come at any time.
+    fn tells(&self, output: &str) -> bool {
+        !self.background && output.contains("Forwarding from")
+    }
+
+    /// Ports of the learner's machine and where they lead: as it prints them, or as they were typed.
+    fn ways(&self, output: &str) -> Vec<(u16, u16)> {
+        let told = ways(output);
+        if !told.is_empty() {
+            return told;
+        }
+        let typed = |operand: &String| {
+            let (local, remote) = operand.split_once(':').unwrap_or((operand, operand));
+            Some((if local.is_empty() { 0 } else { local.parse().ok()? }, remote.parse().ok()?))
+        };
+        self.operands.iter().skip(1).filter_map(typed).collect()
+    }
+
+    /// How many commands had an answer at one of its ports while it went on.
+    fn asked(&self, command: &Value, world: &World) -> usize {
+        self.askers(command, world).len()
+    }
+
+    /// The ways that were asked through, once for each command.
+    fn askers(&self, command: &Value, world: &World) -> Vec<u16> {
+        let ways = self.ways(command["status"]["output"].as_str().unwrap_or_default());
+        let begun = moment(&command["status"]["startTime"]);
+        let end = self.end(command, world).as_ref().and_then(moment);
+        let answered = |other: &&Value| {
+            let status = &other["status"];
+            let in_time = moment(&status["startTime"]) >= begun && end.is_none_or(|end| moment(&status["startTime"]).is_some_and(|at| at <= end));
+            name_of(other) != name_of(command) && in_time && status["exitCode"] == 0 && !status["output"].as_str().unwrap_or_default().trim().is_empty()
+        };
+        let lines = world.records("commands").filter(answered).map(line_of).filter(|line| asks_here(line));
+        lines.filter_map(|line| ways.iter().find(|(local, _)| asks_at(line, *local)).map(|(_, remote)| *remote)).collect()
+    }
+
+    /// How many connections have gone through it, and to which ports of its Pod.
+    fn passed(&self, namespace: &str, pod: &str, command: &Value, world: &World) -> (usize, Vec<u16>) {
+        let output = command["status"]["output"].as_str().unwrap_or_default();
+        if self.tells(output) {
+            return forwarded(output);
+        }
+        let mut ports: Vec<u16> = self.askers(command, world).into_iter().map(|port| self.port_of_pod(port, (namespace, pod), world)).collect();
+        let number = ports.len();
+        ports.sort_unstable();
+        ports.dedup();
+        (number, ports)
+    }
+
+    /// The port in the Pod, where that of a Service was typed.
+    fn port_of_pod(&self, port: u16, (namespace, pod): (&str, &str), world: &World) -> u16 {
+        let Some((kind, name)) = self.operands.first().and_then(|target| target.split_once('/')) else { return port };
+        let service = || world.objects("Service").get(&(namespace.to_owned(), name.to_owned()));
+        let Some(service) = ["svc", "service", "services"].contains(&kind).then(service).flatten() else { return port };
+        let own = service["spec"]["ports"].as_array().into_iter().flatten().find(|own| own["port"] == port);
+        let target = own.map_or(&Value::Null, |own| &own["targetPort"]);
+        let named = |wanted: &str| {
+            let pod = world.objects("Pod").get(&(namespace.to_owned(), pod.to_owned()))?;
+            let mut ports = pod["spec"]["containers"].as_array().into_iter().flatten().flat_map(|container| container["ports"].as_array().into_iter().flatten());
+            ports.find(|port| port["name"] == *wanted)?["containerPort"].as_u64()
+        };
+        let found = target.as_u64().or_else(|| named(target.as_str()?));
+        found.and_then(|found| u16::try_from(found).ok()).unwrap_or(port)
     }
 
     /// The Pod it goes to: named, or one that the named object selects, as kubectl chooses one.
@@ -128,7 +296,7 @@ impl Call {
         let target = self.operands.first()?;
         let Some((kind, name)) = target.split_once('/') else { return Some(target.clone()) };
         let kind = match kind.split('.').next().unwrap_or_default() {
-            "pod" | "pods" | "po" => return Some(name.to_owned()),
+            kind if PODS.contains(&kind) => return Some(name.to_owned()),
             "deploy" | "deployment" | "deployments" => "Deployment",
             "svc" | "service" | "services" => "Service",
             "rs" | "replicaset" | "replicasets" => "ReplicaSet",
@@ -142,14 +310,25 @@ impl Call {
     }
 }
 
-/// How many connections a forward has handled, and to which ports they went: `Forwarding from 127.0.0.1:8080 -> 80`.
-fn forwarded(output: &str) -> (usize, Vec<u16>) {
-    let number = |text: &str| text.trim().parse::<u16>().ok();
-    let ways: Vec<(u16, u16)> = output
+fn number(text: &str) -> Option<u16> {
+    text.trim().parse().ok()
+}
+
+/// Where a forward says that it leads: `Forwarding from 127.0.0.1:8080 -> 80`.
+fn ways(output: &str) -> Vec<(u16, u16)> {
+    let mut ways: Vec<(u16, u16)> = output
         .lines()
         .filter_map(|line| line.strip_prefix("Forwarding from ")?.split_once(" -> "))
         .filter_map(|(from, to)| Some((number(from.rsplit(':').next()?)?, number(to)?)))
         .collect();
+    // Once for each address it listens at.
+    ways.dedup();
+    ways
+}
+
+/// How many connections a forward has handled, and to which ports they went.
+fn forwarded(output: &str) -> (usize, Vec<u16>) {
+    let ways = ways(output);
     let handled: Vec<u16> = output.lines().filter_map(|line| number(line.strip_prefix("Handling connection for ")?)).collect();
     let mut ports: Vec<u16> = ways.iter().filter(|(from, _)| handled.contains(from)).map(|(_, to)| *to).collect();
     ports.sort_unstable();
@@ -157,12 +336,34 @@ fn forwarded(output: &str) -> (usize, Vec<u16>) {
     (handled.len(), ports)
 }
 
-/// The simple commands of a line, as words without their quotes; what is redirected is left out.
-fn simple_commands(line: &str) -> Vec<Vec<String>> {
+/// A simple command of a line.
+#[derive(Debug, Default)]
+struct Simple {
+    /// Its words without their quotes; what is redirected is left out.
+    words: Vec<String>,
+    /// The shell does not wait for it.
+    background: bool,
+}
+
+impl Simple {
+    /// The words of the program that is meant, without what only surrounds it.
+    fn own(&self) -> impl Iterator<Item = &String> {
+        self.words.iter().skip_while(|word| word.contains('=') || ["sudo", "time", "nohup", "exec", "do", "then"].contains(&word.as_str()))
+    }
+
+    /// The name of the program.
+    fn program(&self) -> &str {
+        self.own().next().and_then(|word| word.rsplit('/').next()).unwrap_or_default()
+    }
+}
+
+/// The simple commands of a line.
+fn simple_commands(line: &str) -> Vec<Simple> {
     let (mut commands, mut words, mut word) = (Vec::new(), Vec::new(), None::<String>);
     let mut quote = None;
-    let mut chars = line.chars();
+    let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
+        let redirects = word.as_ref().is_some_and(|word| word.ends_with(['>', '<'])) || chars.peek() == Some(&'>');
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
             (None | Some('"'), '\\') => word.get_or_insert_default().extend(chars.next().filter(|next| *next != '\n')),
@@ -171,18 +372,22 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
+            // `2>&1` and `&>` belong to the command.
+            (None, '&') if redirects => word.get_or_insert_default().push(c),
             (None, '|' | ';' | '&' | '(' | ')' | '\n') => {
                 words.extend(word.take());
-                commands.push(std::mem::take(&mut words));
+                let background = c == '&' && chars.next_if_eq(&'&').is_none();
+                commands.push(Simple { words: std::mem::take(&mut words), background });
             }
             (None, c) if c.is_whitespace() => words.extend(word.take()),
             (None, c) => word.get_or_insert_default().push(c),
         }
     }
     words.extend(word);
-    commands.push(words);
-    let redirects = |word: &String| word.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['>', '<']);
-    commands.into_iter().map(|words| words.into_iter().take_while(|word| !redirects(word)).collect::<Vec<_>>()).filter(|words: &Vec<String>| !words.is_empty()).collect()
+    commands.push(Simple { words, background: false });
+    let redirects = |word: &String| word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '&').starts_with(['>', '<']);
+    let before = |simple: Simple| Simple { words: simple.words.into_iter().take_while(|word| !redirects(word)).collect(), ..simple };
+    commands.into_iter().map(before).filter(|simple| !simple.words.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -261,6 +466,45 @@ mod tests {
         let output = "Forwarding from 127.0.0.1:8080 -> 80\nForwarding from [::1]:8080 -> 80\nForwarding from 127.0.0.1:9000 -> 443\nHandling connection for 8080\nHandling connection for 8080\n";
         let found = streams(&command("kubectl port-forward deploy/web 8080:80 9000:443", output, true), &world());
         assert_eq!((&found[0]["status"]["connections"], &found[0]["status"]["ports"]), (&json!(2), &json!([80])));
+    }
+
+    #[test]
+    fn a_forward_that_says_nothing_is_known_by_those_who_ask_through_it() {
+        let silent = |line: &str, session: &str, from: u8, until: Option<u8>, output: &str| {
+            let at = |second: u8| json!(format!("2026-01-01T00:00:{second:02}Z"));
+            json!({
+                "metadata": {"name": format!("command-{from}"), "resourceVersion": "7", "creationTimestamp": at(from)},
+                "spec": {"line": line, "session": session},
+                "status": {"startTime": at(from), "endTime": until.map(at), "exitCode": until.map(|_| 0), "output": output},
+            })
+        };
+        // Line, when it ended, what was asked later and answered; connections, ports and whether it is over.
+        let curl = ("curl -s http://localhost:8080", "web-b\n");
+        let cases: &[(&str, Option<u8>, &[(&str, &str)], Option<(u8, Value, bool)>)] = &[
+            ("kubectl port-forward deploy/web 8080:80 > /dev/null &", Some(2), &[], Some((0, json!([]), false))),
+            ("kubectl port-forward deploy/web 8080:80 > /dev/null 2>&1 &", Some(2), &[curl, curl, ("curl -s http://localhost:8080", "")], Some((2, json!([80]), false))),
+            ("kubectl port-forward deploy/web 8080:80 &>/dev/null &", Some(2), &[("curl http://localhost:80801", "x"), ("curl http://web:8080", "x")], Some((0, json!([]), false))),
+            ("kubectl port-forward svc/web 8080:8000 > /dev/null &", Some(2), &[curl], Some((1, json!([80]), false))),
+            ("kubectl port-forward deploy/web 8080:80 > /dev/null &", Some(2), &[curl, ("kill $!", ""), curl], Some((1, json!([80]), true))),
+            ("kubectl port-forward deploy/web 8080:80 > log", None, &[], None),
+            ("kubectl port-forward deploy/web 8080:80 > log", None, &[curl], Some((1, json!([80]), false))),
+            ("kubectl port-forward deploy/web 8080:80 > log", Some(4), &[curl, ("curl -s http://127.0.0.1:8080", "x")], Some((1, json!([80]), true))),
+            ("sleep 9 & kubectl port-forward deploy/web 8080:80 && true", Some(4), &[], Some((0, json!([]), true))),
+        ];
+        for (line, ended, asked, wanted) in cases {
+            let mut world = world();
+            let ports = json!({"spec": {"selector": {"app": "web"}, "ports": [{"port": 8000, "targetPort": 80}]}});
+            world.put("Service", json!({"kind": "Service", "metadata": {"namespace": "default", "name": "web", "resourceVersion": "4"}, "spec": ports["spec"]}));
+            world.tells_by_commands();
+            world.put_record("commands", silent(line, "main", 1, *ended, ""));
+            for (place, (line, output)) in asked.iter().enumerate() {
+                let from = 3 + 2 * u8::try_from(place).unwrap();
+                world.put_record("commands", silent(line, "main", from, Some(from + 1), output));
+            }
+            let told: Vec<_> = world.records("streams").map(|stream| json!([stream["status"]["connections"], stream["status"]["ports"], stream["status"]["closed"].is_string()])).collect();
+            let wanted: Vec<_> = wanted.iter().map(|(connections, ports, over)| json!([connections, ports, over])).collect();
+            assert_eq!(told, wanted, "{line} {asked:?}");
+        }
     }
 
     #[test]

@@ -243,16 +243,15 @@ impl World {
 
     /// Put a record of the lab API.
     pub fn put_record(&mut self, collection: &str, record: Value) {
-        if self.by_commands && collection == "commands" {
-            for stream in crate::typed::streams(&record, self) {
-                self.put_record("streams", stream);
-            }
-        }
         self.touch(collection);
         let name = key_of(&record).1;
         self.revision = self.revision.max(revision_of(&record));
         self.seen_records.insert(format!("{collection}/{name}"));
+        let typed = (self.by_commands && collection == "commands").then(|| record.clone());
         self.records.entry(collection.to_owned()).or_default().insert(name, record);
+        for stream in typed.iter().flat_map(|command| crate::typed::told_by(command, self)).collect::<Vec<_>>() {
+            self.put_record("streams", stream);
+        }
     }
 
     /// Remove a record of the lab API; that it was there is remembered.

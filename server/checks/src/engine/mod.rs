@@ -120,7 +120,7 @@ impl Engine {
             verdicts: BTreeMap::new(),
             true_since: BTreeMap::new(),
             reads,
-            explained: EXPLAINED.map(str::to_owned).into_iter().chain(["streams".to_owned()]).collect(),
+            explained: EXPLAINED.map(str::to_owned).into_iter().chain(["streams", "commands"].map(str::to_owned)).collect(),
             seen: BTreeMap::new(),
             memos: BTreeMap::new(),
             names: Bindings::new(),

@@ -1,12 +1,14 @@
 //! Why a check is not green: from the trace, one reason, three sentences that spoil more and more, and objects worth a look.
 //!
 //! The first leaf that is not as it should be decides. From there the search goes outward: the nearest object by name and kind, its
-//! owner ([`near`]), its containers' states, the scheduler's words ([`cluster`]). [`words`] puts conditions into sentences, [`rows`] into tables. What is older than
-//! the exercise is no near miss: it is named only where there is nothing newer, and as what it is.
+//! owner ([`near`]), its containers' states, the scheduler's words ([`cluster`]), the ways the learner opened ([`forwards`]). [`words`] puts
+//! conditions into sentences, [`rows`] into tables. What is older than the exercise is no near miss: it is named only where there is nothing
+//! newer, and as what it is.
 
 mod applied;
 mod cluster;
 mod entries;
+mod forwards;
 mod near;
 mod pattern;
 mod rows;
@@ -24,6 +26,7 @@ use self::words::{About, literal, met, short, things, unmet};
 use crate::clauses::cut;
 use crate::eval::{Judgement, Leaf};
 use crate::select::{self, Moment, shown};
+use crate::typed::asks_at;
 use crate::verdict::{Evidence, Outcome, Reason};
 use crate::world::{Point, World, key_of};
 
@@ -42,7 +45,7 @@ pub struct Why {
 
 /// Explain a judgement that is not a pass; evidence counts since `baseline`.
 pub fn explain(check: &Check, judgement: &Judgement, world: &World, baseline: Point) -> Why {
-    let evidence = judgement.leaves.iter().flat_map(rows::of).collect();
+    let evidence = judgement.leaves.iter().flat_map(|leaf| rows::of(leaf, world)).collect();
     let leaf = judgement.leaves.iter().find(|leaf| is_wrong(leaf)).or_else(|| judgement.leaves.first());
     let Some(leaf) = leaf else {
         return Why { reason: Reason::Other, sentences: vec![format!("Not yet: {}.", check.say)], evidence, look_at: Vec::new() };
@@ -94,7 +97,7 @@ impl Asker<'_> {
         match &leaf.source {
             Source::Object(wanted) | Source::List(wanted) => self.object(leaf, wanted),
             Source::Gone(wanted) => gone(leaf, wanted, self.world.knows(&wanted.kind, self.baseline.revision)),
-            Source::Saw(saw) => saw_why(leaf, saw.tool.as_deref()),
+            Source::Saw(saw) => self.saw(leaf, saw.tool.as_deref()),
             Source::Stream(stream) => self.stream(leaf, &stream.verb, stream.pod.as_ref()),
             Source::Read(read) => {
                 let what = read.name.as_ref().map_or_else(|| format!("`{}`", read.resource), |name| format!("`{name}` among the `{}`", read.resource));
@@ -276,9 +279,10 @@ impl Asker<'_> {
                 let change = format!("The second number is the port in the Pod: `8080:{wanted}`.");
                 return why(Reason::PortMismatch, vec![text, "Look at the two numbers of your `port-forward`.".into(), change], look_at);
             }
-            return why(Reason::NotYet, vec![format!("You forwarded a port to {to}, but nothing has gone through it yet.")], look_at);
+            return self.cut_short(why(Reason::NotYet, vec![format!("You forwarded a port to {to}, but nothing has gone through it yet.")], look_at), pod);
         }
-        why(Reason::NotYet, vec![format!("{what} ({to}), but {}.", self.unmet(leaf, ""))], look_at)
+        let found = why(Reason::NotYet, vec![format!("{what} ({to}), but {}.", self.unmet(leaf, ""))], look_at);
+        if verb == "portforward" { self.cut_short(found, pod) } else { found }
     }
 
     fn history(&self, leaf: &Leaf, kind: &str, name: Option<&str>, count: Option<&str>) -> Why {
@@ -319,8 +323,14 @@ impl Asker<'_> {
         if let Some(trouble) = cluster::pod(found, self.world) {
             return trouble;
         }
-        let text = if leaf.note.is_some() { format!("The log of Pod `{name}` cannot be read yet.") } else { format!("The log of Pod `{name}` has no line like `{}` yet.", readable(pattern)) };
-        why(Reason::NotYet, vec![text, format!("Read it: `kubectl logs {name}`.")], look_at)
+        if leaf.note.is_some() {
+            return why(Reason::NotYet, vec![format!("The log of Pod `{name}` cannot be read yet."), format!("Read it: `kubectl logs {name}`.")], look_at);
+        }
+        let text = format!("The log of Pod `{name}` has no line like `{}` yet.", readable(pattern));
+        match self.unreached(found, pod) {
+            Some(cut) => cut.told(why(Reason::NotYet, vec![text], look_at)),
+            None => why(Reason::NotYet, vec![text, format!("Read it: `kubectl logs {name}`.")], look_at),
+        }
     }
 
     fn about_pod(&self, leaf: &Leaf, pod: &ObjectRef, [unknown, place, look]: [&str; 3]) -> Why {
@@ -431,14 +441,10 @@ impl Asker<'_> {
             return why(Reason::DnsMissing, vec![text, format!("Ask yourself, in a Pod: `nslookup {host}`."), "A name in the cluster comes with a Service of that name.".into()], Vec::new());
         }
         let local = matches!(host, "localhost" | "127.0.0.1");
-        let forwards = self.world.records("streams").any(|stream| stream["spec"]["verb"] == "portforward" && stream["status"]["closed"].is_null());
-        if let (true, false, Some(service)) = (local && self.world.is_elsewhere(), forwards, port.and_then(|port| self.balanced(port))) {
-            let name = service["metadata"]["name"].as_str().unwrap_or_default();
-            let port = port.unwrap_or_default();
-            let text = format!("Nothing answers at `{shown_url}`: no load balancer of your own cluster is at `localhost` here.");
-            let look = format!("Bring Service `{name}` there, in another terminal: `kubectl port-forward svc/{name} {port}:{port}`.");
-            return why(Reason::PortMismatch, vec![text, look], vec![shown("Service", &service)]);
+        if let Some((cut, look_at)) = port.filter(|_| local).and_then(|port| self.cut_off(port)) {
+            return cut.told(why(Reason::PortMismatch, vec![format!("Nothing answers at `{shown_url}`.")], look_at));
         }
+        let forwards = self.world.records("streams").any(|stream| stream["spec"]["verb"] == "portforward" && stream["status"]["closed"].is_null());
         let (second, third) = match (local, forwards) {
             (true, true) => ("A port is forwarded at the moment; compare its number with the one in the address.", "Ask at the first of the two numbers of the `port-forward`."),
             (true, false) => ("Which program, or which Service, should listen on that port of your machine?", "A `port-forward` ends with its command; a Service of type LoadBalancer listens on its `port`."),
@@ -449,10 +455,38 @@ impl Asker<'_> {
 }
 
 impl Asker<'_> {
-    /// The Service that offers a port to the outside.
-    fn balanced(&self, port: u16) -> Option<Arc<Value>> {
-        let offers = |service: &&Arc<Value>| service["spec"]["type"] == "LoadBalancer" && service["spec"]["ports"].as_array().into_iter().flatten().any(|known| known["port"] == port);
-        self.world.objects("Service").values().find(offers).cloned()
+    fn saw(&self, leaf: &Leaf, tool: Option<&str>) -> Why {
+        let Some(command) = leaf.candidates.first() else {
+            let text = tool.map_or_else(|| "No command of yours has done this yet.".to_owned(), |tool| format!("No `{tool}` command of yours has done this yet."));
+            return why(Reason::NotTried, vec![text], Vec::new());
+        };
+        let typed = short(command["spec"]["line"].as_str().unwrap_or_default());
+        if leaf.outcome == Outcome::Waiting {
+            return why(Reason::NotYet, vec![format!("`{typed}` is still running.")], Vec::new());
+        }
+        if !leaf.wanted {
+            return why(Reason::WrongValue, vec![format!("You ran `{typed}`; this should be done without it.")], Vec::new());
+        }
+        let Source::Saw(saw) = &leaf.source else { return why(Reason::Other, Vec::new(), Vec::new()) };
+        let exit = command["status"]["exitCode"].as_i64();
+        let output = command["status"]["output"].as_str().unwrap_or_default();
+        if output.contains("(Forbidden)") {
+            let text = format!("You ran `{typed}`, and the API server did not allow it.");
+            return why(Reason::Forbidden, vec![text, "Read what it printed: it says who may not do what.".into()], Vec::new());
+        }
+        let text = match (saw.exit, exit) {
+            (Some(0), Some(code)) if code != 0 => format!("You ran `{typed}`, but it failed (exit code {code})."),
+            (Some(wanted), Some(code)) if code != i64::from(wanted) => format!("You ran `{typed}`; it ended with exit code {code}, and {wanted} is wanted."),
+            _ => format!("You ran `{typed}`, but it did not print what is looked for."),
+        };
+        // Whoever asked at a port of their own machine may have had no way from there.
+        let line = command["spec"]["line"].as_str().unwrap_or_default();
+        let offered = self.world.objects("Service").values().flat_map(|service| service["spec"]["ports"].as_array().into_iter().flatten()).filter_map(|port| u16::try_from(port["port"].as_u64()?).ok());
+        let asked = forwards::ports(self.world).into_iter().chain(offered).filter(|port| asks_at(line, *port));
+        match asked.filter_map(|port| self.cut_off(port)).next() {
+            Some((cut, look_at)) => cut.told(why(Reason::WrongValue, vec![text], look_at)),
+            None => why(Reason::WrongValue, vec![text, "Read what it printed.".to_owned()], Vec::new()),
+        }
     }
 }
 
@@ -502,33 +536,6 @@ fn of_type(leaf: &Leaf) -> String {
     });
     let free = |(path, name): &(&str, &str)| !leaf.candidates.iter().any(|object| object.pointer(path).is_some_and(|is| is == name));
     wanted.filter(free).map_or_else(String::new, |(_, name)| format!(" of type {name}"))
-}
-
-fn saw_why(leaf: &Leaf, tool: Option<&str>) -> Why {
-    let Some(command) = leaf.candidates.first() else {
-        let text = tool.map_or_else(|| "No command of yours has done this yet.".to_owned(), |tool| format!("No `{tool}` command of yours has done this yet."));
-        return why(Reason::NotTried, vec![text], Vec::new());
-    };
-    let typed = short(command["spec"]["line"].as_str().unwrap_or_default());
-    if leaf.outcome == Outcome::Waiting {
-        return why(Reason::NotYet, vec![format!("`{typed}` is still running.")], Vec::new());
-    }
-    if !leaf.wanted {
-        return why(Reason::WrongValue, vec![format!("You ran `{typed}`; this should be done without it.")], Vec::new());
-    }
-    let Source::Saw(saw) = &leaf.source else { return why(Reason::Other, Vec::new(), Vec::new()) };
-    let exit = command["status"]["exitCode"].as_i64();
-    let output = command["status"]["output"].as_str().unwrap_or_default();
-    if output.contains("(Forbidden)") {
-        let text = format!("You ran `{typed}`, and the API server did not allow it.");
-        return why(Reason::Forbidden, vec![text, "Read what it printed: it says who may not do what.".into()], Vec::new());
-    }
-    let text = match (saw.exit, exit) {
-        (Some(0), Some(code)) if code != 0 => format!("You ran `{typed}`, but it failed (exit code {code})."),
-        (Some(wanted), Some(code)) if code != i64::from(wanted) => format!("You ran `{typed}`; it ended with exit code {code}, and {wanted} is wanted."),
-        _ => format!("You ran `{typed}`, but it did not print what is looked for."),
-    };
-    why(Reason::WrongValue, vec![text, "Read what it printed.".to_owned()], Vec::new())
 }
 
 fn traffic_why(leaf: &Leaf, url: &str) -> Why {

@@ -6,20 +6,21 @@ use drydock_cel::{Bindings, ClauseTrace, Expression};
 use drydock_course::check::Source;
 use serde_json::{Value, json};
 
-use super::applied;
 use super::entries::{self, counted};
 use super::pattern::readable;
 use super::words::{About, inside, literal, relation, subject, things, wanted};
+use super::{applied, forwards};
 use crate::clauses::{group, method};
 use crate::eval::Leaf;
 use crate::select::shown;
 use crate::verdict::{Evidence, Outcome};
+use crate::world::World;
 
 /// Objects that are named beside their number.
 const NAMED: usize = 3;
 
 /// The rows of one thing that was looked at.
-pub(super) fn of(leaf: &Leaf) -> Vec<Evidence> {
+pub(super) fn of(leaf: &Leaf, world: &World) -> Vec<Evidence> {
     let tag = leaf.source.name();
     let (kind, many) = match &leaf.source {
         Source::List(wanted) => (wanted.kind.as_str(), true),
@@ -28,7 +29,9 @@ pub(super) fn of(leaf: &Leaf) -> Vec<Evidence> {
     };
     let kind = if many && kind.is_empty() { "Pod" } else { kind };
     let first = leaf.candidates.first().filter(|_| !many);
-    let object = first.and_then(|object| Some(shown(object["kind"].as_str()?, object)).filter(|_| object["metadata"]["name"].is_string())).unwrap_or_default();
+    // A stream is named by what was typed, and a record of it is no object that anybody could look at.
+    let stream = first.filter(|_| matches!(leaf.source, Source::Stream(_))).map(|stream| forwards::name(stream, world));
+    let object = first.filter(|_| stream.is_none()).and_then(|object| Some(shown(object["kind"].as_str()?, object)).filter(|_| object["metadata"]["name"].is_string())).unwrap_or_default();
     // Conditions over what has happened compare what was with what is: that it has, or not, is all there is to see.
     let history = matches!(leaf.source, Source::History(_));
     if leaf.clauses.is_empty() || history {
@@ -40,7 +43,28 @@ pub(super) fn of(leaf: &Leaf) -> Vec<Evidence> {
     // Beside what does not hold, what holds is no reason.
     let is_red = leaf.wanted && leaf.clauses.iter().any(|clause| !clause.holds);
     let reasons = leaf.clauses.iter().filter(|clause| !(is_red && clause.holds));
-    reasons.map(|clause| Evidence { source: tag.to_owned(), object: object.clone(), ..row(clause, about, items) }).collect()
+    let rows = reasons.map(|clause| Evidence { source: tag.to_owned(), object: object.clone(), ..row(clause, about, items) });
+    let of_stream = |row: Evidence| match &stream {
+        Some(name) => Evidence { path: format!("{} of {name}", stream_field(&row.path)), ..row },
+        None => row,
+    };
+    rows.map(of_stream).collect()
+}
+
+/// A field of a stream, as somebody knows it who typed the command.
+fn stream_field(path: &str) -> &str {
+    match path {
+        "status.connections" => "connections",
+        "status.ports" | "spec.ports" => "ports",
+        "status.closed" => "end",
+        "status.bytesIn" | "status.bytesOut" => "bytes",
+        "spec.tty" => "terminal (-t)",
+        "spec.stdin" => "input (-i)",
+        "spec.command" => "command",
+        "spec.container" => "container",
+        "spec.pod" => "Pod",
+        other => other,
+    }
 }
 
 /// One clause.

@@ -343,6 +343,131 @@ fn rows_tell_what_does_not_hold() {
     }
 }
 
+/// A proxy behind a load balancer at port 8080, of which one Pod went at second 20, and what was typed: the line, what it printed in all,
+/// the Pod it went to, and when it ended.
+fn proxied(elsewhere: bool, typed: &[(&str, &str, Option<&str>, Option<u8>)]) -> World {
+    let mut world = World::default();
+    if elsewhere {
+        world.tells_by_commands();
+    }
+    let selector = json!({"app": "pi-proxy"});
+    world.put("Service", object("Service", "pi-proxy", 5, json!({"spec": {"type": "LoadBalancer", "selector": selector, "ports": [{"port": 8080, "targetPort": 80}]}})));
+    let pod = |name: &str, revision: u64| {
+        let status = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+        let spec = json!({"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]});
+        object("Pod", name, revision, json!({"metadata": {"labels": selector, "ownerReferences": owned_by("ReplicaSet", "pi-proxy")}, "spec": spec, "status": status}))
+    };
+    world.put("Pod", pod("old", 5));
+    let at = |second: u8| json!(format!("2026-01-01T00:00:{second:02}Z"));
+    let tell = |world: &mut World, over: bool| {
+        for (place, (line, output, to, ended)) in typed.iter().enumerate() {
+            let begun = u8::try_from(place).unwrap() + if to.is_some() { 1 } else { 30 };
+            let end = if line.ends_with('&') { Some(begun) } else { ended.filter(|_| over) };
+            let metadata = json!({"name": format!("command-{place}"), "resourceVersion": "11", "creationTimestamp": at(begun)});
+            let status = json!({"startTime": at(begun), "endTime": end.map(at), "exitCode": end.map(|_| 1), "output": output});
+            if let (Some(pod), false) = (to, elsewhere) {
+                let mut told = json!({"opened": at(begun), "connections": 0, "ports": [80]});
+                if let Some(end) = end {
+                    told["closed"] = at(end);
+                }
+                let spec = json!({"verb": "portforward", "namespace": "default", "pod": pod, "ports": [80]});
+                world.put_record("streams", json!({"metadata": {"name": format!("stream-{place}"), "resourceVersion": "11", "creationTimestamp": at(begun)}, "spec": spec, "status": told}));
+            }
+            world.put_record("commands", json!({"metadata": metadata, "spec": {"line": line, "session": "main"}, "status": status}));
+        }
+    };
+    tell(&mut world, false);
+    world.put("Pod", pod("new", 12));
+    if typed.iter().any(|(.., to, ended)| to.is_some() && *ended == Some(20)) {
+        world.remove("Pod", &pod("old", 13));
+    }
+    tell(&mut world, true);
+    world
+}
+
+#[test]
+fn a_way_that_ended_with_its_pod_is_told() {
+    const FORWARD: &str = "kubectl port-forward svc/pi-proxy 8080:8080";
+    const SAID: &str = "Forwarding from 127.0.0.1:8080 -> 80\nForwarding from [::1]:8080 -> 80\nHandling connection for 8080\n";
+    let lost = format!("{SAID}error: lost connection to pod\n");
+    let curl = ("curl -s http://localhost:8080/", "", None, Some(31));
+    let ended = [(FORWARD, lost.as_str(), Some("old"), Some(20)), curl];
+    let named = [("kubectl port-forward pod/old 8080:80", lost.as_str(), Some("old"), Some(20)), curl];
+    let quiet = [("kubectl port-forward svc/pi-proxy 8080:8080 > /dev/null", "", Some("old"), Some(20)), ("curl http://localhost:8080", "x", None, Some(31)), curl];
+    let stopped = [(FORWARD, SAID, Some("old"), Some(19)), curl];
+    let open = [(FORWARD, SAID, Some("old"), None)];
+    let stale = [("kubectl port-forward svc/pi-proxy 8080:8080 &", "", Some("old"), Some(20)), curl];
+    let went = "the port-forward to Pod `old` ended when its Pod went.";
+    let again = "Open it again, in another terminal: `kubectl port-forward svc/pi-proxy 8080:8080`.";
+    let (away, bring) = ("no load balancer of your own cluster is at `localhost` here.", "Bring Service `pi-proxy` there, in another terminal: `kubectl port-forward svc/pi-proxy 8080:8080`.");
+    let page = ("{http: {url: 'http://localhost:8080/'}}", "Nothing answers at `http://localhost:8080/`");
+    let log = ("{log: {pod: {labels: {app: pi-proxy}, newest: true}, matches: 'dp=6'}}", "The log of Pod `new` has no line like `dp=6` yet");
+    let saw = ("{saw: {matches: ':8080', output: HIT}}", "You ran `curl -s http://localhost:8080/`, but it did not print what is looked for");
+    let stream = ("{stream: {verb: portforward, pod: {labels: {app: pi-proxy}}, where: status.connections > 0}}", "You forwarded a port (a Pod with the label `app=pi-proxy`), but nothing has gone through it yet");
+    // Whether the cluster is not ours, what was typed, the check and the beginning of its reason, the rest of it, and what to do.
+    let cases: &[(bool, &[_], (&str, &str), &str, &str)] = &[
+        (false, &ended, page, went, again),
+        (true, &ended, page, went, again),
+        (false, &ended, log, went, again),
+        (true, &ended, log, went, again),
+        (false, &ended, saw, went, again),
+        (true, &ended, saw, went, again),
+        (false, &ended, stream, went, again),
+        (false, &named, page, went, "Forward the port to a Pod that is there: `kubectl get pods` lists them."),
+        (false, &quiet, page, went, again),
+        (true, &stale, page, "the port-forward leads to Pod `old`, which is gone.", again),
+        // Whoever ended it knows; and on another cluster there is no other way.
+        (false, &stopped, log, "", "Read it: `kubectl logs new`."),
+        (true, &stopped, log, away, bring),
+        (true, &[curl], log, away, bring),
+        (true, &[curl], saw, away, bring),
+        (false, &[curl], saw, "", "Read what it printed."),
+        // A way leads to one Pod.
+        (true, &open, log, "your port-forward leads to Pod `old` and to no other.", "Lead it to this one, too: end it, run `kubectl port-forward pod/new 8080:80`, and ask again."),
+        (false, &open, log, "", "Read it: `kubectl logs new`."),
+    ];
+    let probes = BTreeMap::from([
+        (Probe::Http { from: Target::Workstation, request: Request { url: "http://localhost:8080/".to_owned(), times: 1, ..Request::default() } }, json!({"error": "curl: (7) Failed to connect"})),
+        (Probe::Log { namespace: "default".into(), pod: "new".into(), container: None, previous: false, tail: None, since: None }, json!({"text": "a\n"})),
+    ]);
+    let mut wrong = Vec::new();
+    for (elsewhere, typed, (yaml, begins), because, remedy) in cases {
+        let (world, baseline) = (proxied(*elsewhere, typed), Point { revision: BASELINE, ..Point::START });
+        let check = check(yaml);
+        let library = Library::of([&check]).unwrap();
+        let judgement = eval::check(&check, &Facts { world: &world, probes: &probes, baseline, names: &Bindings::new(), library: &library }, &mut Memo::default());
+        let why = explain(&check, &judgement, &world, baseline);
+        let wanted = if because.is_empty() { format!("{begins}.") } else { format!("{begins}: {because}") };
+        if why.sentences[..2] != [wanted.clone(), (*remedy).to_owned()] {
+            wrong.push(format!("{elsewhere} {typed:?} {yaml}\n  wanted {wanted} {remedy}\n  got    {}", why.sentences.join(" ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let world = proxied(false, &ended);
+    let check = check(stream.0);
+    let library = Library::of([&check]).unwrap();
+    let facts = Facts { world: &world, probes: &probes, baseline: Point::START, names: &Bindings::new(), library: &library };
+    let why = explain(&check, &eval::check(&check, &facts, &mut Memo::default()), &world, Point::START);
+    let rows: Vec<_> = why.evidence.iter().map(|row| format!("{}|{}", row.object, row.path)).collect();
+    assert_eq!(rows, ["|connections of port-forward to pod/old, 8080:80"]);
+}
+
+#[test]
+fn streams_have_the_names_of_what_was_typed() {
+    let cases = [
+        (json!({"verb": "portforward", "pod": "web"}), json!({"ports": [80]}), "port-forward to pod/web, port 80"),
+        (json!({"verb": "portforward", "pod": "web"}), json!({}), "port-forward to pod/web"),
+        (json!({"verb": "exec", "pod": "web", "command": ["sh", "-c", "ls"]}), json!({}), "exec in pod/web: sh -c ls"),
+        (json!({"verb": "exec", "pod": "web", "command": []}), json!({}), "exec in pod/web"),
+        (json!({"verb": "attach", "pod": "web"}), json!({}), "attach to pod/web"),
+        (json!({"verb": "log", "pod": "web"}), json!({}), "logs of pod/web"),
+        (json!({"verb": "watch", "pod": "", "resource": "pods"}), json!({}), "watch of pods"),
+    ];
+    for (spec, status, name) in cases {
+        assert_eq!(super::forwards::name(&json!({"spec": spec, "status": status}), &World::default()), name);
+    }
+}
+
 #[test]
 fn what_the_cluster_makes_itself_is_no_near_miss() {
     let mut world = World::default();

@@ -1,0 +1,240 @@
+//! The way from the learner's own machine into the cluster: port-forwards as they were typed, and those that ended with their Pod.
+//!
+//! What was typed is known by the commands, where it went by the streams: those of our own API server, or what the commands tell of them.
+
+use std::sync::Arc;
+
+use drydock_course::check::ObjectRef;
+use serde_json::Value;
+
+use super::words::short;
+use super::{Asker, Why};
+use crate::select::{self, shown};
+use crate::typed::{self, moment};
+use crate::world::{Point, World, key_of, point_of};
+
+/// A port-forward of the learner's.
+#[derive(Debug)]
+pub(super) struct Way {
+    typed: typed::Forward,
+    /// Namespace and name of the Pod it went to.
+    pod: Option<(String, String)>,
+    /// That Pod is not there any more.
+    gone: bool,
+    /// Since when it is over.
+    closed: Option<Point>,
+    /// It ended by itself: its Pod went.
+    lost: bool,
+}
+
+/// What stands between the learner and an answer: half a sentence, and what to do about it.
+pub(super) struct Cut {
+    pub(super) because: String,
+    pub(super) remedy: String,
+}
+
+impl Cut {
+    /// It belongs to the first sentence; what to do about it is the second.
+    pub(super) fn told(self, found: Why) -> Why {
+        let first = found.sentences.first().map_or("", |first| first.trim_end_matches('.'));
+        let sentences = vec![format!("{first}: {}.", self.because), self.remedy];
+        Why { sentences, ..found }
+    }
+}
+
+impl Asker<'_> {
+    /// What became of a port-forward that ended with its Pod belongs to it.
+    pub(super) fn cut_short(&self, found: Why, pod: Option<&ObjectRef>) -> Why {
+        match pod.and_then(|pod| lost_to(pod, self.world, self.baseline)) {
+            Some(cut) => cut.told(found),
+            None => found,
+        }
+    }
+
+    /// Why what the learner asks may not come to a Pod: their way to it ended, leads to another, or is not there.
+    pub(super) fn unreached(&self, found: &Value, pod: &ObjectRef) -> Option<Cut> {
+        let ended = lost_to(pod, self.world, self.baseline);
+        let another = || self.world.is_elsewhere().then(|| to_another(found, self.world)).flatten();
+        let balanced = || balanced_to(found, self.world).into_iter().find_map(|(port, _)| self.unbalanced(port)).map(|(cut, _)| cut);
+        ended.or_else(another).or_else(balanced)
+    }
+
+    /// Why nothing answers at a port of the learner's machine: their way there ended, or on a cluster that is not ours a Service offers it.
+    pub(super) fn cut_off(&self, port: u16) -> Option<(Cut, Vec<String>)> {
+        match lost_at(port, self.world, self.baseline) {
+            Some(cut) => Some((cut, Vec::new())),
+            None => self.unbalanced(port).map(|(cut, service)| (cut, vec![shown("Service", &service)])),
+        }
+    }
+
+    /// On a cluster that is not ours: a Service offers this port to the outside, and no way leads there from here.
+    fn unbalanced(&self, port: u16) -> Option<(Cut, Arc<Value>)> {
+        let service = self.balanced(port).filter(|_| self.world.is_elsewhere() && !is_open(port, self.world))?;
+        let name = service["metadata"]["name"].as_str().unwrap_or_default();
+        let because = "no load balancer of your own cluster is at `localhost` here".to_owned();
+        let remedy = format!("Bring Service `{name}` there, in another terminal: `kubectl port-forward svc/{name} {port}:{port}`.");
+        Some((Cut { because, remedy }, service))
+    }
+
+    /// The Service that offers a port to the outside.
+    fn balanced(&self, port: u16) -> Option<Arc<Value>> {
+        let offers = |service: &&Arc<Value>| service["spec"]["type"] == "LoadBalancer" && service["spec"]["ports"].as_array().into_iter().flatten().any(|known| known["port"] == port);
+        self.world.objects("Service").values().find(offers).cloned()
+    }
+}
+
+impl Way {
+    fn leads(&self) -> bool {
+        self.closed.is_none() && !self.gone
+    }
+
+    fn is_at(&self, port: u16) -> bool {
+        self.typed.ways.iter().any(|(local, _)| *local == port)
+    }
+
+    fn pod_name(&self) -> &str {
+        self.pod.as_ref().map_or("", |(_, name)| name)
+    }
+
+    fn cut(&self) -> Cut {
+        let pod = self.pod_name();
+        let because = match (self.closed.is_some(), self.gone) {
+            (true, true) => format!("the port-forward to Pod `{pod}` ended when its Pod went"),
+            (true, false) => format!("the port-forward to Pod `{pod}` lost its connection and ended"),
+            (false, _) => format!("the port-forward leads to Pod `{pod}`, which is gone"),
+        };
+        let remedy = if self.typed.pod.is_some() && self.gone {
+            "Forward the port to a Pod that is there: `kubectl get pods` lists them.".to_owned()
+        } else {
+            format!("Open it again, in another terminal: `{}`.", self.typed.line.replace('`', "'"))
+        };
+        Cut { because, remedy }
+    }
+}
+
+/// Every port-forward that was typed and went to a Pod, the oldest first.
+pub(super) fn all(world: &World) -> Vec<Way> {
+    let mut commands: Vec<&Value> = world.records("commands").filter(|command| command["spec"]["line"].as_str().is_some_and(|line| line.contains("port-forward"))).collect();
+    commands.sort_by_key(|command| point_of(command));
+    commands.into_iter().flat_map(|command| typed::forwards(command).into_iter().filter_map(|typed| way(command, typed, world))).collect()
+}
+
+fn way(command: &Value, typed: typed::Forward, world: &World) -> Option<Way> {
+    let stream = stream_of(command, &typed, world)?;
+    let text = |field: &str| stream["spec"][field].as_str().map(str::to_owned);
+    let pod = text("namespace").zip(text("pod"));
+    let gone = pod.as_ref().is_some_and(|key| world.objects("Pod").get(key).is_none_or(|pod| !pod["metadata"]["deletionTimestamp"].is_null()));
+    let closed = moment(&stream["status"]["closed"]).map(|time| Point { time, ..point_of(stream) });
+    let says_so = command["status"]["output"].as_str().is_some_and(|output| output.contains("lost connection to pod"));
+    Some(Way { lost: says_so || gone && (closed.is_none() || !typed.tells), typed, pod, gone, closed })
+}
+
+/// The stream that a forward is: named after its command, or the first to such a Pod that was opened while the command went on.
+fn stream_of<'a>(command: &Value, typed: &typed::Forward, world: &'a World) -> Option<&'a Value> {
+    let mut streams = world.records("streams").filter(|stream| stream["spec"]["verb"] == "portforward");
+    if world.is_elsewhere() {
+        let name = format!("{}-{}", key_of(command).1, typed.place);
+        return streams.find(|stream| stream["metadata"]["name"] == *name);
+    }
+    let (begun, ended) = (moment(&command["status"]["startTime"])?, moment(&command["status"]["endTime"]).filter(|_| !typed.background));
+    let fits = |stream: &&Value| {
+        let opened = moment(&stream["status"]["opened"]);
+        let in_time = opened.is_some_and(|opened| opened >= begun && ended.is_none_or(|ended| opened <= ended));
+        in_time && typed.pod.as_ref().is_none_or(|pod| stream["spec"]["pod"] == **pod)
+    };
+    streams.filter(fits).min_by_key(|stream| moment(&stream["status"]["opened"]))
+}
+
+/// Why nothing answers at a port of the learner's machine though they opened a way there: it ended with its Pod since the exercise began.
+pub(super) fn lost_at(port: u16, world: &World, baseline: Point) -> Option<Cut> {
+    let ways = all(world);
+    let last = ways.iter().rfind(|way| way.is_at(port))?;
+    (last.lost && ends_since(last, baseline)).then(|| last.cut())
+}
+
+/// The same of a way to such Pods as an author means, whatever its port.
+pub(super) fn lost_to(wanted: &ObjectRef, world: &World, baseline: Point) -> Option<Cut> {
+    let any = ObjectRef { kind: "Pod".to_owned(), name: None, newest: false, terminating: None, ..wanted.clone() };
+    let changes = world.changes_since("Pod", baseline.revision);
+    let was = |way: &&Way| changes.iter().any(|change| Some(&change.key) == way.pod.as_ref() && change.old.as_ref().is_some_and(|old| select::fits(world, &any, old)));
+    let ways = all(world);
+    let last = ways.iter().filter(|way| way.lost && ends_since(way, baseline)).rfind(was)?;
+    let again = ways.iter().any(|way| way.leads() && last.typed.ways.iter().any(|(local, _)| way.is_at(*local)));
+    (!again).then(|| last.cut())
+}
+
+fn ends_since(way: &Way, baseline: Point) -> bool {
+    way.closed.is_none_or(|closed| closed.time >= baseline.time)
+}
+
+/// The ports of the learner's machine at which ways were opened.
+pub(super) fn ports(world: &World) -> Vec<u16> {
+    all(world).iter().flat_map(|way| way.typed.ways.iter().map(|(local, _)| *local)).collect()
+}
+
+/// Whether a way is open at a port of the learner's machine.
+pub(super) fn is_open(port: u16, world: &World) -> bool {
+    all(world).iter().any(|way| way.leads() && way.is_at(port))
+}
+
+/// On a cluster that is not ours: a way is open, but to another Pod of the same owner, and only to that.
+pub(super) fn to_another(pod: &Value, world: &World) -> Option<Cut> {
+    let owner = |pod: &Value| select::controller(pod).map(|owner| owner["uid"].clone());
+    let (name, own) = (key_of(pod).1, owner(pod)?);
+    let ways = all(world);
+    let beside = |way: &&Way| way.leads() && way.pod.as_ref().and_then(|key| world.objects("Pod").get(key)).and_then(|other| owner(other)) == Some(own.clone());
+    if ways.iter().filter(beside).any(|way| way.pod_name() == name) {
+        return None;
+    }
+    let other = ways.iter().rfind(beside)?;
+    let (local, remote) = *other.typed.ways.first()?;
+    let port = ports_of(other, world).first().copied().unwrap_or(remote);
+    Some(Cut {
+        because: format!("your port-forward leads to Pod `{}` and to no other", other.pod_name()),
+        remedy: format!("Lead it to this one, too: end it, run `kubectl port-forward pod/{name} {local}:{port}`, and ask again."),
+    })
+}
+
+/// The ports of the Pod that were asked.
+fn ports_of(way: &Way, world: &World) -> Vec<u16> {
+    let to_pod = |stream: &&Value| way.pod.as_ref().is_some_and(|(_, name)| stream["spec"]["pod"] == **name);
+    let ports = world.records("streams").filter(to_pod).filter_map(|stream| stream["status"]["ports"].as_array());
+    ports.flatten().filter_map(|port| u16::try_from(port.as_u64()?).ok()).collect()
+}
+
+/// The ports of the learner's machine at which a LoadBalancer leads to a Pod.
+pub(super) fn balanced_to(pod: &Value, world: &World) -> Vec<(u16, Arc<Value>)> {
+    let chooses = |service: &&Arc<Value>| {
+        let selector = service["spec"]["selector"].as_object().filter(|selector| !selector.is_empty());
+        service["spec"]["type"] == "LoadBalancer" && selector.is_some_and(|selector| selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value))
+    };
+    let ports = |service: &Arc<Value>| -> Vec<(u16, Arc<Value>)> {
+        let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+        ports.filter_map(|port| Some((u16::try_from(port["port"].as_u64()?).ok()?, Arc::clone(service)))).collect()
+    };
+    world.objects("Service").values().filter(chooses).flat_map(ports).collect()
+}
+
+/// A stream as the learner knows it: what was typed, not the name of a record.
+pub(super) fn name(stream: &Value, world: &World) -> String {
+    let spec = &stream["spec"];
+    let text = |field: &str| spec[field].as_str().unwrap_or_default();
+    let pod = text("pod");
+    match text("verb") {
+        "portforward" => {
+            let is_it = |way: &&Way| way.pod_name() == pod && way.closed == moment(&stream["status"]["closed"]).map(|time| Point { time, ..point_of(stream) });
+            let typed = all(world).iter().rfind(is_it).map(|way| way.typed.ways.iter().map(|(local, remote)| format!("{local}:{remote}")).collect::<Vec<_>>().join(" "));
+            let ports = || stream["status"]["ports"].as_array().into_iter().flatten().map(|port| format!("port {port}")).collect::<Vec<_>>().join(", ");
+            let ports = typed.unwrap_or_else(ports);
+            format!("port-forward to pod/{pod}{}{ports}", if ports.is_empty() { "" } else { ", " })
+        }
+        "exec" => {
+            let words: Vec<&str> = spec["command"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            format!("exec in pod/{pod}{}{}", if words.is_empty() { "" } else { ": " }, short(&words.join(" ")))
+        }
+        "attach" => format!("attach to pod/{pod}"),
+        "log" => format!("logs of pod/{pod}"),
+        _ if pod.is_empty() => format!("watch of {}", text("resource")),
+        verb => format!("{verb} of pod/{pod}"),
+    }
+}
