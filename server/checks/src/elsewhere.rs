@@ -3,8 +3,9 @@
 //! There the lab has its workstation and what is typed in it, which tells of streams too (module `typed`). It has no node, no runtime, no
 //! audit and no journal of the cluster. A cluster may also be an API server alone: then no Pod ever runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use drydock_course::chapter::{Block, BlockKind, Chapter, Command, SectionKind};
 use drydock_course::check::{Check, Expect, From, Inside, Let, Source};
 
 use crate::plan::{Plan, Unit};
@@ -41,6 +42,17 @@ const AWAY: &str = "It asks an address of the cluster's own network, and the ter
 /// About who did something.
 const ACTOR: &str = "It is about who changed something, which only Drydock's own cluster writes down.";
 
+/// What to do where an exercise is about one node's disk.
+pub const ONE_DISK: &str = "Your cluster has several nodes, and this is about the disk of one of them: a Pod that comes to another node finds another disk. Let new Pods come to the first one only: `kubectl cordon $(kubectl get nodes -o jsonpath='{.items[1:].metadata.name}')`. After the chapter, `kubectl uncordon` with the same names takes that back. (Where the first node takes no Pods, as many control planes, leave out another one, and put the labels of this chapter on that.)";
+/// What to do where an exercise asks a load balancer.
+pub const BRING: &str = "No load balancer of your cluster is at `localhost` here. For what the commands ask at a port of `localhost`, let `kubectl port-forward svc/NAME PORT:PORT` run in another terminal, with the name and the port of the Service. It ends when its Pod goes; then open it again.";
+/// What to know where Pods ask the Internet.
+pub const OUTSIDE: &str = "What answers here is on the Internet, and the Pods of your cluster ask it themselves. Where they cannot reach `raw.githubusercontent.com`, leave this exercise out: nothing later needs it.";
+/// How manifests, commands and checks name what is outside.
+const OUTSIDES: [&str; 3] = ["externalName:", "spec.externalName", "canonical name"];
+/// How manifests, commands and checks name a node's disk.
+const DISKS: [&str; 4] = ["hostPath", "/node-root", "\n  local:", "subPath ="];
+
 /// Where the lessons are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -48,6 +60,8 @@ pub enum Place {
     Ours,
     /// On another one.
     Another,
+    /// On another one with several nodes.
+    Several,
     /// On another one that has no nodes.
     Idle,
 }
@@ -101,7 +115,7 @@ fn of_expect(expect: &Expect, place: Place) -> Option<&'static str> {
 fn of_source(source: &Source, filter: Option<&str>, place: Place) -> Option<&'static str> {
     match place {
         Place::Ours => None,
-        Place::Another => of_another(source),
+        Place::Another | Place::Several => of_another(source),
         Place::Idle => of_another(source).or_else(|| of_idle(source, filter)),
     }
 }
@@ -171,6 +185,80 @@ fn of_another(source: &Source) -> Option<&'static str> {
         Source::Traffic(traffic) => from(&traffic.from, &traffic.url),
         Source::Object(_) | Source::List(_) | Source::Gone(_) | Source::History(_) | Source::Saw(_) | Source::Log(_) | Source::Answer(_) | Source::Env(_) => None,
     }
+}
+
+/// What to know before each exercise and lab of a chapter, by its id: what of it can be done there, but not as it stands.
+#[must_use]
+pub fn advice(chapter: &Chapter, place: Place) -> BTreeMap<&str, Vec<&'static str>> {
+    let mut advice: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
+    if !matches!(place, Place::Another | Place::Several) {
+        return advice;
+    }
+    let mut tell = |id, text, holds: bool| if holds { advice.entry(id).or_default().push(text) };
+    // Ports that commands of the lesson itself forward, with their terminals.
+    let mut forwarded: Vec<(u16, &str)> = Vec::new();
+    for section in &chapter.sections {
+        let mut asks = false;
+        for block in &section.blocks {
+            match &block.kind {
+                BlockKind::Command(command) if command.inside.is_none() => {
+                    forwarded.extend(forwards_of(command));
+                    asks |= ports_asked(&command.text).any(|port| forwarded.iter().all(|(known, _)| *known != port));
+                }
+                BlockKind::Press { session, .. } => forwarded.retain(|(_, of)| of != session),
+                _ => {}
+            }
+        }
+        asks |= forwarded.is_empty() && section.checks().any(asks_localhost);
+        if section.kind == SectionKind::Exercise {
+            let names = |words: &[&str]| section.blocks.iter().any(|block| in_block(block, words)) || section.checks().any(|check| in_conditions(check, words));
+            tell(section.id.as_str(), ONE_DISK, place == Place::Several && names(&DISKS));
+            tell(section.id.as_str(), OUTSIDE, names(&OUTSIDES));
+            tell(section.id.as_str(), BRING, asks);
+        }
+    }
+    for lab in &chapter.labs {
+        let disk = lab.tasks.iter().any(|task| in_conditions(task, &DISKS));
+        tell(lab.id.as_str(), ONE_DISK, place == Place::Several && disk);
+        tell(lab.id.as_str(), BRING, lab.tasks.iter().any(asks_localhost));
+    }
+    advice
+}
+
+/// Whether a command or a file has one of these words.
+fn in_block(block: &Block, words: &[&str]) -> bool {
+    let text = match &block.kind {
+        BlockKind::Command(command) => &command.text,
+        BlockKind::Code { path: Some(_), text, .. } => text,
+        _ => return false,
+    };
+    words.iter().any(|word| text.contains(word))
+}
+
+/// Whether a condition, or what a command is to print, has one of these words.
+fn in_conditions(check: &Check, words: &[&str]) -> bool {
+    let printed = |source: &Source| match source {
+        Source::Saw(saw) => saw.output.clone(),
+        _ => None,
+    };
+    let has = |text: &str| words.iter().any(|word| text.contains(word));
+    check.expect.sources().iter().any(|(source, filter)| filter.iter().copied().chain(source.filter()).any(has) || printed(source).is_some_and(|text| has(&text)))
+}
+
+fn asks_localhost(check: &Check) -> bool {
+    check.expect.sources().iter().any(|(source, _)| matches!(source, Source::Http(http) if http.from == From::Workstation && host_of(&http.url) == "localhost"))
+}
+
+/// The ports of the learner's machine that a command forwards, and its terminal.
+fn forwards_of(command: &Command) -> impl Iterator<Item = (u16, &str)> {
+    let words = command.text.split_once("port-forward").map_or("", |(_, words)| words).split_whitespace();
+    words.filter_map(|word| Some((word.split(':').next()?.parse().ok()?, command.session.as_str())))
+}
+
+/// The ports at which a command asks the learner's own machine.
+fn ports_asked(text: &str) -> impl Iterator<Item = u16> {
+    let after = |mark: &'static str| text.split(mark).skip(1).filter_map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
+    ["localhost:", ".ingress[0].*}:"].into_iter().flat_map(after)
 }
 
 /// Whether a condition is about every answer alike, so that one Pod can give them all.
@@ -280,6 +368,32 @@ mod tests {
         assert_eq!(impossible_unit(["cd x\nkubectl apply -f a.yaml", "kubectl logs a"], [&runs], Place::Idle), Some(IDLE_BUT_MAKES));
         let made = ["kubectl create deployment a --image=b", "kubectl logs a", "kubectl exec a -- run", "cd x\nkubectl apply -f a\nkubectl wait pod/a", "kubectl get pods"];
         assert_eq!(made.map(makes), [true, false, false, true, false]);
+    }
+
+    #[test]
+    fn what_can_be_done_in_another_way_is_told_how() {
+        let files = drydock_course::source::embedded();
+        let course = drydock_course::course::Course::load(&files, "lunches").unwrap();
+        let told = |id: &str, place| {
+            let chapter = course.chapters().find(|chapter| chapter.id == id).unwrap();
+            let advice = advice(chapter, place);
+            let with = |text: &'static str| -> Vec<String> { advice.iter().filter(|(_, told)| told.contains(&text)).map(|(id, _)| (*id).to_owned()).collect() };
+            (with(ONE_DISK), with(BRING), with(OUTSIDE))
+        };
+        let (none, all) = (Vec::<String>::new(), |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<String>>());
+        for place in [Place::Ours, Place::Idle] {
+            assert_eq!((told("ch03", place), told("ch05", place)), ((none.clone(), none.clone(), none.clone()), (none.clone(), none.clone(), none.clone())));
+        }
+        let asking = all(&["ch05-lab", "drill-back", "host-path", "lose-cache", "pi-cache", "survive", "use-class"]);
+        assert_eq!(told("ch05", Place::Another), (none.clone(), asking.clone(), none.clone()));
+        let on_disk = all(&["ch05-lab", "host-path", "host-root", "node-directory", "postgres", "static-volume", "sub-path", "survive"]);
+        assert_eq!(told("ch05", Place::Several), (on_disk, asking, none.clone()));
+        assert_eq!(told("ch06", Place::Several).0, ["shared-cache"]);
+        // What the lesson itself forwards needs nothing else.
+        assert_eq!(told("ch02", Place::Several), (none.clone(), none.clone(), none));
+        let (_, asking, outside) = told("ch03", Place::Another);
+        assert_eq!(outside, ["dns-lookup", "external-name"]);
+        assert!(asking.contains(&"load-balancer".to_owned()) && !asking.contains(&"name-for-api".to_owned()), "{asking:?}");
     }
 
     #[test]

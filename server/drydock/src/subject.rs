@@ -98,11 +98,12 @@ impl Subject {
     /// What of the lessons can be done there. Who may not see the nodes is believed to have some.
     pub(crate) async fn place(&self) -> anyhow::Result<Place> {
         let nodes: Api<Node> = Api::all(self.client().await?);
-        let listed = tokio::time::timeout(PATIENCE, nodes.list_metadata(&ListParams::default().limit(1))).await;
+        let listed = tokio::time::timeout(PATIENCE, nodes.list_metadata(&ListParams::default().limit(2))).await;
         match listed {
             // Its version a cluster tells to everybody.
             Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err(self.stranger()),
             Ok(Ok(list)) if list.items.is_empty() => Ok(Place::Idle),
+            Ok(Ok(list)) if list.items.len() > 1 => Ok(Place::Several),
             _ => Ok(Place::Another),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use drydock_checks::elsewhere::{Place, impossible, impossible_command, impossible_unit, makes};
+use drydock_checks::elsewhere::{Place, advice, impossible, impossible_command, impossible_unit, makes};
 use drydock_checks::plan::Plan;
 use drydock_cluster::spawn::Balancers;
 use drydock_course::chapter::{self, Ask, BlockKind, Exit};
@@ -15,6 +15,7 @@ use drydock_course::diagnostic::Diagnostic;
 use drydock_course::lab::Lab;
 use drydock_course::source::{self, Directory, Source};
 use drydock_web::course::{Block, Chapter, ChapterOutline, CourseSource, Outline, Section, SectionKind, SectionOutline, Solution};
+use drydock_web::page::inline;
 
 /// The track that is opened.
 const TRACK: &str = "lunches";
@@ -186,6 +187,8 @@ fn kind(section: &chapter::Section) -> SectionKind {
 }
 
 fn page_of(chapter: &chapter::Chapter, place: Place) -> Chapter {
+    let advice = advice(chapter, place);
+    let told = |id: &str| advice.get(id).into_iter().flatten().map(|text| note(text));
     let mut sections: Vec<Section> = chapter
         .sections
         .iter()
@@ -196,13 +199,22 @@ fn page_of(chapter: &chapter::Chapter, place: Place) -> Chapter {
             kind: kind(section),
             minutes: section.minutes,
             book: section.book.clone(),
-            blocks: blocks_of(section, place),
+            blocks: told(&section.id).chain(blocks_of(section, place)).collect(),
             debrief: None,
             solutions: Vec::new(),
         })
         .collect();
-    sections.extend(chapter.labs.iter().map(|lab| lab_of(lab, place)));
+    sections.extend(chapter.labs.iter().map(|lab| {
+        let section = lab_of(lab, place);
+        Section { blocks: told(&lab.id).chain(section.blocks).collect(), ..section }
+    }));
     Chapter { id: chapter.id.clone(), number: chapter.number.clone(), title: chapter.title.clone(), summary: chapter.summary.clone(), directory: directory_of(chapter), sections }
+}
+
+/// What to know before an exercise on a cluster that is not ours, set as the lesson's own notes.
+fn note(text: &str) -> Block {
+    let html = format!("<blockquote class=\"markdown-alert markdown-alert-important\">\n<p class=\"markdown-alert-title\">On your cluster</p>\n<p>{}</p>\n</blockquote>\n", inline(text));
+    Block::Prose { html }
 }
 
 /// Where the files of a chapter are: `lunches/ch03/numbers/api.yaml` is in `~/lunches/ch03`.
