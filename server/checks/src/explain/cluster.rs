@@ -306,7 +306,26 @@ pub(super) fn service(service: &Value, world: &World) -> Option<Why> {
             return Some(why(Reason::PortMismatch, vec![text, endpoints, "Set the Service's `targetPort` to the port of the container.".into()], look));
         }
     }
-    None
+    stray(service, &here, world)
+}
+
+/// Beside the list that a Service keeps of its Pods somebody wrote another one, with an address that no Pod has.
+fn stray(service: &Value, pods: &[&Arc<Value>], world: &World) -> Option<Why> {
+    let (namespace, name) = key_of(service);
+    let by_hand = |slice: &&Arc<Value>| {
+        let labels = &slice["metadata"]["labels"];
+        key_of(slice).0 == namespace && labels["kubernetes.io/service-name"] == *name && select::controller(slice).is_none()
+    };
+    let addresses = |slice: &'_ Arc<Value>| -> Vec<String> {
+        let endpoints = slice["endpoints"].as_array().into_iter().flatten().flat_map(|endpoint| endpoint["addresses"].as_array().into_iter().flatten());
+        endpoints.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let is_pods = |address: &str| pods.iter().any(|pod| pod["status"]["podIP"] == *address);
+    let (slice, address) = world.objects("EndpointSlice").values().filter(by_hand).find_map(|slice| Some((slice, addresses(slice).into_iter().find(|address| !is_pods(address))?)))?;
+    let slice = plain_name(slice);
+    let text = format!("Service `{name}` sends a part of its requests to `{address}`, which is no Pod's address: EndpointSlice `{slice}` says so, and somebody wrote it by hand.");
+    let look = format!("Look at its lists: `kubectl get endpointslices -l kubernetes.io/service-name={name}`.");
+    Some(why(Reason::NoEndpoints, vec![text, look, format!("Delete the one that is not true: `kubectl delete endpointslice {slice}`.")], vec![shown("Service", service)]))
 }
 
 /// A list that a Service keeps and that is not as it is wanted: what is wrong with the Service, or that it chooses other Pods.

@@ -89,6 +89,10 @@ fn world() -> World {
     let behind = |pod: &str| json!({"subsets": [{"addresses": [{"ip": "10.244.0.5", "targetRef": {"kind": "Pod", "name": pod}}]}]});
     world.put("Endpoints", object("Endpoints", "both", 16, behind("web")));
     world.put("Endpoints", object("Endpoints", "lost", 16, json!({})));
+    world.put("Service", service("shared", json!({"app": "web"}), 80, "ClusterIP"));
+    let slice = |name: &str, owner: Value, ip: &str| object("EndpointSlice", name, 16, json!({"metadata": {"labels": {"kubernetes.io/service-name": "shared"}, "ownerReferences": owner}, "endpoints": [{"addresses": [ip]}]}));
+    world.put("EndpointSlice", slice("shared-1", owned_by("Service", "shared"), "10.244.0.5"));
+    world.put("EndpointSlice", slice("by-hand", json!([]), "10.244.0.77"));
     let on_disk = json!({"template": {"spec": {"nodeSelector": {"disk": "fast"}}}});
     world.put("DaemonSet", object("DaemonSet", "nowhere", 16, json!({"spec": on_disk, "status": {"desiredNumberScheduled": 0}})));
     let at = |name: &str, spec: Value, status: Value| json!({"metadata": {"name": name, "resourceVersion": "16", "creationTimestamp": "2026-01-01T00:00:10Z"}, "spec": spec, "status": status});
@@ -124,6 +128,7 @@ fn probes() -> Probes {
         (url("http://localhost:8080/"), json!({"error": "curl: (7) Failed to connect"})),
         (url("http://lost:8080/"), json!({"error": "curl: (28) timed out"})),
         (url("http://deaf:8080/"), json!({"error": "curl: (7) refused"})),
+        (url("http://shared:8080/"), json!({"error": "curl: (7) refused"})),
         (url("http://nobody/"), json!({"error": "curl: (6) Could not resolve host: nobody"})),
         (url("http://page/"), json!({"status": 404, "headers": {"x-cache": "MISS"}, "body": "Not here", "answers": []})),
         (Probe::Exec { target: web(), command: vec!["ls".into()] }, json!({"exit": 2, "stdout": "", "text": ""})),
@@ -273,6 +278,7 @@ fn what_a_red_check_says() {
         ("{http: {url: 'http://localhost:8080/'}}", NoEndpoints, "None of the Pods behind Service `empty` is ready, so it has nowhere to send a request."),
         ("{http: {url: 'http://lost:8080/'}}", SelectorMismatch, "Service `lost` looks for Pods with `app=webb`, and no Pod has that."),
         ("{http: {url: 'http://deaf:8080/'}}", PortMismatch, "Service `deaf` sends requests to port `81` of its Pods; their containers listen on 80."),
+        ("{http: {url: 'http://shared:8080/'}}", NoEndpoints, "Service `shared` sends a part of its requests to `10.244.0.77`, which is no Pod's address: EndpointSlice `by-hand` says so, and somebody wrote it by hand."),
         ("{http: {url: 'http://nobody/'}}", DnsMissing, "Nobody is called `nobody`: the name is not known."),
         ("{http: {url: 'http://page/', where: status == 200}}", WrongValue, "`http://page/` answers, but it answered with status 404; it should be 200."),
         ("{http: {url: 'http://page/', where: 'body.contains(\"Hello\")'}}", WrongValue, "`http://page/` answers, but the page does not contain `Hello`."),
