@@ -1,4 +1,5 @@
-//! Carrying out what the graph has judged. Each write names the uid and the version it was decided on.
+//! Carrying out what the graph has judged. Each write looks first whether the object is still what was judged, and names the uid and the
+//! version that was seen then.
 
 use futures::future::join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -42,24 +43,30 @@ impl World {
     }
 }
 
-/// Deletes an object on account of the owners it was judged by. Each kind is followed by itself, so the graph may have heard of the end of
-/// an owner and not yet that the owner let go of this object before: whoever has other owners by now is judged again when that is heard.
+/// Deletes an object as long as it is what it was judged as. Each kind is followed by itself, so the graph may have heard of the end of an
+/// owner and not yet that this object was let go of before, or is being deleted by somebody else who wants its dependents to stay: whoever is
+/// different by now is judged again when that is heard.
 // upstream: pkg/controller/garbagecollector/garbagecollector.go attemptToDeleteItem
 async fn delete(api: &Api<Metadata>, item: &Item, uid: &str, policy: Policy) -> Result<()> {
-    let Some(current) = api.get_opt(&item.name).await.map_err(Error::from)? else { return Ok(()) };
-    let meta = current.meta();
-    if meta.uid.as_deref() != Some(uid) || meta.owner_references.as_deref().unwrap_or_default() != item.owners {
-        return Ok(());
-    }
     let policy = match policy {
         Policy::Background => PropagationPolicy::Background,
         Policy::Foreground => PropagationPolicy::Foreground,
         Policy::Orphan => PropagationPolicy::Orphan,
     };
-    let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: meta.resource_version.clone() });
-    let params = DeleteParams { propagation_policy: Some(policy), preconditions, ..DeleteParams::default() };
-    // One that changed in between is looked at again.
-    ignore_not_found(api.delete(&item.name, &params).await).map(drop)
+    loop {
+        let Some(current) = api.get_opt(&item.name).await.map_err(Error::from)? else { return Ok(()) };
+        let meta = current.meta();
+        if meta.uid.as_deref() != Some(uid) || Item::new(item.kind, meta) != *item {
+            return Ok(());
+        }
+        let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: meta.resource_version.clone() });
+        let params = DeleteParams { propagation_policy: Some(policy.clone()), preconditions, ..DeleteParams::default() };
+        match ignore_not_found(api.delete(&item.name, &params).await) {
+            // Its status, most likely: each turn somebody else's write went through, so this ends when they have.
+            Err(error) if error.is_conflict() => {}
+            result => return result.map(drop),
+        }
+    }
 }
 
 /// Changes an object's metadata as it is now; `None` when there is nothing to change.
@@ -105,19 +112,23 @@ mod tests {
 
     use super::*;
 
-    /// An API server with one Pod; what is asked of it to delete.
+    /// An API server with one Pod, which somebody else changes once while it is looked at; what is asked of it to delete.
     fn server(pod: Option<Value>) -> (Api<Metadata>, Arc<Mutex<Vec<Value>>>) {
         let deleted: Arc<Mutex<Vec<Value>>> = Arc::default();
         let seen = Arc::clone(&deleted);
         let service = service_fn(move |request: Request<Body>| {
             let (pod, seen) = (pod.clone(), Arc::clone(&seen));
             async move {
+                let status = |reason: &str, code: u16| (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": reason, "code": code}));
+                let (mut code, mut answer) = pod.map_or_else(|| status("NotFound", 404), |pod| (200, pod));
                 if request.method() == Method::DELETE {
                     let body = request.into_body().collect_bytes().await?;
-                    seen.lock().unwrap().push(serde_json::from_slice(&body)?);
+                    let mut seen = seen.lock().unwrap();
+                    seen.push(serde_json::from_slice(&body)?);
+                    if seen.len() == 1 {
+                        (code, answer) = status("Conflict", 409);
+                    }
                 }
-                let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "message": "pods not found", "code": 404});
-                let (code, answer) = pod.map_or((404, missing), |pod| (200, pod));
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))?)
             }
         });
@@ -126,17 +137,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_other_owners_by_now_is_not_deleted() {
+    async fn what_is_not_as_it_was_judged_is_not_deleted() {
         let owner = |uid: &str| OwnerReference { api_version: "apps/v1".into(), kind: "DaemonSet".into(), name: "agent".into(), uid: uid.into(), ..OwnerReference::default() };
         let pod = |uid: &str, owners: &[OwnerReference]| {
-            Some(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "a", "namespace": "default", "uid": uid, "resourceVersion": "7", "ownerReferences": owners}}))
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "a", "namespace": "default", "uid": uid, "resourceVersion": "7", "ownerReferences": owners}})
+        };
+        let leaving = |finalizer: &str| {
+            let mut pod = pod("u", &[owner("o")]);
+            pod["metadata"]["deletionTimestamp"] = json!("2026-11-22T08:48:16Z");
+            pod["metadata"]["finalizers"] = json!([finalizer]);
+            pod
         };
         let cases = [
-            ("as it was judged", pod("u", &[owner("o")]), true),
-            ("let go of", pod("u", &[]), false),
-            ("adopted by another", pod("u", &[owner("p")]), false),
-            ("adopted by one more", pod("u", &[owner("o"), owner("p")]), false),
-            ("another of the same name", pod("v", &[owner("o")]), false),
+            ("as it was judged", Some(pod("u", &[owner("o")])), true),
+            ("let go of", Some(pod("u", &[])), false),
+            ("adopted by another", Some(pod("u", &[owner("p")])), false),
+            ("adopted by one more", Some(pod("u", &[owner("o"), owner("p")])), false),
+            ("deleted, its dependents to stay", Some(leaving(ORPHAN)), false),
+            ("deleted after its dependents", Some(leaving(FOREGROUND)), false),
+            ("another of the same name", Some(pod("v", &[owner("o")])), false),
             ("gone", None, false),
         ];
         for (what, now, goes) in cases {
@@ -144,7 +163,8 @@ mod tests {
             let item = Item { kind: 0, namespace: "default".into(), name: "a".into(), owners: vec![owner("o")], finalizers: Vec::new(), leaving: false };
             delete(&api, &item, "u", Policy::Background).await.unwrap();
             let preconditions: Vec<Value> = deleted.lock().unwrap().iter().map(|options| options["preconditions"].clone()).collect();
-            assert_eq!(preconditions, if goes { vec![json!({"uid": "u", "resourceVersion": "7"})] } else { Vec::new() }, "{what}");
+            // Twice: a conflict is another try.
+            assert_eq!(preconditions, if goes { vec![json!({"uid": "u", "resourceVersion": "7"}); 2] } else { Vec::new() }, "{what}");
         }
     }
 }
