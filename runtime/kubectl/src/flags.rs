@@ -17,6 +17,8 @@ use crate::failure::Failure;
 const ARGUMENTS: &str = "kubectl-arguments";
 /// How many of them came before `--`.
 const BEFORE_DASH: &str = "kubectl-before-dash";
+/// The lists that were given with nothing in them.
+const EMPTY: &str = "kubectl-empty";
 
 fn flag(long: &'static str, kind: &'static str, default: &'static str, help: &'static str) -> Arg {
     Arg::new(long).long(long).value_name(kind).help(help).action(ArgAction::Append).num_args(1).require_equals(true).default_value(default)
@@ -110,11 +112,11 @@ impl Flags for ArgMatches {
     }
 
     fn texts(&self, name: &str) -> Vec<String> {
-        if self.changed(name) { raw(self, name) } else { Vec::new() }
+        if from_line(self, name) { raw(self, name) } else { Vec::new() }
     }
 
     fn changed(&self, name: &str) -> bool {
-        matches!(self.try_contains_id(name), Ok(true)) && self.value_source(name) == Some(ValueSource::CommandLine)
+        from_line(self, name) || raw(self, EMPTY).iter().any(|empty| empty == name)
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -124,6 +126,10 @@ impl Flags for ArgMatches {
     fn before_dash(&self) -> Option<usize> {
         raw(self, BEFORE_DASH).last().and_then(|text| text.parse().ok())
     }
+}
+
+fn from_line(matches: &ArgMatches, name: &str) -> bool {
+    matches!(matches.try_contains_id(name), Ok(true)) && matches.value_source(name) == Some(ValueSource::CommandLine)
 }
 
 fn raw(matches: &ArgMatches, name: &str) -> Vec<String> {
@@ -146,6 +152,7 @@ pub fn parse(command: Command, path: &str, line: &[String]) -> Result<ArgMatches
         .no_binary_name(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
+        .arg(Arg::new(EMPTY).long(EMPTY).hide(true).num_args(1).action(ArgAction::Append))
         .arg(Arg::new(BEFORE_DASH).long(BEFORE_DASH).hide(true).num_args(1))
         .arg(Arg::new(ARGUMENTS).num_args(0..).action(ArgAction::Append).hide(true));
     command.try_get_matches_from(canonical).map_err(|error| Failure::Message(error.to_string()))
@@ -254,6 +261,9 @@ impl Walk<'_> {
         }
         if matches!(kind, "strings" | "mapStringString") {
             // Nothing is an empty list.
+            if value.is_empty() {
+                self.canonical.push(format!("--{EMPTY}={}", arg.get_id()));
+            }
             for part in split_commas(value).into_iter().filter(|_| !value.is_empty()) {
                 self.canonical.push(format!("--{long}={part}"));
             }

@@ -52,6 +52,8 @@ pub struct Globals {
     pub warnings_as_errors: bool,
     /// `-v`
     pub verbosity: i64,
+    /// Whether the command makes its client before it asks for the namespace.
+    pub client_first: bool,
 }
 
 /// Their definitions.
@@ -130,6 +132,7 @@ impl Globals {
             match_server_version: matches.on("match-server-version"),
             warnings_as_errors: matches.on("warnings-as-errors"),
             verbosity: matches.number("v"),
+            client_first: false,
         }
     }
 }

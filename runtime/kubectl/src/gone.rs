@@ -23,6 +23,12 @@ pub async fn wait(factory: &Factory, info: &Info, uid: &str, limit: Option<Durat
 }
 
 async fn until(factory: &Factory, info: &Info, uid: &str) -> Result<(), Failure> {
+    // Most are gone by now, and another one of the same name is not what was waited for.
+    match factory.call(Call::get(info.path())).await {
+        Err(failure) if failure.is("NotFound") => return Ok(()),
+        Ok(live) if !uid.is_empty() && live["metadata"]["uid"] != uid => return Ok(()),
+        other => drop(other?),
+    }
     let list = info.mapping.list_path(&info.namespace);
     let field = format!("metadata.name={}", info.name);
     loop {

@@ -72,6 +72,11 @@ pub fn of_path(path: &str) -> String {
     found.map_or_else(root, |entry| command(&Chosen { entry, words }))
 }
 
+/// `help` itself.
+pub fn command_of_help() -> Command {
+    Command::new("help").about("What a command of kubectl does and which flags it takes: kubectl help, and the words of the command.").override_usage("kubectl help [command] [flags] [options]")
+}
+
 /// What `kubectl options` says.
 pub fn global_options(cache: &str) -> String {
     let text = options("The following options can be passed to any command", &globals::arguments()).replacen(":\n", ":\n\n", 1);

@@ -40,7 +40,6 @@ mod trace;
 pub mod until;
 pub mod write;
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
@@ -84,12 +83,13 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
             Err(failure) => return finish(&streams, Err(failure)),
         };
     };
-    let factory = Factory::new(env, streams, Globals::read(&matches, &(chosen.entry.command)()), chosen.path());
+    let globals = Globals { client_first: config::client_first(&chosen.path()), ..Globals::read(&matches, &(chosen.entry.command)()) };
+    let factory = Factory::new(env, streams, globals, chosen.path());
     let profile = match profile::Profile::begin(&factory, &matches) {
         Ok(profile) => profile,
         Err(failure) => return finish(&factory.streams, Err(failure)),
     };
-    let outcome = if waits(&chosen.path(), &matches) {
+    let outcome = if waits(&chosen.path(), &matches, factory.streams.input_is_terminal) {
         tokio::select! {
             outcome = chosen.entry.run(&factory, &matches) => outcome,
             () = interrupted() => Err(Failure::Exit(1)),
@@ -106,13 +106,15 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
 
 /// Commands that wait for what may never come end on an interrupt as those that failed; others end as the system ends them.
 // upstream: kubectl/pkg/util/interrupt/interrupt.go
-fn waits(path: &str, matches: &clap::ArgMatches) -> bool {
+fn waits(path: &str, matches: &clap::ArgMatches, terminal: bool) -> bool {
     use flags::Flags as _;
     match path {
         "kubectl get" => matches.on("watch") || matches.on("watch-only"),
         "kubectl events" => matches.on("watch"),
         "kubectl logs" => matches.on("follow"),
-        "kubectl attach" | "kubectl wait" | "kubectl rollout status" => true,
+        // A terminal that is read is put in order first.
+        "kubectl attach" | "kubectl exec" => terminal && matches.on("stdin"),
+        "kubectl wait" | "kubectl rollout status" => true,
         _ => false,
     }
 }
@@ -139,12 +141,9 @@ fn plugin(env: &Environment, streams: &Streams, line: &[String], least: usize) -
         // A dash inside of a word is an underscore in the name of the program.
         let parts: Vec<String> = line[..count].iter().map(|word| word.replace('-', "_")).collect();
         let name = format!("kubectl-{}", parts.join("-"));
-        for directory in env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.is_empty()) {
-            let path = env.path(directory).join(&name);
-            if path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0) {
-                let error = std::process::Command::new(path).args(&line[count..]).exec();
-                return Some(finish(streams, Err(Failure::Plain(format!("Error: {}", failure::go_io(&error)), 1))));
-            }
+        if let Some(path) = commands::plugin::program(env, &name) {
+            let error = std::process::Command::new(path).args(&line[count..]).exec();
+            return Some(finish(streams, Err(Failure::Plain(format!("Error: {}", failure::go_io(&error)), 1))));
         }
     }
     None

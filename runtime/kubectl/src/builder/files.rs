@@ -258,24 +258,24 @@ pub fn objects_of(source: &str, text: &str) -> Result<Vec<Value>, Failure> {
 /// The objects of a document.
 fn objects_in(source: &str, document: &Document) -> Result<Vec<Value>, Failure> {
     let value = &document.value;
-    let other = match value {
-        Value::Object(_) | Value::Null => "",
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Number(_) => "number",
-        Value::Bool(_) => "bool",
-    };
-    if !other.is_empty() {
-        return Err(undecodable(source, &format!("json: cannot unmarshal {other} into Go value of type unstructured.detector")));
+    if !value.is_object() && !value.is_null() {
+        return Err(undecodable(source, &format!("json: cannot unmarshal {} into Go value of type unstructured.detector", json_type(value))));
     }
     let kind = value["kind"].as_str().unwrap_or_default();
-    if kind.is_empty() {
+    // A version that is none hides the kind, too.
+    if kind.is_empty() || value["apiVersion"].as_str().is_some_and(|version| version.matches('/').count() > 1) {
         return Err(undecodable(source, &format!("Object 'Kind' is missing in '{}'", document.shown)));
+    }
+    if kind.ends_with("List") && !matches!(value["items"], Value::Array(_) | Value::Null) {
+        return Err(undecodable(source, &format!("json: cannot unmarshal {} into Go struct field decodeList.items of type []json.RawMessage", json_type(&value["items"]))));
     }
     let list = value["items"].is_array() || value["items"].is_null() && kind == "List";
     let found = if kind.ends_with("List") && list { items(value) } else { vec![value.clone()] };
     if kind.ends_with("List") && found.iter().any(|inner| inner["apiVersion"] == "v1" && inner["kind"] == "List" && list) {
         return Err(Failure::new("*unstructured.Unstructured is not a list: no Items field in this object"));
+    }
+    if let Some(other) = found.iter().find(|object| !object.is_object() && !object.is_null()) {
+        return Err(undecodable(source, &format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", json_type(other))));
     }
     found.iter().try_for_each(|object| typed(source, object))?;
     Ok(found)
@@ -283,13 +283,7 @@ fn objects_in(source: &str, document: &Document) -> Result<Vec<Value>, Failure> 
 
 /// What cannot be read into Go's `ObjectMeta`.
 fn typed(source: &str, object: &Value) -> Result<(), Failure> {
-    let kind_of = |value: &Value| match value {
-        Value::String(_) | Value::Null => "",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let kind_of = |value: &Value| if value.is_string() || value.is_null() { "" } else { json_type(value) };
     for field in ["name", "namespace", "generateName"] {
         let kind = kind_of(&object["metadata"][field]);
         if !kind.is_empty() {
@@ -297,6 +291,10 @@ fn typed(source: &str, object: &Value) -> Result<(), Failure> {
         }
     }
     for field in ["labels", "annotations"] {
+        if !matches!(object["metadata"][field], Value::Object(_) | Value::Null) {
+            let kind = json_type(&object["metadata"][field]);
+            return Err(undecodable(source, &format!("json: cannot unmarshal {kind} into Go struct field ObjectMeta.metadata.{field} of type map[string]string")));
+        }
         for value in object["metadata"][field].as_object().into_iter().flatten().map(|(_, value)| value) {
             let kind = kind_of(value);
             if kind.is_empty() {

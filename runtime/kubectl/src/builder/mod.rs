@@ -89,25 +89,26 @@ impl Info {
     /// Ask for it again.
     pub async fn get(&self, factory: &Factory) -> Result<Value, Failure> {
         let got = factory.call(Call::get(self.path())).await;
-        self.or_namespace(factory, got).await
-    }
-
-    /// Where the namespace of something missing is missing, that is told.
-    pub async fn or_namespace(&self, factory: &Factory, got: Result<Value, Failure>) -> Result<Value, Failure> {
-        match got {
-            Err(failure) if failure.is("NotFound") && !matches!(self.namespace.as_str(), "" | "default") => {
-                match factory.call(Call::get(format!("/api/v1/namespaces/{}", crate::discovery::segment(&self.namespace)))).await {
-                    Err(missing) if missing.is("NotFound") => Err(missing),
-                    _ => Err(failure),
-                }
-            }
-            other => other,
-        }
+        or_namespace(factory, &self.namespace, got).await
     }
 
     fn of(mapping: &Mapping, object: Value) -> Self {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         Self { mapping: mapping.clone(), namespace: text("namespace"), name: text("name"), source: String::new(), object }
+    }
+}
+
+/// Where the namespace of something missing is missing, that is told.
+// upstream: cli-runtime/pkg/resource/visitor.go Info.Get
+pub async fn or_namespace(factory: &Factory, namespace: &str, got: Result<Value, Failure>) -> Result<Value, Failure> {
+    match got {
+        Err(failure) if failure.is("NotFound") && !matches!(namespace, "" | "default") => {
+            match factory.call(Call::get(format!("/api/v1/namespaces/{}", crate::discovery::segment(namespace)))).await {
+                Err(missing) if missing.is("NotFound") => Err(missing),
+                _ => Err(failure),
+            }
+        }
+        other => other,
     }
 }
 
@@ -198,7 +199,12 @@ impl Selection {
             if !self.words.is_empty() {
                 return Err(Failure::new("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"));
             }
-            return Ok(self.manifests(factory, failures).await?.into_iter().map(Request::Manifest).collect());
+            let mut found = self.manifests(factory, failures).await?;
+            if !self.labels.is_empty() {
+                let selector = matching(&self.labels)?;
+                found.retain(|info| selector.matches_json(Some(&info.object["metadata"]["labels"])));
+            }
+            return Ok(found.into_iter().map(Request::Manifest).collect());
         }
         let selects = !self.labels.is_empty() || !self.fields.is_empty() || self.all;
         if self.combined()? {
@@ -215,6 +221,9 @@ impl Selection {
         };
         if selects && !names.is_empty() {
             return Err(Failure::new("name cannot be provided when a selector is specified"));
+        }
+        if types.len() > 1 && types.contains(&"") && !names.is_empty() {
+            return Err(Failure::new("arguments in resource/name form must have a single resource and name"));
         }
         let mappings = types_of(factory, &types).await?;
         if names.is_empty() && !selects && !self.empty_selects {
@@ -317,7 +326,8 @@ impl Selection {
                 if !self.subresource.is_empty() {
                     path = format!("{path}/{}", self.subresource);
                 }
-                let object = factory.call(Call::get(path)).await?;
+                let got = factory.call(Call::get(path)).await;
+                let object = or_namespace(factory, &namespace, got).await?;
                 Ok(vec![Info { mapping, namespace, name, source: String::new(), object }])
             }
             Request::List(mapping, namespace) => {

@@ -35,9 +35,16 @@ fn json(text: &str) -> (Vec<Document>, Option<String>) {
 
 /// Documents are divided before they are read, so that lines are counted from each one's start.
 fn yaml(text: &str) -> (Vec<Document>, Option<String>) {
-    let mut parts = vec![String::new()];
+    let (mut parts, mut wrong) = (vec![String::new()], None);
     for line in text.lines() {
-        if line.strip_prefix("---").is_some_and(|rest| rest.trim().is_empty() || rest.trim_start().starts_with('#')) {
+        let after = line.strip_prefix("---").map(str::trim);
+        if let Some(after) = after.filter(|after| !after.is_empty() && !after.starts_with('#')) {
+            // What stands before it in the same document is not read any more.
+            parts.pop();
+            wrong = Some(format!("invalid Yaml document separator: {after}"));
+            break;
+        }
+        if after.is_some() {
             parts.push(String::new());
         } else if let Some(part) = parts.last_mut() {
             part.push_str(line);
@@ -51,11 +58,49 @@ fn yaml(text: &str) -> (Vec<Document>, Option<String>) {
             Err(why) => return (found, Some(format!("error converting YAML to JSON: {why}"))),
         }
     }
-    (found, None)
+    (found, wrong)
+}
+
+/// Letters that are in no YAML. upstream: goyaml readerc.go yaml_parser_update_buffer
+fn is_control(letter: char) -> bool {
+    !matches!(letter, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// What is wrong with the lines that begin with a per cent sign.
+// upstream: goyaml scannerc.go yaml_parser_scan_directive, parserc.go yaml_parser_process_directives
+fn directive(text: &str) -> Option<String> {
+    let at = |line: usize| if line == 0 { String::new() } else { format!("line {}: ", line + 1) };
+    let mut directed = false;
+    for (number, line) in text.lines().enumerate() {
+        let Some(words) = line.strip_prefix('%') else {
+            match line.trim() {
+                "" => continue,
+                comment if comment.starts_with('#') => continue,
+                _ if line.starts_with("---") => return None,
+                _ if directed => return Some(format!("yaml: line {number}: did not find expected <document start>")),
+                _ => return None,
+            }
+        };
+        let name = words.split(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '-' | '_')).next().unwrap_or_default();
+        match name {
+            "" => return Some(format!("yaml: {}could not find expected directive name", at(number))),
+            "YAML" if words["YAML".len()..].trim() != "1.1" => return Some("yaml: found incompatible YAML document".to_owned()),
+            "YAML" | "TAG" => directed = true,
+            _ => return Some(format!("yaml: {}found unknown directive name", at(number))),
+        }
+    }
+    directed.then(|| format!("yaml: line {}: did not find expected <document start>", text.lines().count()))
 }
 
 /// One YAML document, or what goyaml says of it.
 pub fn read_yaml(text: &str) -> Result<Value, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.contains(is_control) {
+        return Err("yaml: control characters are not allowed".to_owned());
+    }
+    if let Some(why) = directive(text) {
+        return Err(why);
+    }
     const TAB: &str = "found character that cannot start any token";
     let numbered = || text.lines().enumerate().map(|(index, line)| (index + 1, line));
     if let Some((line, _)) = numbered().find(|(_, line)| !line.trim().is_empty()).filter(|(_, line)| line.starts_with('\t')) {
@@ -65,7 +110,10 @@ pub fn read_yaml(text: &str) -> Result<Value, String> {
         let said = error.to_string();
         if said.contains("anchor") {
             let alias = regex::Regex::new(r"(?m)(?:^|[\s\[,{])\*([\w-]+)").ok().and_then(|alias| Some(alias.captures(text)?.get(1)?.as_str()));
-            let name = alias.unwrap_or_default();
+            let Some(name) = alias else { return "yaml: did not find expected alphabetic or numeric character".to_owned() };
+            if regex::Regex::new(&format!(r"&{name}\b")).is_ok_and(|anchor| anchor.is_match(text)) {
+                return format!("yaml: anchor '{name}' value contains itself");
+            }
             return format!("yaml: unknown anchor '{name}' referenced");
         }
         if said.contains("unexpected end of stream") && said.contains("quoted") {
@@ -82,8 +130,10 @@ pub fn read_yaml(text: &str) -> Result<Value, String> {
 /// What goyaml says: no context, and for the parser's own complaints lines counted from zero.
 fn yaml_error(error: &drydock_primitives::yaml::Error) -> String {
     let drydock_primitives::yaml::Error::Syntax { line, message } = error else { return error.to_string() };
-    let (line, problem) = match message.split_once(", ").filter(|(context, _)| context.starts_with("while parsing")) {
-        Some((_, problem)) => (line.saturating_sub(1), problem),
+    let (line, problem) = match message.split_once(", ").filter(|(context, _)| context.starts_with("while ")) {
+        Some((context, problem)) if context.starts_with("while parsing") && !context.contains("quoted scalar") => (line.saturating_sub(1), problem),
+        Some((_, problem)) => (if *line == 1 { 0 } else { *line }, problem),
+        None if message.starts_with("invalid trailing content") => (line.saturating_sub(1), message.as_str()),
         // The scanner counts from one, and does not count the first line.
         None if *line == 1 => (0, message.as_str()),
         None => (*line, message.as_str()),
@@ -91,6 +141,9 @@ fn yaml_error(error: &drydock_primitives::yaml::Error) -> String {
     let problem = match problem {
         "expected ',' or ']'" => "did not find expected ',' or ']'",
         "expected ',' or '}'" => "did not find expected ',' or '}'",
+        "did not find expected hexadecimal number" => "did not find expected hexdecimal number",
+        "missing explicit document end marker before directive" => "found unknown directive name",
+        trailing if trailing.starts_with("invalid trailing content") => "did not find expected key",
         "simple key expect ':'" => "could not find expected ':'",
         bad if bad.starts_with("tabs disallowed") || bad.starts_with("unexpected character: ") => "found character that cannot start any token",
         other => other,

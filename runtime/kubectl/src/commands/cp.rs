@@ -57,6 +57,7 @@ fn without_slash(file: &str) -> String {
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let (namespace, _) = factory.namespace()?;
+    factory.rest().await?;
     let words = matches.arguments();
     let [from, to] = words.as_slice() else { return Err(Failure::new("source and destination are required")) };
     let (mut from, mut to) = (Spec::parse(from)?, Spec::parse(to)?);

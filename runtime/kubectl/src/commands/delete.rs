@@ -120,8 +120,8 @@ fn confirmed(factory: &Factory, targets: &[Info]) -> Result<bool, Failure> {
     }
     factory.streams.print("Do you want to continue? (y/n): ")?;
     factory.streams.flush()?;
-    let answer = factory.streams.read_all()?;
-    if matches!(answer.trim(), "y" | "Y") {
+    // One word, not all there is: a terminal has no end.
+    if factory.streams.word()?.is_some_and(|answer| answer.eq_ignore_ascii_case("y")) {
         return Ok(true);
     }
     factory.streams.line("deletion is cancelled")?;

@@ -135,7 +135,7 @@ async fn evict_all(factory: &Factory, matches: &ArgMatches, pods: Vec<Value>, dr
         let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default().to_owned();
         infos.push((Info { mapping: mapping.clone(), namespace: text("namespace"), name: text("name"), ..Info::default() }, text("uid")));
     }
-    let direct = matches.on("disable-eviction");
+    let direct = matches.on("disable-eviction") || !infos.is_empty() && !serves_evictions(factory).await?;
     for (info, _) in &infos {
         if dry_run == DryRun::Client {
             continue;
@@ -147,13 +147,15 @@ async fn evict_all(factory: &Factory, matches: &ArgMatches, pods: Vec<Value>, dr
             options["gracePeriodSeconds"] = json!(matches.number("grace-period"));
         }
         let (call, body) = if direct {
-            (Call::new(Method::DELETE, info.path()), options)
+            (Call::new(Method::DELETE, info.path()).query_some("dryRun", if dry_run == DryRun::Server { "All" } else { "" }), options)
         } else {
+            if dry_run == DryRun::Server {
+                options["dryRun"] = json!(["All"]);
+            }
             let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": info.name, "namespace": info.namespace}, "deleteOptions": options});
             (Call::new(Method::POST, format!("{}/eviction", info.path())), eviction)
         };
-        let call = call.query_some("dryRun", if dry_run == DryRun::Server { "All" } else { "" }).json(&body);
-        send(factory, call, info, limit).await?;
+        send(factory, call.json(&body), info, limit).await?;
     }
     if dry_run != DryRun::None {
         return Ok(());
@@ -164,6 +166,13 @@ async fn evict_all(factory: &Factory, matches: &ArgMatches, pods: Vec<Value>, dr
         factory.streams.line(&format!("pod/{} {}", info.name, if direct { "deleted" } else { "evicted" }))?;
     }
     Ok(())
+}
+
+/// Whether Pods can be asked to go, budgets minded; where they cannot they are deleted.
+// upstream: kubectl/pkg/drain/drain.go CheckEvictionSupport
+async fn serves_evictions(factory: &Factory) -> Result<bool, Failure> {
+    let list = factory.call(Call::get("/api/v1")).await?;
+    Ok(list["resources"].as_array().into_iter().flatten().any(|resource| resource["name"] == "pods/eviction" && resource["kind"] == "Eviction" && resource["group"].as_str().is_some_and(|group| !group.is_empty())))
 }
 
 /// A budget may make us wait: again every five seconds.

@@ -64,6 +64,7 @@ async fn find(factory: &Factory, word: &str, grouped: bool) -> Result<(Mapping, 
         Failure::Message(text) => Failure::Plain(text, 1),
         other => other,
     };
+    factory.rest().await?;
     let plain = factory.find(&resource).await.map_err(unknown)?;
     if grouped {
         let named = factory.mapper().await?.mappings.iter().filter(|own| own.resource == plain.resource && !own.group.is_empty());
@@ -80,8 +81,7 @@ async fn document(factory: &Factory, mapping: &Mapping) -> Result<Value, Failure
     let name = if mapping.group.is_empty() { format!("api/{}", mapping.version) } else { format!("apis/{}/{}", mapping.group, mapping.version) };
     let index = factory.call(Call::get("/openapi/v3").query("timeout", factory.discovery_timeout())).await?;
     let Some(path) = index["paths"][&name]["serverRelativeURL"].as_str() else {
-        let group = if mapping.group.is_empty() { String::new() } else { format!("{}/", mapping.group) };
-        return Err(Failure::new(format!("couldn't find resource for \"{group}{}, Resource={}\"", mapping.version, mapping.resource)));
+        return Err(Failure::new(format!("couldn't find resource for \"{}/{}, Resource={}\"", mapping.group, mapping.version, mapping.resource)));
     };
     factory.call(Call::get(path).query("timeout", factory.discovery_timeout())).await
 }

@@ -10,14 +10,14 @@ use clap::{ArgMatches, Command};
 use serde_json::Value;
 use tokio::io::AsyncBufReadExt as _;
 
-use crate::builder::{self, Request, Selection, items};
+use crate::builder::{self, Request, Selection, items, or_namespace};
 use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
 use crate::print::table::{TableOptions, TablePrinter};
 use crate::print::{self, Printer, list_of};
-use crate::rest::{Call, TABLE};
+use crate::rest::{Call, JSON, TABLE};
 
 /// Formats only `get` and its like know.
 pub(super) const FORMATS: [&str; 3] = ["wide", "custom-columns", "custom-columns-file"];
@@ -55,6 +55,15 @@ pub fn command() -> Command {
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let raw = matches.text("raw");
+    let output = matches.text("output");
+    if !raw.is_empty() && matches.arguments().is_empty() {
+        if matches.on("watch") || matches.on("watch-only") || !matches.text("selector").is_empty() {
+            return Err(Failure::new("--raw may not be specified with other flags that filter the server request or alter the output"));
+        }
+        if !output.is_empty() {
+            return Err(Failure::new("--raw and --output are mutually exclusive"));
+        }
+    }
     if !raw.is_empty() {
         return get_raw(factory, matches, &raw).await;
     }
@@ -73,6 +82,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new("subresource cannot be used when bulk resources are specified"));
     }
     let printer = Printer::read(factory, matches, &FORMATS)?;
+    if matches.on("show-labels") && !matches!(output.as_str(), "" | "wide") {
+        return Err(Failure::new(format!("--show-labels option cannot be used with {output} printer")));
+    }
     if watching {
         return watch::run(factory, matches, &selection, printer).await;
     }
@@ -159,9 +171,10 @@ async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) 
     let mut failures = Vec::new();
     let requests = selection.requests(factory, &mut failures).await?;
     let by = matches.text("sort-by");
+    let accept = if matches.on("server-print") { TABLE } else { JSON };
     let mut found: Vec<(Mapping, Value)> = Vec::new();
     for request in requests {
-        match table(factory, selection, request, !by.is_empty()).await {
+        match table(factory, selection, request, accept, !by.is_empty()).await {
             Ok(tables) => found.extend(tables),
             Err(failure @ Failure::Unreachable(_)) => return Err(failure),
             Err(failure) => failures.push(failure),
@@ -222,7 +235,7 @@ pub(super) fn for_kind(options: &TableOptions, mapping: &Mapping, with_kind: boo
     options
 }
 
-async fn table(factory: &Factory, selection: &Selection, request: Request, whole: bool) -> Result<Vec<(Mapping, Value)>, Failure> {
+async fn table(factory: &Factory, selection: &Selection, request: Request, accept: &'static str, whole: bool) -> Result<Vec<(Mapping, Value)>, Failure> {
     let include = if whole { "Object" } else { "" };
     match request {
         Request::One(mapping, namespace, name) => {
@@ -230,19 +243,20 @@ async fn table(factory: &Factory, selection: &Selection, request: Request, whole
             if !selection.subresource.is_empty() {
                 path = format!("{path}/{}", selection.subresource);
             }
-            let answer = factory.call(Call::get(path).accept(TABLE).query_some("includeObject", include)).await?;
+            let got = factory.call(Call::get(path).accept(accept).query_some("includeObject", include)).await;
+            let answer = or_namespace(factory, &namespace, got).await?;
             Ok(vec![(mapping, answer)])
         }
         Request::Manifest(info) => {
-            let got = factory.call(Call::get(info.path()).accept(TABLE).query_some("includeObject", include)).await;
-            let answer = info.or_namespace(factory, got).await?;
+            let got = factory.call(Call::get(info.path()).accept(accept).query_some("includeObject", include)).await;
+            let answer = or_namespace(factory, &info.namespace, got).await?;
             Ok(vec![(info.mapping, answer)])
         }
         Request::List(mapping, namespace) => {
             let mut tables: Vec<(Mapping, Value)> = Vec::new();
             let mut next = String::new();
             loop {
-                let call = selection.list_call(&mapping, &namespace, &next).accept(TABLE).query_some("includeObject", include);
+                let call = selection.list_call(&mapping, &namespace, &next).accept(accept).query_some("includeObject", include);
                 let part = factory.call(call).await.map_err(|failure| selection.unfit(&mapping, failure))?;
                 next = part["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
                 match tables.first_mut() {

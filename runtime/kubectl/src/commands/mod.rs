@@ -127,15 +127,15 @@ pub fn prepare(args: &[String]) -> Result<Prepared, Failure> {
         return Ok(Prepared::Print(help::root()));
     };
     // Help of kubectl itself, whatever follows that is no command of its own.
-    let helped = left[..index].iter().any(|flag| flag == "--help" || flag == "-h") && !TABLE.iter().any(|entry| entry.is(&left[index]));
-    if helped && left[index] != "help" {
+    let helped = left[..index].iter().any(|flag| flag == "--help" || flag == "-h");
+    if helped && (left[index] == "help" || !TABLE.iter().any(|entry| entry.is(&left[index]))) {
         return Ok(Prepared::Print(help::root()));
     }
     let word = left.remove(index);
     if word == "help" {
         let command = globals::with_globals(Command::new("help"));
-        flags::parse(command, "kubectl help", &left)?;
-        return help_of(&left);
+        let matches = flags::parse(command, "kubectl help", &left)?;
+        return if matches.on("help") { help_of(&[word]) } else { help_of(&left) };
     }
     let Some(entry) = TABLE.iter().find(|entry| entry.is(&word)) else {
         if let Some(flag) = args.first().filter(|first| first.starts_with('-')) {
@@ -214,7 +214,7 @@ fn help_of(words: &[String]) -> Result<Prepared, Failure> {
 fn unknown(word: &str) -> Failure {
     let mut text = format!("error: unknown command {word:?} for \"kubectl\"");
     let near: Vec<&str> =
-        TABLE.iter().map(|entry| entry.name).filter(|name| distance(word, name) <= 2 || name.to_lowercase().starts_with(&word.to_lowercase())).collect();
+        TABLE.iter().map(|entry| entry.name).filter(|name| *name != "help").filter(|name| distance(word, name) <= 2 || name.to_lowercase().starts_with(&word.to_lowercase())).collect();
     if !near.is_empty() {
         text.push_str("\n\nDid you mean this?\n");
         for name in near {

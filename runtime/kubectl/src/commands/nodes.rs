@@ -107,6 +107,7 @@ pub async fn taint(factory: &Factory, matches: &ArgMatches) -> Result<(), Failur
     if let Some((_, Taint { key, value, effect, .. })) = taints.iter().enumerate().find(|(at, taint)| !taint.remove && taints[..*at].iter().any(|other| !other.remove && other.key == taint.key && other.effect == taint.effect)) {
         return Err(factory.usage(&format!("duplicated taints with the same key and effect: {{{key} {value} {effect} <nil>}}")));
     }
+    factory.rest().await?;
     if let Some(kind) = selection.words.first() {
         let mapping = factory.find(kind).await.map_err(|failure| Failure::Plain(failure.text(), 1))?;
         if mapping.kind != "Node" {

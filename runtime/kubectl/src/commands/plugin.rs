@@ -2,10 +2,12 @@
 // upstream: kubectl/pkg/cmd/plugin/plugin.go
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use clap::{ArgMatches, Command};
 
 use super::TABLE;
+use crate::environment::Environment;
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -24,7 +26,8 @@ pub fn list_command() -> Command {
 
 /// `plugin list`.
 pub async fn list(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let found = found(factory);
+    let (found, unread) = found(&factory.env);
+    unread.iter().for_each(|warning| factory.streams.warn(warning));
     if found.is_empty() {
         return Err(Failure::new("unable to find any kubectl plugins in your PATH"));
     }
@@ -48,11 +51,11 @@ pub async fn list(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     }
 }
 
-/// Paths and names, directory by directory.
-fn found(factory: &Factory) -> Vec<(String, String)> {
-    let mut found = Vec::new();
+/// Paths and names, directory by directory; which directories could not be read.
+pub(super) fn found(env: &Environment) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     let mut directories: Vec<&str> = Vec::new();
-    for directory in factory.env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.trim().is_empty()) {
+    for directory in env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.trim().is_empty()) {
         if directories.contains(&directory) {
             continue;
         }
@@ -61,7 +64,7 @@ fn found(factory: &Factory) -> Vec<(String, String)> {
             Ok(entries) => entries.filter_map(Result::ok).filter(|entry| !entry.path().is_dir()),
             Err(error) => {
                 let why = format!("open {directory}: {}", crate::failure::go_io(&error));
-                factory.streams.warn(&format!("Unable to read directory {directory:?} from your PATH: {why}. Skipping..."));
+                unread.push(format!("Unable to read directory {directory:?} from your PATH: {why}. Skipping..."));
                 continue;
             }
         };
@@ -69,7 +72,14 @@ fn found(factory: &Factory) -> Vec<(String, String)> {
         names.sort();
         found.extend(names.into_iter().map(|name| (format!("{directory}/{name}"), name)));
     }
-    found
+    (found, unread)
+}
+
+/// The first program of this name on PATH.
+pub(crate) fn program(env: &Environment, name: &str) -> Option<PathBuf> {
+    let directories = env.get("PATH").unwrap_or_default().split(':').filter(|directory| !directory.is_empty());
+    let mut paths = directories.map(|directory| env.path(directory).join(name));
+    paths.find(|path| path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0))
 }
 
 fn warnings_of(path: &str, name: &str, seen: &[(&str, &str)]) -> Vec<String> {

@@ -56,8 +56,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         let phase = pod["status"]["phase"].as_str().unwrap_or_default();
         return Err(Failure::new(format!("unable to forward port because pod is not running. Current status={phase}")));
     }
-    let addresses = matches.texts("address");
-    let addresses = addresses_of(if addresses.is_empty() { vec!["localhost".to_owned()] } else { addresses })?;
+    let addresses = if matches.changed("address") { matches.texts("address") } else { vec!["localhost".to_owned()] };
+    if addresses.is_empty() {
+        return Err(Failure::new("you must specify at least 1 address"));
+    }
+    let addresses = addresses_of(addresses)?;
     let pairs = ports.iter().map(|port| pair(port)).collect::<Result<Vec<_>, _>>()?;
     forward(factory, &namespace, &name, &addresses, &pairs).await
 }

@@ -48,13 +48,12 @@ pub async fn resources(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     let (mapper, failure) = match mapper {
         Ok(mapper) => (mapper, None),
         // What is known is shown, and that is nothing.
-        Err(failure) => (&nothing, Some(failure)),
+        Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => (&nothing, Some(failure)),
+        Err(failure) => return Err(failure),
     };
     let (verbs, categories, group) = (matches.texts("verbs"), matches.texts("categories"), matches.text("api-group"));
-    let mut shown: Vec<&Mapping> = mapper
-        .mappings
-        .iter()
-        .filter(|mapping| mapper.preferred(mapping) && !mapping.verbs.is_empty())
+    let mut shown: Vec<&Mapping> = in_order(mapper)
+        .into_iter()
         .filter(|mapping| !matches.changed("api-group") || mapping.group == group)
         .filter(|mapping| !matches.changed("namespaced") || mapping.namespaced == matches.on("namespaced"))
         .filter(|mapping| verbs.iter().all(|verb| mapping.verbs.contains(verb)))
@@ -63,7 +62,7 @@ pub async fn resources(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     match by.as_str() {
         "name" => shown.sort_by(|a, b| (&a.resource, &a.group).cmp(&(&b.resource, &b.group))),
         "kind" => shown.sort_by(|a, b| (&a.kind, &a.group).cmp(&(&b.kind, &b.group))),
-        _ => shown.sort_by(|a, b| (&a.group, &a.resource).cmp(&(&b.group, &b.resource))),
+        _ => {}
     }
     let mut lines: Vec<Vec<String>> = Vec::new();
     if output != "name" && !matches.on("no-headers") {
@@ -88,6 +87,13 @@ pub async fn resources(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     failure.map_or(Ok(()), Err)
 }
 
+/// Kinds that can be asked for, each in one version, by group and name.
+pub(super) fn in_order(mapper: &Mapper) -> Vec<&Mapping> {
+    let mut shown: Vec<&Mapping> = mapper.mappings.iter().filter(|mapping| mapper.preferred(mapping) && !mapping.verbs.is_empty()).collect();
+    shown.sort_by(|a, b| (&a.group, &a.resource).cmp(&(&b.group, &b.resource)));
+    shown
+}
+
 fn no_arguments(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let words = matches.arguments();
     if words.is_empty() { Ok(()) } else { Err(factory.usage(&format!("unexpected arguments: [{}]", words.join(" ")))) }
@@ -101,6 +107,7 @@ pub fn versions_command() -> Command {
 /// `api-versions`.
 pub async fn versions(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     no_arguments(factory, matches)?;
+    factory.rest().await?;
     let mapper = match factory.fresh_mapper().await {
         Err(failure) => return Err(Failure::new(format!("couldn't get available api versions from server: {}", failure.whole()))),
         Ok(mapper) => mapper,
@@ -120,6 +127,7 @@ pub fn info_command() -> Command {
 
 /// `cluster-info`.
 pub async fn info(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failure> {
+    factory.rest().await?;
     const MORE: &str = "\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.";
     if let Err(failure) = factory.mapper().await {
         factory.streams.line(MORE)?;
@@ -127,9 +135,7 @@ pub async fn info(factory: &Factory, _matches: &ArgMatches) -> Result<(), Failur
     }
     let services = factory.call(Call::get("/api/v1/namespaces/kube-system/services").query("labelSelector", "kubernetes.io/cluster-service=true")).await?;
     let server = factory.rest().await?.server.clone();
-    let color = factory.streams.out_is_terminal;
-    let painted = |text: &str, code: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
-    let say = |name: &str, address: &str| factory.streams.line(&format!("{} is running at {}", painted(name, "0;32"), painted(address, "0;33")));
+    let say = |name: &str, address: &str| factory.streams.line(&format!("{name} is running at {address}"));
     say("Kubernetes control plane", &server)?;
     for service in services["items"].as_array().into_iter().flatten() {
         let metadata = &service["metadata"];

@@ -120,6 +120,7 @@ pub const TABLE: &[Entry] = &[
     entry!("annotate", SETTINGS, "Update the annotations on a resource", metadata::annotate_command, metadata::annotate),
     entry!("wait", ADVANCED, "Experimental: Wait for a specific condition on one or many resources", wait::command, wait::run),
     entry!("completion", SETTINGS, "Output shell completion code for the specified shell (bash, zsh, fish, or powershell)", completion::command, completion::run),
+    family!("help", "", "Help about any command", help::command_of_help, []),
     entry!("__complete", "", "Words for the shell's completion", completion::words_command, completion::words),
     entry!("__completeNoDesc", "", "Words for the shell's completion, alone", completion::words_command, completion::bare_words),
     entry!("api-resources", OTHER, "Print the supported API resources on the server", server::resources_command, server::resources),

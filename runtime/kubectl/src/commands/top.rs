@@ -71,8 +71,8 @@ pub async fn node(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
 
 /// `top pod`.
 pub async fn pod(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let name = prepare(factory, matches).await?;
     let (namespace, _) = factory.namespace()?;
+    let name = prepare(factory, matches).await?;
     let everywhere = matches.on("all-namespaces");
     let path = if everywhere { format!("/apis/{METRICS}/v1beta1/pods") } else { format!("/apis/{METRICS}/v1beta1/namespaces/{namespace}/pods") };
     let metrics = items(factory, &path, &name, matches).await?;

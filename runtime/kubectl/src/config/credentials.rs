@@ -136,7 +136,7 @@ fn certificate(factory: &Factory, user: &mut Value) -> Result<Option<String>, Fa
     }
     let files = !is_said(&user["client-certificate-data"]) && !is_said(&user["client-key-data"]);
     let (chain, key) = (content(user, "client-certificate")?, content(user, "client-key")?);
-    match pem::pair(&chain, &key) {
+    match pem::pair(&chain, &key).and_then(|()| pem::belong(&chain, &key)) {
         Ok(()) => Ok(None),
         Err(why) if files => {
             crate::write::klog(factory, 'E', "cert_rotation.go:171", &format!("\"Unhandled Error\" err=\"key failed with : {why}\""));

@@ -228,46 +228,66 @@ impl Loaded {
         if !globals.namespace.is_empty() {
             return Ok((globals.namespace.clone(), true));
         }
+        if globals.client_first {
+            self.entries(globals)?;
+        }
         let name = self.context(globals);
         let context = entry(&self.merged, "contexts", &name);
-        if context.is_none() && !globals.context.is_empty() {
-            return Err(no_context(&name));
+        let lost_context = context.is_none() && !globals.context.is_empty();
+        let lost_cluster = !globals.cluster.is_empty() && entry(&self.merged, "clusters", &globals.cluster).is_none();
+        let (of_context, of_cluster) = (format!("context was not found for specified context: {name}"), format!("no server found for cluster {:?}", globals.cluster));
+        match (lost_context, lost_cluster) {
+            (true, true) => return Err(Failure::Plain(format!("Error in configuration: \n* {of_context}\n* {of_cluster}"), 1)),
+            (true, false) => return Err(Failure::Plain(format!("Error in configuration: {of_context}"), 1)),
+            (false, true) => return Err(Failure::new(of_cluster)),
+            (false, false) => {}
         }
         let namespace = context.and_then(|context| context["namespace"].as_str()).filter(|namespace| !namespace.is_empty());
         Ok((namespace.unwrap_or("default").to_owned(), false))
     }
 
+    /// The cluster and the user that are asked for, each with its name; what is named has to be there.
+    // upstream: client-go/tools/clientcmd/client_config.go getAuthInfo, getContext, getCluster
+    fn entries(&self, globals: &Globals) -> Result<[(String, Value); 2], Failure> {
+        let missing = |what: &str, name: &str| Failure::new(format!("{what} {name:?} does not exist"));
+        let name = self.context(globals);
+        let context = entry(&self.merged, "contexts", &name);
+        let named = |flag: &str, field: &str| if flag.is_empty() { context.and_then(|context| context[field].as_str()).unwrap_or_default().to_owned() } else { flag.to_owned() };
+        let (cluster_name, user_name) = (named(&globals.cluster, "cluster"), named(&globals.user, "user"));
+        let (cluster, user) = (entry(&self.merged, "clusters", &cluster_name).cloned(), entry(&self.merged, "users", &user_name).cloned());
+        if user.is_none() && !user_name.is_empty() {
+            return Err(missing("auth info", &user_name));
+        }
+        if context.is_none() && !name.is_empty() {
+            return Err(missing("context", &name));
+        }
+        if cluster.is_none() && !cluster_name.is_empty() && (globals.server.is_empty() || !globals.cluster.is_empty()) {
+            return Err(missing("cluster", &cluster_name));
+        }
+        Ok([(cluster_name, cluster.unwrap_or_else(|| json!({}))), (user_name, user.unwrap_or_else(|| json!({})))])
+    }
+
     /// Apply context and flags.
     pub fn choose(&self, globals: &Globals) -> Result<Chosen, Failure> {
-        let name = self.context(globals);
-        let context = entry(&self.merged, "contexts", &name).cloned();
-        if context.is_none() && !name.is_empty() {
-            return Err(no_context(&name));
-        }
-        let context = context.unwrap_or_default();
-        let named = |flag: &str, field: &str| if flag.is_empty() { context[field].as_str().unwrap_or_default().to_owned() } else { flag.to_owned() };
-        let (cluster_name, user_name) = (named(&globals.cluster, "cluster"), named(&globals.user, "user"));
-        let mut cluster = entry(&self.merged, "clusters", &cluster_name).cloned();
-        if cluster.is_none() && !globals.cluster.is_empty() {
-            return Err(Failure::new(format!("no server found for cluster {cluster_name:?}")));
-        }
-        if cluster.is_none() && !cluster_name.is_empty() && globals.server.is_empty() {
-            return Err(Failure::new(format!("cluster {cluster_name:?} does not exist")));
-        }
-        let mut user = entry(&self.merged, "users", &user_name).cloned();
-        if user.is_none() && !user_name.is_empty() {
-            return Err(Failure::new(format!("auth info {user_name:?} does not exist")));
-        }
-        flags_of_cluster(cluster.get_or_insert_with(|| json!({})), globals)?;
-        flags_of_user(user.get_or_insert_with(|| json!({})), globals);
-        usable::check(cluster.as_ref().unwrap_or(&Value::Null), &cluster_name, user.as_ref().unwrap_or(&Value::Null), &user_name)?;
+        let [(cluster_name, mut cluster), (user_name, mut user)] = self.entries(globals)?;
+        flags_of_cluster(&mut cluster, globals)?;
+        flags_of_user(&mut user, globals);
+        usable::check(&cluster, &cluster_name, &user, &user_name)?;
         let (namespace, enforced) = self.namespace(globals)?;
-        Ok(Chosen { cluster: cluster.unwrap_or_default(), user: user.unwrap_or_default(), user_name, namespace, enforced })
+        Ok(Chosen { cluster, user, user_name, namespace, enforced })
     }
 }
 
-fn no_context(name: &str) -> Failure {
-    Failure::Plain(format!("Error in configuration: context was not found for specified context: {name}"), 1)
+/// Whether stock kubectl makes the client of a command before it asks for the namespace: what a kubeconfig lacks is told in other words then.
+pub fn client_first(path: &str) -> bool {
+    match path.trim_start_matches("kubectl ").split(' ').collect::<Vec<_>>().as_slice() {
+        ["create", "token"] => false,
+        ["top", "node"] | ["set", "env"] | ["auth", "can-i" | "whoami"] => true,
+        [verb, ..] => {
+            ["apply", "autoscale", "certificate", "cordon", "create", "diff", "drain", "explain", "expose", "proxy", "replace", "run", "uncordon", "wait"].contains(verb)
+        }
+        [] => false,
+    }
 }
 
 fn flags_of_cluster(cluster: &mut Value, globals: &Globals) -> Result<(), Failure> {

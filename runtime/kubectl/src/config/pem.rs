@@ -3,6 +3,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::InconsistentKeys;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 /// The types of the blocks of a text, in its order, and whether something that is no block follows the last one.
 fn blocks(text: &[u8]) -> (Vec<String>, bool) {
@@ -51,6 +55,16 @@ pub(super) fn pair(certificate: &[u8], key: &[u8]) -> Result<(), String> {
         [] => Err("tls: failed to find any PEM data in key input".to_owned()),
         [one] if one == "CERTIFICATE" => Err("tls: found a certificate rather than a key in the PEM for the private key".to_owned()),
         all => Err(format!("tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: [{}]", all.join(" "))),
+    }
+}
+
+/// Whether a key is that of a certificate; what cannot be read is not judged.
+// upstream: crypto/tls X509KeyPair
+pub(super) fn belong(certificate: &[u8], key: &[u8]) -> Result<(), String> {
+    let (Ok(certificate), Ok(key)) = (CertificateDer::from_pem_slice(certificate), PrivateKeyDer::from_pem_slice(key)) else { return Ok(()) };
+    match CertifiedKey::from_der(vec![certificate], key, &rustls::crypto::ring::default_provider()) {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err("tls: private key does not match public key".to_owned()),
+        _ => Ok(()),
     }
 }
 

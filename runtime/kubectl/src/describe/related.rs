@@ -52,7 +52,9 @@ pub fn wanted(object: &Value, show_events: bool) -> Vec<Wanted> {
     let mut wanted = belonging(object, &group, &kind);
     let eventless = ["Namespace", "Secret", "ResourceQuota", "LimitRange"];
     if show_events && !(group.is_empty() && eventless.contains(&kind.as_str())) {
-        wanted.push(events(object, &kind, &text(object, "metadata.uid")));
+        // A Deployment's are asked for before what belongs to it.
+        let place = if kind == "Deployment" { 0 } else { wanted.len() };
+        wanted.insert(place, events(object, &kind, &text(object, "metadata.uid")));
         if kind == "Node" && group.is_empty() {
             let own = events(object, &kind, &text(object, "metadata.name"));
             wanted.push(Wanted { name: "events of kubelet", ..own });

@@ -182,6 +182,9 @@ pub fn list_of(items: Vec<Value>) -> Value {
 
 fn format(factory: &Factory, output: &str, template: &str, allow_missing: bool, more: &[&str]) -> Result<Format, Failure> {
     let (kind, value) = output.split_once('=').map_or((output, None), |(kind, value)| (kind, Some(value)));
+    // Some may be written in any letters.
+    let small = kind.to_lowercase();
+    let kind = if matches!(small.as_str(), "json" | "yaml" | "name") { small.as_str() } else { kind };
     let mut known: Vec<&str> = FORMATS.iter().chain(more).copied().collect();
     known.sort_unstable();
     let unknown = || Failure::new(format!("unable to match a printer suitable for the output format {output:?}, allowed formats are: {}", known.join(",")));

@@ -70,9 +70,6 @@ async fn create(factory: &Factory, matches: &ArgMatches, kind: &str) -> Result<(
     if pairs.is_empty() && kind != "ExternalName" && address != "None" {
         return Err(Failure::new("at least one tcp port specifier must be provided"));
     }
-    if address == "None" && kind == "ClusterIP" && matches.changed("tcp") && pairs.is_empty() {
-        return Err(Failure::new("can not map ports with clusterip=None"));
-    }
     let mut spec = json!({"selector": {"app": name}, "type": kind});
     let ports: Result<Vec<Value>, Failure> = pairs.iter().map(|pair| port(pair, matches.number("node-port"))).collect();
     let ports = ports?;
@@ -93,7 +90,10 @@ async fn create(factory: &Factory, matches: &ArgMatches, kind: &str) -> Result<(
 
 // upstream: kubectl/pkg/cmd/create/create_service.go parsePorts
 fn port(pair: &str, node_port: i64) -> Result<Value, Failure> {
-    let (port_text, target) = pair.split_once(':').map_or((pair, pair), |pair| pair);
+    // What comes after a second colon is in the name alone.
+    let mut parts = pair.split(':');
+    let port_text = parts.next().unwrap_or_default();
+    let target = parts.next().unwrap_or(port_text);
     let number = |text: &str| text.parse::<i64>().ok().filter(|port| (0..=65535).contains(port));
     let port = number(port_text).ok_or_else(|| match port_text.parse::<i64>() {
         Ok(_) => Failure::new(format!("strconv.ParseUint: parsing {port_text:?}: value out of range")),
@@ -106,7 +106,7 @@ fn port(pair: &str, node_port: i64) -> Result<Value, Failure> {
             None => json!(target),
         },
     };
-    let name = if pair.contains(':') { format!("{port_text}-{target}") } else { port_text.to_owned() };
+    let name = pair.replace(':', "-");
     let mut port = json!({"name": name, "port": port, "protocol": "TCP", "targetPort": target_value});
     if node_port > 0 {
         port["nodePort"] = json!(node_port);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::AsyncBufReadExt;
 
 use super::{append, each, for_kind, options};
-use crate::builder::{Request, Selection};
+use crate::builder::{Request, Selection, or_namespace};
 use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::Failure;
@@ -39,7 +39,8 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
     let mut answers = Vec::new();
     for (mapping, namespace, name) in std::iter::once(&place).chain(&others) {
         let call = if name.is_empty() { selection.list_call(mapping, namespace, "") } else { Call::get(mapping.path(namespace, name)) };
-        let answer = factory.call(call.accept(accept)).await?;
+        let got = factory.call(call.accept(accept)).await;
+        let answer = or_namespace(factory, if name.is_empty() { "" } else { namespace }, got).await?;
         match answers.first_mut() {
             // Rows of one kind are one table.
             Some(first) if output.printer.is_none() && answer["rows"].is_array() => append(first, answer),

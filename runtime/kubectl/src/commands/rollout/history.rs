@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command};
+use drydock_primitives::selector::LabelSelector;
 use serde_json::{Value, json};
 
 use super::{common, selection};
@@ -90,8 +91,10 @@ async fn revisions(factory: &Factory, info: &Info) -> Result<BTreeMap<i64, Value
         "DaemonSet" | "StatefulSet" => "controllerrevisions",
         kind => return Err(Failure::new(format!("error retrieving history for {kind:?}, no visitor method exists for {{{} {kind}}}", info.mapping.group))),
     };
-    let uid = &info.object["metadata"]["uid"];
-    let list = factory.call(Call::get(format!("/apis/apps/v1/namespaces/{}/{plural}", info.namespace))).await?;
+    let live = info.get(factory).await?;
+    let uid = &live["metadata"]["uid"];
+    let selector = LabelSelector::from_object(&live["spec"]["selector"]).map_err(|error| Failure::new(error.to_string()))?;
+    let list = factory.call(Call::get(format!("/apis/apps/v1/namespaces/{}/{plural}", info.namespace)).query("labelSelector", &selector.to_string())).await?;
     let mut found = BTreeMap::new();
     for object in items(&list) {
         let owned = object["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|owner| &owner["uid"] == uid && owner["controller"] == true);
