@@ -205,7 +205,7 @@ test('the whole track: chapters, minutes, how far, and the way on', { skip: inve
   await page.keyboard.press('/');
   await page.waitForSelector('dialog.search[open]');
   await page.keyboard.type('nobody says this');
-  await page.waitForSelector('.search-empty:not([hidden])');
+  await page.waitForFunction(() => document.querySelector('.search-empty')?.textContent.startsWith('Nothing found'));
   await page.$eval('dialog.search input', (input) => (input.value = ''));
   await page.keyboard.type('kubelet FETCHES');
   await page.waitForFunction(() => /chapter 2, How a container comes to run/.test(document.querySelector('#found li .where')?.textContent));

@@ -107,6 +107,10 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     if socket && origin != Origin::Ours {
         return refused("a socket is opened by the page only");
     }
+    // Another site's page may name our documents, and nothing that makes us work.
+    if request.uri().path() == "/api/search" && is_from_elsewhere(request.headers()) {
+        return refused("requests from other sites are refused");
+    }
     if !is_reading(request.method(), request.uri().path()) {
         if !socket && is_from_elsewhere(request.headers()) {
             return refused("requests from other sites are refused");
@@ -211,8 +215,10 @@ mod tests {
             assert!(wanted != ok || answer.headers()[header::X_FRAME_OPTIONS] == "DENY");
         }
         for (site, wanted) in [("same-origin", ok), ("same-site", no), ("cross-site", no), ("none", ok)] {
-            let request = Request::get("/api/files").header("host", "127.0.0.1:4747").header("cookie", cookie.unwrap()).header("sec-fetch-site", site);
-            assert_eq!(routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status(), wanted, "{site}");
+            for path in ["/api/files", "/api/search"] {
+                let request = Request::get(path).header("host", "127.0.0.1:4747").header("cookie", cookie.unwrap()).header("sec-fetch-site", site);
+                assert_eq!(routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status(), wanted, "{path} {site}");
+            }
         }
         let own = fs::metadata(directory.path()).unwrap().uid();
         for (uid, wanted) in [(Some(own), ok), (Some(0), ok), (Some(own + 1), no), (None, no)] {

@@ -204,7 +204,7 @@ async fn chapter(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
 struct Wanted {
     /// All of them.
     words: String,
-    /// Not in this chapter: the page that asks has it before its eyes.
+    /// The chapter of the page that asks, which has it before its eyes.
     except: Option<String>,
 }
 

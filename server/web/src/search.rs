@@ -1,6 +1,8 @@
 //! Search in what the book says: its sections, commands, checks, files and sentences. Hints, solutions and debriefs are not found; they
 //! are given away in their own time.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::course::{Block, Chapter, CourseSource, Section};
@@ -28,7 +30,7 @@ pub(crate) enum Kind {
 pub(crate) struct Hit {
     /// What it is.
     pub(crate) kind: Kind,
-    /// All of its text, in one line.
+    /// All of its text, in one line and without backticks; commands as the shell reads them.
     pub(crate) text: String,
     /// Id of the chapter.
     pub(crate) chapter: String,
@@ -40,23 +42,26 @@ pub(crate) struct Hit {
     pub(crate) title: String,
 }
 
-/// The places with all words of a query, the best first and no more than `most`. Capital letters do not matter. Chapter `except` is left
-/// out. A chapter that cannot be read has nothing to find.
-pub(crate) fn find(course: &dyn CourseSource, query: &str, except: Option<&str>, most: usize) -> Vec<Hit> {
-    let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
-    if words.is_empty() {
+/// More words than anybody searches for.
+const WORDS: usize = 16;
+
+/// The places with all words of a query, the best first and no more than `most`. Capital letters do not matter. For a page, which has the
+/// titles of all sections in its contents, those are left out, and so is its own chapter. A chapter that cannot be read has nothing to find.
+pub(crate) fn find(course: &dyn CourseSource, query: &str, page: Option<&str>, most: usize) -> Vec<Hit> {
+    let words: BTreeSet<String> = query.split_whitespace().map(str::to_lowercase).take(WORDS).collect();
+    let Some(first) = query.split_whitespace().next().map(str::to_lowercase) else {
         return Vec::new();
-    }
+    };
     let outline = course.outline();
-    let chapters = outline.chapters.iter().filter(|chapter| chapter.available && except != Some(chapter.id.as_str()));
+    let chapters = outline.chapters.iter().filter(|chapter| chapter.available && page != Some(chapter.id.as_str()));
     let chapters = chapters.filter_map(|chapter| course.chapter(&chapter.id)?.ok());
     let mut hits: Vec<(Kind, bool, Hit)> = Vec::new();
     for chapter in chapters {
         for section in &chapter.sections {
-            for (kind, text) in places(section) {
+            for (kind, text) in places(section).into_iter().filter(|(kind, _)| page.is_none() || *kind != Kind::Section) {
                 let lower = text.to_lowercase();
                 if words.iter().all(|word| lower.contains(word)) {
-                    hits.push((kind, !lower.starts_with(&words[0]), hit(&chapter, section, kind, text)));
+                    hits.push((kind, !lower.starts_with(&first), hit(&chapter, section, kind, text)));
                 }
             }
         }
@@ -77,7 +82,8 @@ fn places(section: &Section) -> Vec<(Kind, String)> {
     for block in &section.blocks {
         match block {
             Block::Prose { html } => places.extend(sentences(html).map(|text| (Kind::Text, text))),
-            Block::Command { text, .. } => places.push((Kind::Command, one_line(text))),
+            // A line that goes on is one line.
+            Block::Command { text, .. } => places.push((Kind::Command, spaced(&text.replace("\\\n", " ")))),
             Block::Check { say, .. } | Block::NotHere { say, .. } => places.push((Kind::Check, one_line(say))),
             Block::Code { path: Some(path), text, .. } => places.push((Kind::File, one_line(&format!("{path} {text}")))),
             Block::Code { path: None, .. } | Block::Press { .. } | Block::Output { .. } | Block::Ask { .. } => {}
@@ -95,7 +101,11 @@ fn sentences(html: &str) -> impl Iterator<Item = String> {
 }
 
 fn one_line(text: &str) -> String {
-    text.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ")
+    spaced(&text.replace('`', ""))
+}
+
+fn spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -140,22 +150,23 @@ mod tests {
 
     #[test]
     fn the_whole_book_is_found_and_what_is_given_away_later_is_not() {
-        let cases: [(&str, Option<&str>, &[(&str, Kind, &str)]); 8] = [
+        let cases: [(&str, Option<&str>, &[(&str, Kind, &str)]); 9] = [
             ("one ADDRESS", None, &[("ch02", Kind::Text, "A Pod has one address, which goes with it.")]),
             ("ip:port", None, &[("ch02", Kind::Text, "endpoints are IP:port")]),
-            ("get web", None, &[("ch03", Kind::Command, "kubectl get endpoints \\ web")]),
+            ("get web", None, &[("ch03", Kind::Command, "kubectl get endpoints web")]),
             (
                 "endpoints",
                 None,
                 &[
                     ("ch02", Kind::Section, "Empty Endpoints"),
                     ("ch03", Kind::Section, "Empty Endpoints"),
-                    ("ch03", Kind::Command, "kubectl get endpoints \\ web"),
+                    ("ch03", Kind::Command, "kubectl get endpoints web"),
                     ("ch03", Kind::Check, "The web Service has endpoints"),
                     ("ch02", Kind::Text, "endpoints are IP:port"),
                 ],
             ),
-            ("endpoints", Some("ch03"), &[("ch02", Kind::Section, "Empty Endpoints"), ("ch02", Kind::Text, "endpoints are IP:port")]),
+            ("endpoints", Some("ch03"), &[("ch02", Kind::Text, "endpoints are IP:port")]),
+            ("endpoints", Some(""), &[("ch03", Kind::Command, "kubectl get endpoints web"), ("ch03", Kind::Check, "The web Service has endpoints"), ("ch02", Kind::Text, "endpoints are IP:port")]),
             ("secret", None, &[]),
             ("  ", None, &[]),
             ("one nowhere", None, &[]),

@@ -31,6 +31,7 @@ fn exercises_are_done_from_a_terminal_alone() {
     assert!(terminal.reads("lab list", 0).contains("ch03"));
     assert!(terminal.reads("lab search", 2).contains("wants words"));
     assert!(terminal.reads("lab search nobody says this", 1).contains("no chapter says"));
+    assert!(terminal.reads("lab search --cascade=orphan", 0).contains("kubectl delete ds pi-proxy --cascade=orphan"));
     let found = terminal.reads("lab search kubectl run hello-kiamol", 0);
     assert!(found.contains("ch02/") && found.contains("--image=kiamol/ch02-hello-kiamol") && found.contains("To read the first of them: lab open ch02, then lab read "), "{found}");
     let shown = terminal.reads("lab open ch02", 0);

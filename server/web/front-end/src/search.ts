@@ -1,7 +1,7 @@
 // Search, offline and as you type: chapters, sections, commands, checks and sentences. This page is searched here, where a hit is a place
 // on it; the other chapters by the server.
 
-import { all, h, icon } from './dom';
+import { all, h, icon, settled } from './dom';
 import { goTo } from './contents';
 import { call } from './net';
 
@@ -10,6 +10,8 @@ interface Place {
   text: string;
   where: string;
   go: () => void;
+  /** What it is on this page. */
+  element?: HTMLElement;
 }
 
 /** A place in another chapter, as the server tells it. */
@@ -53,13 +55,13 @@ function collect(): Place[] {
   const add = (kind: string, selector: string): void => {
     for (const element of all(selector)) {
       const text = element.querySelector<HTMLElement>('code[data-text]')?.dataset['text'] ?? element.querySelector('[data-say]')?.textContent ?? element.textContent ?? '';
-      found.push({ kind, text: text.trim().replace(/\s+/g, ' '), where: sectionOf(element), go: () => flash(element) });
+      found.push({ kind, text: text.trim().replace(/\s+/g, ' '), where: sectionOf(element), go: () => flash(element), element });
     }
   };
   add('command', '#lesson .command');
   add('check', '#lesson .check');
   add('file', '#lesson .listing');
-  add('text', '#lesson section > p:not(.card-head), #lesson section > ul:not(.checks) > li, #lesson section > blockquote');
+  add('text', '#lesson section > p:not(.card-head), #lesson section > :is(ul:not(.checks), ol) > li, #lesson section > blockquote, #lesson section tr, #lesson section figcaption');
   return found;
 }
 
@@ -82,32 +84,30 @@ function matches(query: string): Place[] {
 /** What the chapters say that are not open; the titles of their sections are in the contents of every page. */
 async function elsewhere(query: string): Promise<Place[]> {
   const hits = await call<Hit[]>('GET', `/api/search?${new URLSearchParams({ words: query, except: location.pathname.slice(1) })}`);
-  const listed = all('[data-contents] a').length > 0;
-  return hits
-    .filter((hit) => !listed || hit.kind !== 'section')
-    .map(({ kind, text, chapter, number, section, title }) => ({
-      kind,
-      text,
-      where: [`chapter ${number}`, title].filter(Boolean).join(', '),
-      go: () => {
-        sessionStorage.setItem(CHOSEN, JSON.stringify({ kind, text }));
-        location.assign(`/${chapter}#${section}`);
-      },
-    }));
+  return hits.map((hit) => ({
+    kind: hit.kind,
+    text: hit.text,
+    where: [`chapter ${hit.number}`, hit.title].filter(Boolean).join(', '),
+    go: () => {
+      sessionStorage.setItem(CHOSEN, JSON.stringify(hit));
+      location.assign(`/${hit.chapter}#${hit.section}`);
+    },
+  }));
 }
 
 /** Show the place that was chosen on the page before; its section is in view already. */
 export function startSearch(): void {
-  const chosen = JSON.parse(sessionStorage.getItem(CHOSEN) ?? 'null') as Pick<Place, 'kind' | 'text'> | null;
+  const chosen = JSON.parse(sessionStorage.getItem(CHOSEN) ?? 'null') as Hit | null;
   sessionStorage.removeItem(CHOSEN);
-  if (!chosen) return;
-  // A paragraph may be part of a quotation here, and marks are not text.
+  const section = chosen && location.pathname === `/${chosen.chapter}` && document.getElementById(chosen.section);
+  if (!chosen || !section) return;
+  // Marks are not text, and a paragraph may be part of a quotation here.
   const letters = (text: string): string => text.replace(/[^\p{L}\p{N}]/gu, '');
   const wanted = letters(chosen.text);
-  const alike = (text: string): boolean => text !== '' && (text.includes(wanted) || wanted.includes(text));
-  collect()
-    .find((place) => place.kind === chosen.kind && alike(letters(place.text)))
-    ?.go();
+  const places = collect().filter((place) => place.kind === chosen.kind && place.element && section.contains(place.element));
+  const same = places.find((place) => letters(place.text) === wanted);
+  const around = places.find((place) => letters(place.text).includes(wanted) || (letters(place.text) !== '' && wanted.includes(letters(place.text))));
+  (same ?? around)?.go();
 }
 
 /** The text around the first hit, the hits marked. */
@@ -128,8 +128,8 @@ export function openSearch(): void {
   let at = 0;
   const input = h('input', { type: 'search', role: 'combobox', 'aria-expanded': 'true', 'aria-controls': 'found', 'aria-autocomplete': 'list', 'aria-label': 'Search this book', placeholder: 'Search sections, commands, words', autocomplete: 'off', spellcheck: 'false' });
   const list = h('ul', { id: 'found', role: 'listbox', 'aria-label': 'Results' });
-  const empty = h('p', { class: 'search-empty', hidden: true }, 'Nothing found. Try fewer letters.');
-  const dialog = h('dialog', { class: 'search', 'aria-label': 'Search' }, h('div', { class: 'search-field' }, icon('search'), input), list, empty);
+  const says = h('p', { class: 'polite', role: 'status' });
+  const dialog = h('dialog', { class: 'search', 'aria-label': 'Search' }, h('div', { class: 'search-field' }, icon('search'), input), list, says);
   const choose = (place: Place | undefined): void => {
     if (!place) return;
     dialog.close();
@@ -147,33 +147,47 @@ export function openSearch(): void {
     at = index;
     mark();
   };
-  const show = (found: Place[]): void => {
-    hits = found;
-    at = 0;
-    list.replaceChildren(
-      ...hits.map((hit, index) =>
-        h('li', { role: 'option', id: `hit-${index}`, 'data-kind': hit.kind, onclick: () => choose(hit), onpointermove: () => point(index) }, h('span', { class: 'hit' }, excerpt(hit.text, input.value)), h('span', { class: 'where' }, hit.where || hit.kind)),
-      ),
-    );
+  // New hits come below those that are there, so that nobody who has begun to choose chooses something else.
+  const add = (found: Place[]): void => {
+    const query = input.value;
+    const items = found.map((hit, index) => {
+      const place = hits.length + index;
+      return h('li', { role: 'option', id: `hit-${place}`, 'data-kind': hit.kind, onclick: () => choose(hit), onpointermove: () => point(place) }, h('span', { class: 'hit' }, excerpt(hit.text, query)), h('span', { class: 'where' }, hit.where || hit.kind));
+    });
+    hits = [...hits, ...found];
+    list.append(...items);
+    input.setAttribute('aria-expanded', String(hits.length > 0));
     mark();
   };
-  let last = 0;
-  const paint = async (): Promise<void> => {
-    const turn = (last += 1);
-    const query = input.value;
-    const here = matches(query);
-    empty.hidden = true;
-    show(here);
-    if (!query.trim()) return;
-    const others = await elsewhere(query).catch(() => []);
-    // Somebody who types on, or has begun to choose, is not disturbed by an old answer.
-    if (turn !== last) return;
-    const chosen = at > 0 ? hits[at] : undefined;
-    show([...here, ...others].sort((a, b) => rank(a, query) - rank(b, query)).slice(0, 20));
-    if (chosen) point(Math.max(0, hits.indexOf(chosen)));
-    empty.hidden = hits.length > 0;
+  const finish = (problem = ''): void => {
+    says.className = hits.length && !problem ? 'polite' : 'search-empty';
+    says.textContent = problem || (hits.length ? `${hits.length} found` : 'Nothing found. Try fewer letters.');
   };
-  input.addEventListener('input', () => void paint());
+  let last = 0;
+  const ask = settled(80, async (query: string, turn: number): Promise<void> => {
+    let others: Place[] = [];
+    let problem = '';
+    try {
+      others = await elsewhere(query);
+    } catch (error) {
+      problem = `The other chapters could not be searched. ${error instanceof Error ? error.message : ''}`;
+    }
+    // Somebody has typed on: this answer is old.
+    if (turn !== last) return;
+    add(others);
+    finish(problem);
+  });
+  const paint = (): void => {
+    last += 1;
+    hits = [];
+    at = 0;
+    list.replaceChildren();
+    says.className = 'polite';
+    add(matches(input.value));
+    if (input.value.trim()) ask(input.value, last);
+    else finish();
+  };
+  input.addEventListener('input', paint);
   dialog.addEventListener('keydown', (event) => {
     if (event.key === 'ArrowDown') at = Math.min(hits.length - 1, at + 1);
     else if (event.key === 'ArrowUp') at = Math.max(0, at - 1);
@@ -185,7 +199,7 @@ export function openSearch(): void {
   dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);
-  void paint();
+  paint();
   dialog.showModal();
   input.focus();
 }

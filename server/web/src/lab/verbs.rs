@@ -88,11 +88,11 @@ impl Words {
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
-                "-o" | "--output" => words.json = is_json(args.next())?,
-                "-h" | "--help" => words.verb = "help".into(),
-                "-y" => words.flags.push("yes".into()),
-                // What follows an answer is the answer, whatever it begins with.
-                flag if flag.starts_with("--") && flag.len() > 2 && words.verb != "answer" => match flag.strip_prefix("--output=") {
+                // What follows an answer is the answer, whatever it begins with; words to be found may be flags of a command.
+                "-o" | "--output" if !words.is_free() || args.as_slice() == ["json"] => words.json = is_json(args.next())?,
+                "-h" | "--help" if !words.is_free() || words.rest.is_empty() => words.verb = "help".into(),
+                "-y" if !words.is_free() => words.flags.push("yes".into()),
+                flag if flag.starts_with("--") && flag.len() > 2 && !words.is_free() => match flag.strip_prefix("--output=") {
                     Some(format) => words.json = is_json(Some(&format.to_owned()))?,
                     None => words.flags.push(flag.trim_start_matches('-').to_owned()),
                 },
@@ -112,6 +112,11 @@ impl Words {
             Some(flag) => Err(Stop::Usage(format!("--{flag} is not known"))),
             None => Ok(words),
         }
+    }
+
+    /// Whether what follows is text and no flags.
+    fn is_free(&self) -> bool {
+        matches!(self.verb.as_str(), "answer" | "search")
     }
 
     fn has(&self, flag: &str) -> bool {
