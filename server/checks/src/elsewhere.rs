@@ -43,13 +43,17 @@ const AWAY: &str = "It asks an address of the cluster's own network, and the ter
 const ACTOR: &str = "It is about who changed something, which only Drydock's own cluster writes down.";
 
 /// What to do where an exercise is about one node's disk.
-pub const ONE_DISK: &str = "Your cluster has several nodes, and this is about the disk of one of them: a Pod that comes to another node finds another disk. Let new Pods come to the first one only: `kubectl cordon $(kubectl get nodes -o jsonpath='{.items[1:].metadata.name}')`. After the chapter, `kubectl uncordon` with the same names takes that back. (Where the first node takes no Pods, as many control planes, leave out another one, and put the labels of this chapter on that.)";
+pub const ONE_DISK: &str = "Your cluster has several nodes, and this is about the disk of one of them: a Pod that comes to another node finds another disk. Choose a node that takes Pods (`kubectl get nodes` lists them), put the labels of this chapter on that one, and let no new Pods come to the others: `kubectl cordon NAME` for each. After the chapter `kubectl uncordon NAME` takes that back. On a cluster that others use too leave this exercise out: their Pods would have to wait.";
+/// What to know where an exercise opens a node's whole disk.
+pub const REAL_DISK: &str = "The disk of your node is a real one: with `/` mounted, a Pod can read and change everything on it. Look, and change nothing. On a cluster that others use too leave this exercise out.";
 /// What to do where an exercise asks a load balancer.
 pub const BRING: &str = "No load balancer of your cluster is at `localhost` here. For what the commands ask at a port of `localhost`, let `kubectl port-forward svc/NAME PORT:PORT` run in another terminal, with the name and the port of the Service. It ends when its Pod goes; then open it again.";
 /// What to know where Pods ask the Internet.
 pub const OUTSIDE: &str = "What answers here is on the Internet, and the Pods of your cluster ask it themselves. Where they cannot reach `raw.githubusercontent.com`, leave this exercise out: nothing later needs it.";
 /// How manifests, commands and checks name what is outside.
 const OUTSIDES: [&str; 3] = ["externalName:", "spec.externalName", "canonical name"];
+/// How the lesson names the whole of a node's disk.
+const WHOLE_DISK: [&str; 1] = ["/node-root"];
 /// How manifests, commands and checks name a node's disk.
 const DISKS: [&str; 4] = ["hostPath", "/node-root", "\n  local:", "subPath ="];
 
@@ -60,7 +64,7 @@ pub enum Place {
     Ours,
     /// On another one.
     Another,
-    /// On another one with several nodes.
+    /// On another one with several nodes that take Pods.
     Several,
     /// On another one that has no nodes.
     Idle,
@@ -213,6 +217,7 @@ pub fn advice(chapter: &Chapter, place: Place) -> BTreeMap<&str, Vec<&'static st
         if section.kind == SectionKind::Exercise {
             let names = |words: &[&str]| section.blocks.iter().any(|block| in_block(block, words)) || section.checks().any(|check| in_conditions(check, words));
             tell(section.id.as_str(), ONE_DISK, place == Place::Several && names(&DISKS));
+            tell(section.id.as_str(), REAL_DISK, names(&WHOLE_DISK));
             tell(section.id.as_str(), OUTSIDE, names(&OUTSIDES));
             tell(section.id.as_str(), BRING, asks);
         }
@@ -380,6 +385,10 @@ mod tests {
             let with = |text: &'static str| -> Vec<String> { advice.iter().filter(|(_, told)| told.contains(&text)).map(|(id, _)| (*id).to_owned()).collect() };
             (with(ONE_DISK), with(BRING), with(OUTSIDE))
         };
+        let chapter = course.chapters().find(|chapter| chapter.id == "ch05").unwrap();
+        for (place, real) in [(Place::Ours, false), (Place::Another, true), (Place::Several, true), (Place::Idle, false)] {
+            assert_eq!(advice(chapter, place).get("host-root").is_some_and(|told| told.contains(&REAL_DISK)), real, "{place:?}");
+        }
         let (none, all) = (Vec::<String>::new(), |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<String>>());
         for place in [Place::Ours, Place::Idle] {
             assert_eq!((told("ch03", place), told("ch05", place)), ((none.clone(), none.clone(), none.clone()), (none.clone(), none.clone(), none.clone())));

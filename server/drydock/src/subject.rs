@@ -98,12 +98,12 @@ impl Subject {
     /// What of the lessons can be done there. Who may not see the nodes is believed to have some.
     pub(crate) async fn place(&self) -> anyhow::Result<Place> {
         let nodes: Api<Node> = Api::all(self.client().await?);
-        let listed = tokio::time::timeout(PATIENCE, nodes.list_metadata(&ListParams::default().limit(2))).await;
+        let listed = tokio::time::timeout(PATIENCE, nodes.list(&ListParams::default())).await;
         match listed {
             // Its version a cluster tells to everybody.
             Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err(self.stranger()),
             Ok(Ok(list)) if list.items.is_empty() => Ok(Place::Idle),
-            Ok(Ok(list)) if list.items.len() > 1 => Ok(Place::Several),
+            Ok(Ok(list)) if list.items.iter().filter(|node| takes_pods(node)).count() > 1 => Ok(Place::Several),
             _ => Ok(Place::Another),
         }
     }
@@ -142,6 +142,12 @@ impl Subject {
             });
         }
     }
+}
+
+/// Whether Pods that tolerate nothing may come to a node.
+fn takes_pods(node: &Node) -> bool {
+    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    !taints.into_iter().any(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"))
 }
 
 /// The cause that says something.
@@ -198,6 +204,16 @@ mod tests {
         assert_eq!(cluster["tls-server-name"], "127.0.0.1");
         assert_eq!(inside["users"][0]["user"], json!({"client-key-data": "c2VjcmV0"}));
         assert_eq!(inside["contexts"][0]["context"]["namespace"], "shop");
+    }
+
+    #[test]
+    fn a_node_that_takes_no_pods_is_not_counted() {
+        let node = |spec: Value| serde_json::from_value::<Node>(json!({"spec": spec})).unwrap();
+        let taint = |effect: &str| node(json!({"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": effect}]}));
+        let cases = [(node(json!({})), true), (taint("PreferNoSchedule"), true), (taint("NoSchedule"), false), (taint("NoExecute"), false)];
+        for (node, wanted) in cases {
+            assert_eq!(takes_pods(&node), wanted, "{node:?}");
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn stream_of<'a>(command: &Value, typed: &typed::Forward, world: &'a World) -> O
 pub(super) fn lost_at(port: u16, world: &World, baseline: Point) -> Option<Cut> {
     let ways = all(world);
     let last = ways.iter().rfind(|way| way.is_at(port))?;
-    (last.lost && ends_since(last, baseline)).then(|| last.cut())
+    (last.lost && ends_since(last, world, baseline)).then(|| last.cut())
 }
 
 /// The same of a way to such Pods as an author means, whatever its port.
@@ -158,13 +158,17 @@ pub(super) fn lost_to(wanted: &ObjectRef, world: &World, baseline: Point) -> Opt
     let changes = world.changes_since("Pod", baseline.revision);
     let was = |way: &&Way| changes.iter().any(|change| Some(&change.key) == way.pod.as_ref() && change.old.as_ref().is_some_and(|old| select::fits(world, &any, old)));
     let ways = all(world);
-    let last = ways.iter().filter(|way| way.lost && ends_since(way, baseline)).rfind(was)?;
+    let last = ways.iter().filter(|way| way.lost && ends_since(way, world, baseline)).rfind(was)?;
     let again = ways.iter().any(|way| way.leads() && last.typed.ways.iter().any(|(local, _)| way.is_at(*local)));
     (!again).then(|| last.cut())
 }
 
-fn ends_since(way: &Way, baseline: Point) -> bool {
-    way.closed.is_none_or(|closed| closed.time >= baseline.time)
+/// One of which nobody heard that it is closed ended when its Pod went.
+fn ends_since(way: &Way, world: &World, baseline: Point) -> bool {
+    match way.closed {
+        Some(closed) => closed.time >= baseline.time,
+        None => world.changes_since("Pod", baseline.revision).iter().any(|change| Some(&change.key) == way.pod.as_ref()),
+    }
 }
 
 /// The ports of the learner's machine at which ways were opened.

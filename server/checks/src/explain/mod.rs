@@ -479,10 +479,11 @@ impl Asker<'_> {
             (Some(wanted), Some(code)) if code != i64::from(wanted) => format!("You ran `{typed}`; it ended with exit code {code}, and {wanted} is wanted."),
             _ => format!("You ran `{typed}`, but it did not print what is looked for."),
         };
-        // Whoever asked at a port of their own machine may have had no way from there.
+        // Whoever asked at a port of their own machine and got no answer may have had no way from there.
+        let unanswered = exit.is_some_and(|code| code != 0) || output.trim().is_empty();
         let line = command["spec"]["line"].as_str().unwrap_or_default();
         let offered = self.world.objects("Service").values().flat_map(|service| service["spec"]["ports"].as_array().into_iter().flatten()).filter_map(|port| u16::try_from(port["port"].as_u64()?).ok());
-        let asked = forwards::ports(self.world).into_iter().chain(offered).filter(|port| asks_at(line, *port));
+        let asked = forwards::ports(self.world).into_iter().chain(offered).filter(|port| unanswered && asks_at(line, *port));
         match asked.filter_map(|port| self.cut_off(port)).next() {
             Some((cut, look_at)) => cut.told(why(Reason::WrongValue, vec![text], look_at)),
             None => why(Reason::WrongValue, vec![text, "Read what it printed.".to_owned()], Vec::new()),

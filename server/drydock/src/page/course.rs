@@ -199,7 +199,7 @@ fn page_of(chapter: &chapter::Chapter, place: Place) -> Chapter {
             kind: kind(section),
             minutes: section.minutes,
             book: section.book.clone(),
-            blocks: told(&section.id).chain(blocks_of(section, place)).collect(),
+            blocks: told(&section.id).filter(|_| lost(section, place).is_none()).chain(blocks_of(section, place)).collect(),
             debrief: None,
             solutions: Vec::new(),
         })
