@@ -233,7 +233,7 @@ impl Loaded {
         }
         let name = self.context(globals);
         let context = entry(&self.merged, "contexts", &name);
-        let lost_context = context.is_none() && !globals.context.is_empty();
+        let lost_context = context.is_none() && !name.is_empty();
         let lost_cluster = !globals.cluster.is_empty() && entry(&self.merged, "clusters", &globals.cluster).is_none();
         let (of_context, of_cluster) = (format!("context was not found for specified context: {name}"), format!("no server found for cluster {:?}", globals.cluster));
         match (lost_context, lost_cluster) {

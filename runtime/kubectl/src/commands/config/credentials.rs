@@ -141,7 +141,8 @@ fn exec(user: &mut Value, matches: &ArgMatches, (set, removed): &Pairs) {
             exec[field] = json!(matches.text(flag));
         }
     }
-    if matches.changed("exec-arg") {
+    // An empty list takes nothing away.
+    if !matches.texts("exec-arg").is_empty() {
         exec["args"] = json!(matches.texts("exec-arg"));
     }
     if matches.changed("exec-provide-cluster-info") {

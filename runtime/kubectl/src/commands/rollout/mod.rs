@@ -59,6 +59,7 @@ fn selection(factory: &Factory, matches: &ArgMatches) -> Result<Selection, Failu
     }
     selection.empty_selects = true;
     selection.latest = true;
+    selection.chunk = 0;
     Ok(selection)
 }
 
