@@ -55,7 +55,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 /// The kind and the path below it; where that may be, `deployments.apps.spec` names the group, too.
 async fn find(factory: &Factory, word: &str, grouped: bool) -> Result<(Mapping, Vec<String>), Failure> {
     let word = word.strip_suffix('.').unwrap_or(word);
-    if word.starts_with('.') {
+    if word.starts_with('.') || word.contains('[') {
         return Err(Failure::new("invalid jsonpath syntax, first node must be field node"));
     }
     let mut fields = word.split('.').map(str::to_owned);
@@ -73,7 +73,7 @@ async fn find(factory: &Factory, word: &str, grouped: bool) -> Result<(Mapping, 
             return Ok((mapping.clone(), rest.split('.').filter(|field| !field.is_empty()).map(str::to_owned).collect()));
         }
     }
-    Ok((plain, fields.collect()))
+    Ok((plain, fields.filter(|field| !field.is_empty()).collect()))
 }
 
 /// The document of a group and version.

@@ -63,6 +63,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new("--dry-run=server for command reconcile is not supported yet"));
     }
     selection.local = true;
+    factory.rest().await?;
     let mut failures = Vec::new();
     let infos = selection.manifests(factory, &mut failures).await?;
     for info in infos.into_iter().filter(|info| info.mapping.api_version() == GROUP) {
