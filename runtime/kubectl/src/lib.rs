@@ -91,6 +91,8 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
     };
     let outcome = if waits(&chosen.path(), &matches, factory.streams.input_is_terminal) {
         tokio::select! {
+            // The command first: until it waits for something an interrupt ends the process, also while it reads.
+            biased;
             outcome = chosen.entry.run(&factory, &matches) => outcome,
             () = interrupted() => Err(Failure::Exit(1)),
         }

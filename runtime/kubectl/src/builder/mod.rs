@@ -81,6 +81,12 @@ impl Info {
         self.mapping.path(&self.namespace, &self.name)
     }
 
+    /// Its path, where it has a name: without one it would be the path of all of its kind.
+    // upstream: client-go/rest/request.go Name
+    pub fn own_path(&self) -> Result<String, Failure> {
+        if self.name.is_empty() { Err(Failure::new("resource name may not be empty")) } else { Ok(self.path()) }
+    }
+
     /// `deployment.apps/web`.
     pub fn word(&self) -> String {
         format!("{}/{}", self.mapping.group_kind_word(), self.name)
@@ -88,7 +94,7 @@ impl Info {
 
     /// Ask for it again.
     pub async fn get(&self, factory: &Factory) -> Result<Value, Failure> {
-        let got = factory.call(Call::get(self.path())).await;
+        let got = factory.call(Call::get(self.own_path()?)).await;
         or_namespace(factory, &self.namespace, got).await
     }
 

@@ -77,8 +77,15 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             },
         }
     }
-    if matches.on("interactive") && !confirmed(factory, &targets)? {
-        return Ok(());
+    if matches.on("interactive") {
+        // Who is asked is asked for all of it, or not at all.
+        Failure::all(std::mem::take(&mut failures))?;
+        if targets.is_empty() {
+            return factory.streams.line("No resources found");
+        }
+        if !confirmed(factory, &targets)? {
+            return Ok(());
+        }
     }
     let mut deleted = Vec::new();
     let found = targets.len();
@@ -191,7 +198,7 @@ impl<'a> Delete<'a> {
             if self.dry_run == DryRun::Server {
                 options["dryRun"] = json!(["All"]);
             }
-            let answer = self.factory.call(Call::new(Method::DELETE, info.path()).json(&options)).await?;
+            let answer = self.factory.call(Call::new(Method::DELETE, info.own_path()?).json(&options)).await?;
             uid = identity(&answer);
         }
         self.tell(info)?;

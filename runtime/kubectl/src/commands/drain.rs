@@ -146,12 +146,13 @@ async fn evict_all(factory: &Factory, matches: &ArgMatches, pods: Vec<Value>, dr
         if matches.number("grace-period") >= 0 {
             options["gracePeriodSeconds"] = json!(matches.number("grace-period"));
         }
+        // In the body: beside one, the query of a deletion is not read.
+        if dry_run == DryRun::Server {
+            options["dryRun"] = json!(["All"]);
+        }
         let (call, body) = if direct {
-            (Call::new(Method::DELETE, info.path()).query_some("dryRun", if dry_run == DryRun::Server { "All" } else { "" }), options)
+            (Call::new(Method::DELETE, info.own_path()?), options)
         } else {
-            if dry_run == DryRun::Server {
-                options["dryRun"] = json!(["All"]);
-            }
             let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": info.name, "namespace": info.namespace}, "deleteOptions": options});
             (Call::new(Method::POST, format!("{}/eviction", info.path())), eviction)
         };

@@ -210,7 +210,7 @@ async fn again(factory: &Factory, matches: &ArgMatches, writer: &mut Writer, inf
         options["gracePeriodSeconds"] = matches.number("grace-period").max(1).into();
     }
     let limit = Some(matches.duration("timeout")).filter(|limit| !limit.is_zero()).unwrap_or(PATIENCE);
-    match factory.call(Call::new(Method::DELETE, info.path()).json(&options)).await {
+    match factory.call(Call::new(Method::DELETE, info.own_path()?).json(&options)).await {
         Ok(_) => {
             factory.streams.line(&format!("{} {:?} deleted", info.mapping.group_kind_word(), info.name))?;
             gone::wait(factory, info, "", Some(limit)).await?;

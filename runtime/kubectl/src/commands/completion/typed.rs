@@ -61,7 +61,9 @@ impl Typed {
     pub(super) fn globals(&self) -> Vec<String> {
         let own = self.own();
         let shared = globals::arguments().into_iter().filter_map(|arg| arg.get_long().map(str::to_owned));
-        let shared = shared.filter(|long| long != "help" && !own.iter().any(|arg| arg.get_long() == Some(long.as_str())) && self.given.changed(long));
+        // What is offered leaves no file behind and fails for nothing else than the line.
+        let others = ["help", "profile", "profile-output", "match-server-version", "warnings-as-errors"];
+        let shared = shared.filter(|long| !others.contains(&long.as_str()) && !own.iter().any(|arg| arg.get_long() == Some(long.as_str())) && self.given.changed(long));
         shared.flat_map(|long| self.given.texts(&long).into_iter().map(move |value| format!("--{long}={value}"))).collect()
     }
 

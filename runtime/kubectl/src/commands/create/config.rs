@@ -112,7 +112,7 @@ pub fn registry_command() -> Command {
 pub async fn registry(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let name = one_name(factory, matches)?;
     let (user, password, server) = (matches.text("docker-username"), matches.text("docker-password"), matches.text("docker-server"));
-    let data = if matches.changed("from-file") {
+    let data = if !matches.texts("from-file").is_empty() {
         pairs(factory, matches, "Secret", "a Secret")?.into_iter().map(|(_, bytes)| (".dockerconfigjson".to_owned(), bytes)).collect()
     } else {
         if user.is_empty() || password.is_empty() || server.is_empty() {
