@@ -11,15 +11,15 @@ use super::words::short;
 use super::{Asker, Why};
 use crate::select::{self, shown};
 use crate::typed::{self, moment};
-use crate::world::{Point, World, key_of, point_of};
+use crate::world::{ObjectKey, Point, World, key_of, point_of};
 
 /// A port-forward of the learner's.
 #[derive(Debug)]
 pub(super) struct Way {
     typed: typed::Forward,
     /// Namespace and name of the Pod it went to.
-    pod: Option<(String, String)>,
-    /// That Pod is not there any more.
+    pod: Option<ObjectKey>,
+    /// That Pod is known to be gone.
     gone: bool,
     /// Since when it is over.
     closed: Option<Point>,
@@ -123,10 +123,17 @@ fn way(command: &Value, typed: typed::Forward, world: &World) -> Option<Way> {
     let stream = stream_of(command, &typed, world)?;
     let text = |field: &str| stream["spec"][field].as_str().map(str::to_owned);
     let pod = text("namespace").zip(text("pod"));
-    let gone = pod.as_ref().is_some_and(|key| world.objects("Pod").get(key).is_none_or(|pod| !pod["metadata"]["deletionTimestamp"].is_null()));
+    let gone = pod.as_ref().is_some_and(|key| is_gone(key, world));
     let closed = moment(&stream["status"]["closed"]).map(|time| Point { time, ..point_of(stream) });
     let says_so = command["status"]["output"].as_str().is_some_and(|output| output.contains("lost connection to pod"));
     Some(Way { lost: says_so || gone && (closed.is_none() || !typed.tells), typed, pod, gone, closed })
+}
+
+/// Whether a Pod is known to be gone or going. Who may not list Pods, or only those of their own namespace, does not know of the others.
+fn is_gone(key: &ObjectKey, world: &World) -> bool {
+    let seen = || world.changes_since("Pod", 0).iter().any(|change| change.key == *key);
+    let listed = || !world.unseen().contains("Pod") && (!world.is_elsewhere() || key.0 == world.home() || seen());
+    world.objects("Pod").get(key).map_or_else(listed, |pod| !pod["metadata"]["deletionTimestamp"].is_null())
 }
 
 /// The stream that a forward is: named after its command, or the first to such a Pod that was opened while the command went on.

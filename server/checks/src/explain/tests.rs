@@ -458,6 +458,35 @@ fn a_way_that_ended_with_its_pod_is_told() {
     assert_eq!(rows, ["|connections of port-forward to pod/old, 8080:80"]);
 }
 
+/// A command of the terminal `main` that began at this second, and ended at once.
+fn typed_at(second: u8, line: &str) -> Value {
+    let at = format!("2026-01-01T00:00:{second:02}Z");
+    json!({
+        "metadata": {"name": format!("command-{second}"), "resourceVersion": "11", "creationTimestamp": at},
+        "spec": {"line": line, "session": "main"}, "status": {"startTime": at, "endTime": at, "exitCode": 0, "output": ""},
+    })
+}
+
+#[test]
+fn a_pod_that_may_not_be_seen_is_not_called_gone() {
+    // The namespace of the Pod, whether Pods may be listed, and whether the Pod was seen; whether it is known to be gone.
+    let cases = [("default", true, true, true), ("default", true, false, true), ("default", false, false, false), ("other", true, true, true), ("other", true, false, false)];
+    for (namespace, listed, seen, gone) in cases {
+        let mut world = World::default();
+        world.tells_by_commands();
+        let pod = json!({"metadata": {"namespace": namespace}});
+        if seen {
+            world.put("Pod", object("Pod", "old", 12, pod.clone()));
+        }
+        world.put_record("commands", typed_at(1, &format!("kubectl -n {namespace} port-forward pod/old 8080:80 &")));
+        if seen {
+            world.remove("Pod", &object("Pod", "old", 13, pod));
+        }
+        world.sees("Pod", listed);
+        assert_eq!(super::forwards::is_open(8080, &world), !gone, "{namespace} {listed} {seen}");
+    }
+}
+
 #[test]
 fn streams_have_the_names_of_what_was_typed() {
     let cases = [
