@@ -6,6 +6,8 @@
 //! A forward that says nothing here, as one that runs in the background or writes into a file, is known by those who ask at its port: what
 //! has an answer there went through it.
 
+use std::collections::BTreeMap;
+
 use drydock_course::check::ObjectRef;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -97,6 +99,22 @@ pub(crate) struct Forward {
     pub(crate) background: bool,
     /// It says itself what goes through it.
     pub(crate) tells: bool,
+    call: Call,
+}
+
+impl Forward {
+    /// Whether it rather leads elsewhere than a stream of the API server does: into another namespace, to Pods or ports other than it names.
+    pub(crate) fn strays(&self, stream: &Value, world: &World) -> bool {
+        let key = (stream["spec"]["namespace"].as_str().unwrap_or_default(), stream["spec"]["pod"].as_str().unwrap_or_default());
+        let owned = (key.0.to_owned(), key.1.to_owned());
+        let last = || world.changes_since("Pod", 0).iter().rev().find(|change| change.key == owned).and_then(|change| change.old.clone());
+        let pod = world.objects("Pod").get(&owned).cloned().or_else(last);
+        let chosen = |labels: BTreeMap<String, String>| pod.is_some_and(|pod| labels.iter().all(|(key, value)| pod["metadata"]["labels"][key] == **value));
+        let asked = stream["status"]["ports"].as_array().filter(|asked| !asked.is_empty());
+        let own = |asked: &Vec<Value>| self.ways.iter().any(|(_, remote)| asked.contains(&json!(self.call.port_of_pod(*remote, key, world))));
+        let at_home = self.call.namespace.as_deref().is_none_or(|namespace| namespace == key.0);
+        !(at_home && (self.pod.is_some() || self.call.labels(key.0, world).is_some_and(chosen)) && asked.is_none_or(own))
+    }
 }
 
 /// The forwards that a command record tells of.
@@ -105,11 +123,8 @@ pub(crate) fn forwards(command: &Value) -> Vec<Forward> {
     let forwards = calls(command).filter(|(_, call)| call.verb == "portforward");
     forwards
         .map(|(place, call)| {
-            let named = call.operands.first().and_then(|target| match target.split_once('/') {
-                Some((kind, name)) => PODS.contains(&kind).then(|| name.to_owned()),
-                None => Some(target.clone()),
-            });
-            Forward { place, ways: call.ways(output), pod: named, line: call.line.clone(), background: call.background, tells: call.tells(output) }
+            let pod = call.named().map(str::to_owned);
+            Forward { place, ways: call.ways(output), pod, line: call.line.clone(), background: call.background, tells: call.tells(output), call }
         })
         .collect()
 }
@@ -118,7 +133,7 @@ pub(crate) fn forwards(command: &Value) -> Vec<Forward> {
 const PODS: [&str; 3] = ["pod", "pods", "po"];
 
 /// One of these commands of kubectl, taken apart.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 struct Call {
     verb: &'static str,
     /// As it was typed, without what surrounds it.
@@ -284,19 +299,32 @@ impl Call {
 
     /// The Pod it goes to: named, or one that the named object selects, as kubectl chooses one.
     fn pod(&self, namespace: &str, world: &World) -> Option<String> {
-        let of_labels = |labels: std::collections::BTreeMap<String, String>| {
-            let wanted = ObjectRef { kind: "Pod".to_owned(), namespace: Some(namespace.to_owned()), labels, ..ObjectRef::default() };
-            let pods = select::objects(world, &wanted, Moment::Now);
-            let pod = pods.iter().find(|pod| pod["status"]["phase"] == "Running").or(pods.first())?;
-            pod["metadata"]["name"].as_str().map(str::to_owned)
-        };
-        if let Some(selector) = &self.selector {
-            return of_labels(selector.split(',').filter_map(|part| part.split_once('=')).map(|(key, value)| (key.to_owned(), value.trim_start_matches('=').to_owned())).collect());
+        if let Some(pod) = self.named() {
+            return Some(pod.to_owned());
         }
-        let target = self.operands.first()?;
-        let Some((kind, name)) = target.split_once('/') else { return Some(target.clone()) };
+        let labels = self.labels(namespace, world)?;
+        let wanted = ObjectRef { kind: "Pod".to_owned(), namespace: Some(namespace.to_owned()), labels, ..ObjectRef::default() };
+        let pods = select::objects(world, &wanted, Moment::Now);
+        let pod = pods.iter().find(|pod| pod["status"]["phase"] == "Running").or(pods.first())?;
+        pod["metadata"]["name"].as_str().map(str::to_owned)
+    }
+
+    /// The Pod that it names.
+    fn named(&self) -> Option<&str> {
+        let target = self.operands.first().filter(|_| self.selector.is_none())?;
+        match target.split_once('/') {
+            Some((kind, name)) => PODS.contains(&kind.split('.').next()?).then_some(name),
+            None => Some(target),
+        }
+    }
+
+    /// The labels of the Pods of which it chooses one.
+    fn labels(&self, namespace: &str, world: &World) -> Option<BTreeMap<String, String>> {
+        if let Some(selector) = &self.selector {
+            return Some(selector.split(',').filter_map(|part| part.split_once('=')).map(|(key, value)| (key.to_owned(), value.trim_start_matches('=').to_owned())).collect());
+        }
+        let (kind, name) = self.operands.first()?.split_once('/')?;
         let kind = match kind.split('.').next().unwrap_or_default() {
-            kind if PODS.contains(&kind) => return Some(name.to_owned()),
             "deploy" | "deployment" | "deployments" => "Deployment",
             "svc" | "service" | "services" => "Service",
             "rs" | "replicaset" | "replicasets" => "ReplicaSet",
@@ -306,7 +334,7 @@ impl Call {
         };
         let owner = world.objects(kind).get(&(namespace.to_owned(), name.to_owned()))?;
         let selector = owner["spec"]["selector"].get("matchLabels").unwrap_or(&owner["spec"]["selector"]).as_object()?;
-        of_labels(selector.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
+        Some(selector.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
     }
 }
 

@@ -116,17 +116,18 @@ impl Way {
 pub(super) fn all(world: &World) -> Vec<Way> {
     let mut commands: Vec<&Value> = world.records("commands").filter(|command| command["spec"]["line"].as_str().is_some_and(|line| line.contains("port-forward"))).collect();
     commands.sort_by_key(|command| point_of(command));
-    commands.into_iter().flat_map(|command| typed::forwards(command).into_iter().filter_map(|typed| way(command, typed, world))).collect()
+    let typed: Vec<(&Value, typed::Forward)> = commands.into_iter().flat_map(|command| typed::forwards(command).into_iter().map(move |typed| (command, typed))).collect();
+    let streams = streams_of(&typed, world);
+    typed.into_iter().zip(streams).filter_map(|((command, typed), stream)| Some(way(command, typed, stream?, world))).collect()
 }
 
-fn way(command: &Value, typed: typed::Forward, world: &World) -> Option<Way> {
-    let stream = stream_of(command, &typed, world)?;
+fn way(command: &Value, typed: typed::Forward, stream: &Value, world: &World) -> Way {
     let text = |field: &str| stream["spec"][field].as_str().map(str::to_owned);
     let pod = text("namespace").zip(text("pod"));
     let gone = pod.as_ref().is_some_and(|key| is_gone(key, world));
     let closed = moment(&stream["status"]["closed"]).map(|time| Point { time, ..point_of(stream) });
     let says_so = command["status"]["output"].as_str().is_some_and(|output| output.contains("lost connection to pod"));
-    Some(Way { lost: says_so || gone && (closed.is_none() || !typed.tells), typed, pod, gone, closed })
+    Way { lost: says_so || gone && (closed.is_none() || !typed.tells), typed, pod, gone, closed }
 }
 
 /// Whether a Pod is known to be gone or going. Who may not list Pods, or only those of their own namespace, does not know of the others.
@@ -136,20 +137,33 @@ fn is_gone(key: &ObjectKey, world: &World) -> bool {
     world.objects("Pod").get(key).map_or_else(listed, |pod| !pod["metadata"]["deletionTimestamp"].is_null())
 }
 
-/// The stream that a forward is: named after its command, or the first to such a Pod that was opened while the command went on.
-fn stream_of<'a>(command: &Value, typed: &typed::Forward, world: &'a World) -> Option<&'a Value> {
-    let mut streams = world.records("streams").filter(|stream| stream["spec"]["verb"] == "portforward");
+/// The stream that each forward is, and no other is too: named after its command, or one that was opened while the command went on.
+fn streams_of<'a>(typed: &[(&Value, typed::Forward)], world: &'a World) -> Vec<Option<&'a Value>> {
+    let streams: Vec<&Value> = world.records("streams").filter(|stream| stream["spec"]["verb"] == "portforward").collect();
     if world.is_elsewhere() {
-        let name = format!("{}-{}", key_of(command).1, typed.place);
-        return streams.find(|stream| stream["metadata"]["name"] == *name);
+        let name = |command: &Value, forward: &typed::Forward| format!("{}-{}", key_of(command).1, forward.place);
+        return typed.iter().map(|(command, forward)| streams.iter().find(|stream| stream["metadata"]["name"] == *name(command, forward)).copied()).collect();
     }
-    let (begun, ended) = (moment(&command["status"]["startTime"])?, moment(&command["status"]["endTime"]).filter(|_| !typed.background));
-    let fits = |stream: &&Value| {
-        let opened = moment(&stream["status"]["opened"]);
-        let in_time = opened.is_some_and(|opened| opened >= begun && ended.is_none_or(|ended| opened <= ended));
-        in_time && typed.pod.as_ref().is_none_or(|pod| stream["spec"]["pod"] == **pod)
-    };
-    streams.filter(fits).min_by_key(|stream| moment(&stream["status"]["opened"]))
+    let mut pairs = Vec::new();
+    for (at, (command, forward)) in typed.iter().enumerate() {
+        let (begun, ended) = (moment(&command["status"]["startTime"]), moment(&command["status"]["endTime"]).filter(|_| !forward.background));
+        for (place, stream) in streams.iter().enumerate() {
+            let Some(opened) = moment(&stream["status"]["opened"]) else { continue };
+            let in_time = begun.is_some_and(|begun| opened >= begun) && ended.is_none_or(|ended| opened <= ended);
+            if in_time && forward.pod.as_ref().is_none_or(|pod| stream["spec"]["pod"] == **pod) {
+                // What is sure comes first, and of several the oldest has the one that was opened first.
+                pairs.push(((forward.strays(stream, world), forward.pod.is_none(), forward.background, at, opened), place));
+            }
+        }
+    }
+    pairs.sort();
+    let (mut own, mut taken) = (vec![None; typed.len()], vec![false; streams.len()]);
+    for ((.., at, _), place) in pairs {
+        if own[at].is_none() && !taken[place] {
+            (own[at], taken[place]) = (Some(streams[place]), true);
+        }
+    }
+    own
 }
 
 /// Why nothing answers at a port of the learner's machine though they opened a way there: it ended with its Pod since the exercise began.

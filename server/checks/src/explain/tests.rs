@@ -488,6 +488,43 @@ fn a_pod_that_may_not_be_seen_is_not_called_gone() {
 }
 
 #[test]
+fn each_way_has_a_stream_of_its_own() {
+    // What was typed, and the second of each line; the streams in the order they were opened: second, Pod, the port that was asked.
+    type Case<'a> = (&'a [(u8, &'a str)], &'a [(u8, &'a str, Option<u16>)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
+        (&[(1, "kubectl port-forward deploy/a 8080:80 & kubectl port-forward deploy/b 8081:80 &")], &[(2, "a-1", None), (3, "b-1", None)], &["a-1, 8080:80", "b-1, 8081:80"]),
+        (&[(1, "kubectl port-forward deploy/a 8080:80 & kubectl port-forward deploy/b 8081:80 &")], &[(2, "b-1", None), (3, "a-1", None)], &["b-1, 8081:80", "a-1, 8080:80"]),
+        (&[(1, "kubectl port-forward deploy/a 8080:80 &"), (2, "kubectl port-forward deploy/b 8081:80 &")], &[(3, "a-1", None), (4, "b-1", None)], &["a-1, 8080:80", "b-1, 8081:80"]),
+        (&[(1, "kubectl port-forward pod/a-1 8080:80 & kubectl port-forward a-1 9090:90 &")], &[(2, "a-1", Some(90)), (2, "a-1", None)], &["a-1, 9090:90", "a-1, 8080:80"]),
+        (&[(1, "kubectl port-forward deploy/none 8080:80 &"), (2, "kubectl port-forward deploy/b 8081:80 &")], &[(3, "b-1", None)], &["b-1, 8081:80"]),
+        (&[(1, "kubectl port-forward deploy/a 8080:80 &"), (3, "kubectl port-forward b-1 8081:80 &")], &[(4, "b-1", None), (5, "a-1", None)], &["b-1, 8081:80", "a-1, 8080:80"]),
+    ];
+    for (typed, streams, wanted) in cases {
+        let mut world = World::default();
+        for name in ["a", "b"] {
+            let labels = json!({"app": name});
+            world.put("Deployment", object("Deployment", name, 5, json!({"spec": {"selector": {"matchLabels": labels}}})));
+            world.put("Pod", object("Pod", &format!("{name}-1"), 5, json!({"metadata": {"labels": labels}})));
+        }
+        for (second, line) in *typed {
+            world.put_record("commands", typed_at(*second, line));
+        }
+        let records = streams.iter().enumerate().map(|(place, (second, pod, port))| {
+            // Each was closed at a moment of its own, by which its name is found.
+            let at = |second: usize| format!("2026-01-01T00:00:{second:02}Z");
+            let spec = json!({"verb": "portforward", "namespace": "default", "pod": pod});
+            let status = json!({"opened": at(usize::from(*second)), "closed": at(30 + place), "ports": port.iter().collect::<Vec<_>>()});
+            json!({"metadata": {"name": format!("stream-{place}"), "resourceVersion": "11", "creationTimestamp": at(usize::from(*second))}, "spec": spec, "status": status})
+        });
+        let records: Vec<Value> = records.collect();
+        records.iter().for_each(|record| world.put_record("streams", record.clone()));
+        let named: Vec<String> = records.iter().map(|record| super::forwards::name(record, &world)).collect();
+        let wanted: Vec<String> = wanted.iter().map(|name| format!("port-forward to pod/{name}")).collect();
+        assert_eq!(named, wanted, "{typed:?} {streams:?}");
+    }
+}
+
+#[test]
 fn streams_have_the_names_of_what_was_typed() {
     let cases = [
         (json!({"verb": "portforward", "pod": "web"}), json!({"ports": [80]}), "port-forward to pod/web, port 80"),
