@@ -77,6 +77,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::Plain(help.to_owned(), 1));
     }
     selection.empty_selects = true;
+    selection.latest = true;
     let bulk = selection.words.len() == 1 && !selection.words[0].contains('/');
     if !selection.subresource.is_empty() && (bulk || !selection.labels.is_empty()) {
         return Err(Failure::new("subresource cannot be used when bulk resources are specified"));
@@ -121,12 +122,10 @@ async fn get_raw(factory: &Factory, matches: &ArgMatches, raw: &str) -> Result<(
 async fn objects(factory: &Factory, matches: &ArgMatches, selection: &Selection, mut printer: Printer) -> Result<(), Failure> {
     let mut failures = Vec::new();
     let requests = selection.requests(factory, &mut failures).await?;
-    let single = matches!(requests.as_slice(), [Request::One(..) | Request::Manifest(_)]);
-    let mut latest = selection.clone();
-    latest.latest = true;
+    let single = selection.single();
     let mut found: Vec<Value> = Vec::new();
     for request in requests {
-        match latest.answer(factory, request).await {
+        match selection.answer(factory, request).await {
             Ok(infos) => found.extend(infos.into_iter().map(|info| info.object)),
             Err(failure @ Failure::Unreachable(_)) => return Err(failure),
             Err(failure) => failures.push(failure),
@@ -138,14 +137,14 @@ async fn objects(factory: &Factory, matches: &ArgMatches, selection: &Selection,
             return Failure::all(failures);
         }
     }
-    if single && let Some(failure) = failures.pop() {
-        return Err(failure);
+    if single {
+        Failure::all(std::mem::take(&mut failures))?;
     }
     let by = matches.text("sort-by");
     if !by.is_empty() {
         found = sort::objects(found, &by)?;
     }
-    if single && let Some(object) = found.first() {
+    if single && let [object] = found.as_slice() {
         printer.print(factory, object)?;
     } else {
         printer.print(factory, &list_of(found))?;
@@ -250,7 +249,7 @@ async fn table(factory: &Factory, selection: &Selection, request: Request, accep
         Request::Manifest(info) => {
             let got = factory.call(Call::get(info.path()).accept(accept).query_some("includeObject", include)).await;
             let answer = or_namespace(factory, &info.namespace, got).await?;
-            Ok(vec![(info.mapping, answer)])
+            Ok(if selection.keeps(&answer)? { vec![(info.mapping, answer)] } else { Vec::new() })
         }
         Request::List(mapping, namespace) => {
             let mut tables: Vec<(Mapping, Value)> = Vec::new();

@@ -44,8 +44,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if replicas < 0 {
         return Err(Failure::new("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0"));
     }
-    let mut selection = Selection::read(factory, matches)?;
-    selection.latest = true;
+    let selection = Selection::read(factory, matches)?;
     let mut writer = Writer::read(factory, matches)?;
     let (infos, failures) = selection.gather(factory).await?;
     if infos.is_empty() && !failures.is_empty() {
@@ -136,8 +135,7 @@ pub async fn autoscale(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     if most < least {
         return Err(Failure::new(format!("--max=MAXPODS must be larger or equal to --min=MINPODS, max: {most}, min: {least}")));
     }
-    let mut selection = Selection::read(factory, matches)?;
-    selection.latest = true;
+    let selection = Selection::read(factory, matches)?;
     let mut writer = Writer::read(factory, matches)?;
     writer.prints_structs();
     for info in selection.infos(factory).await? {

@@ -55,7 +55,12 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let limit = if matches.text("timeout").starts_with('-') { WEEK } else { matches.duration("timeout") };
     let until = Instant::now() + limit;
     if matches!(goal, Goal::Create) {
-        until_created(factory, &selection, until).await?;
+        // Objects of files are there or are not, as upstream.
+        if selection.has_files() {
+            selection.infos(factory).await?;
+        } else {
+            until_created(factory, &selection, until).await?;
+        }
     }
     let (infos, mut failures) = selection.gather(factory).await?;
     if matches!(goal, Goal::Delete) {

@@ -36,11 +36,15 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
     let mut output = Output { table, printer, events };
     let accept = if output.printer.is_some() { JSON } else { TABLE };
     let several = !others.is_empty();
+    let of_file = selection.has_files();
     let mut answers = Vec::new();
     for (mapping, namespace, name) in std::iter::once(&place).chain(&others) {
         let call = if name.is_empty() { selection.list_call(mapping, namespace, "") } else { Call::get(mapping.path(namespace, name)) };
         let got = factory.call(call.accept(accept)).await;
         let answer = or_namespace(factory, if name.is_empty() { "" } else { namespace }, got).await?;
+        if of_file && !selection.keeps(&answer)? {
+            continue;
+        }
         match answers.first_mut() {
             // Rows of one kind are one table.
             Some(first) if output.printer.is_none() && answer["rows"].is_array() => append(first, answer),
@@ -55,6 +59,9 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
     }
     if several {
         return Err(Failure::new("you may only watch a single resource or type of resource at a time"));
+    }
+    if answers.is_empty() {
+        return Ok(());
     }
     let (mapping, namespace, name) = place;
     // An object may be older than what the server remembers of changes: watching it begins now, with the object as it is.
