@@ -67,6 +67,25 @@ pub(crate) fn wait_for_signal<T>(mut ready: impl FnMut() -> Option<T>) -> T {
     answer
 }
 
+/// Waits until `fd` can be read without waiting, or one of `signals` is pending: true in that case. A signal that came just before is not
+/// missed.
+pub(crate) fn interrupted_before_input(fd: RawFd, signals: &[Signal]) -> bool {
+    let mut before = SigSet::empty();
+    let all = SigSet::all();
+    best_effort(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut before)));
+    let interrupted = loop {
+        if signals.iter().any(|signal| is_pending(*signal)) {
+            break true;
+        }
+        let mut input = [nix::poll::PollFd::new(borrow(fd), nix::poll::PollFlags::POLLIN)];
+        if nix::poll::ppoll(&mut input, None, Some(before)) != Err(nix::errno::Errno::EINTR) {
+            break false;
+        }
+    };
+    best_effort(nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&before), None));
+    interrupted
+}
+
 /// True once for each time the signal came since the last call.
 pub(crate) fn take_signal(signal: Signal) -> bool {
     PENDING[signal as usize].swap(false, Ordering::SeqCst)

@@ -131,6 +131,18 @@ impl Terminal {
         self.wait_for("\x1b]133;B\x07");
     }
 
+    /// Waits for a file that a program writes, and gives its line.
+    fn written(&mut self, name: &str) -> String {
+        self.until(name, |terminal| terminal.read(name).ends_with('\n'));
+        self.read(name).trim().to_owned()
+    }
+
+    /// Waits until a process is in a state of `/proc/PID/stat`: `T` stopped, `Z` ended and not yet waited for.
+    fn process_state(&mut self, pid: &str, state: char) {
+        let wanted = format!(") {state} ");
+        self.until("state of the process", |_| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(&wanted)));
+    }
+
     fn output_waits(&self) -> bool {
         let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::from(200_u16)).unwrap() > 0
@@ -504,6 +516,62 @@ fn ctrl_c_ends_loops_and_reads() {
     terminal.line("for i in 1 2; do echo $i; done;");
     terminal.send("\x04");
     assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn ctrl_c_ends_a_loop_whose_command_has_just_ended() {
+    let mut terminal = Terminal::shell(&[]);
+    terminal.program("step", "echo $$ > pid; until test -e go; do sleep 0.01; done");
+    for line in ["while true; do step; done", "while true; do step | cat; done", "for i in 1 2 3; do (step); done", "until ! step; do :; done"] {
+        terminal.line("rm -f pid go");
+        terminal.send(&format!("{line}; echo never\r"));
+        terminal.wait_for("\x1b]133;C");
+        let step = terminal.written("pid");
+        // The shell sleeps while its command ends, so the key comes when nobody is left of the command to hear it.
+        let shell = nix::unistd::Pid::from_raw(i32::try_from(terminal.child.id()).unwrap());
+        nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGSTOP).unwrap();
+        terminal.process_state(&shell.to_string(), 'T');
+        std::fs::write(terminal.home("go"), "").unwrap();
+        terminal.process_state(&step, 'Z');
+        terminal.send("\x03");
+        terminal.see("^C");
+        std::fs::remove_file(terminal.home("go")).unwrap();
+        nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGCONT).unwrap();
+        terminal.wait_for("\x1b]133;D;130\x07");
+        terminal.wait_for("\x1b]133;B\x07");
+        terminal.line("clear");
+    }
+}
+
+#[test]
+fn what_is_stopped_in_a_loop_goes_on_and_can_be_ended() {
+    let mut terminal = Terminal::shell(&[]);
+    terminal.send("for i in 1; do cat; done; echo after\r");
+    terminal.wait_for("\x1b]133;C");
+    terminal.send("here\r");
+    terminal.wait_for("here\r\nhere\r\n");
+    terminal.send("\x1a");
+    terminal.wait_for("Stopped");
+    terminal.wait_for("after\r\n");
+    terminal.wait_for("\x1b]133;B\x07");
+    terminal.send("fg\r");
+    terminal.wait_for("\x07cat\r\n");
+    terminal.send("again\r");
+    terminal.wait_for("again\r\nagain\r\n");
+    terminal.send("\x1a");
+    terminal.wait_for("\x1b]133;D;148\x07");
+    terminal.line("kill %1; kill -CONT %1; wait %1; clear");
+    terminal.line("echo \"$(jobs)\"only");
+    terminal.see("\nonly");
+    // A command that hears Ctrl-C itself and ends well ends the loop too, and nothing of it is left for the next line.
+    terminal.program("polite", "trap 'exit 0' INT; echo $$ > pid; while :; do sleep 0.01; done");
+    terminal.send("for i in 1 2; do polite; done; echo never\r");
+    terminal.written("pid");
+    terminal.send("\x03");
+    terminal.wait_for("\x1b]133;D;130\x07");
+    terminal.line("clear");
+    terminal.line("for i in 1; do echo f$((1))ne; done");
+    terminal.see("\nf1ne");
 }
 
 #[test]

@@ -75,14 +75,21 @@ fn status_argument(shell: &Shell, arguments: &[String]) -> i32 {
     arguments.get(1).map_or(shell.status, |text| text.parse::<i32>().map_or(2, |status| status & 255))
 }
 
+/// What ends a read at a terminal.
+const ENDS_A_READ: [Signal; 2] = [Signal::SIGINT, Signal::SIGHUP];
+
 /// One line with its newline, byte by byte: what follows belongs to someone else. `None` at the end, and when Ctrl-C
 /// came (it stays pending).
 pub(crate) fn read_line_bytes(fd: i32) -> Option<String> {
     let mut bytes = Vec::new();
     let mut one = [0];
     loop {
+        // Asked for a line's first byte only, where the long wait is: it costs as much as three more bytes.
+        if bytes.is_empty() && sys::interrupted_before_input(fd, &ENDS_A_READ) {
+            return None;
+        }
         match nix::unistd::read(sys::borrow(fd), &mut one) {
-            Err(nix::errno::Errno::EINTR) if sys::is_pending(Signal::SIGINT) || sys::is_pending(Signal::SIGHUP) => return None,
+            Err(nix::errno::Errno::EINTR) if ENDS_A_READ.into_iter().any(sys::is_pending) => return None,
             Err(nix::errno::Errno::EINTR) => {}
             Ok(1) => {
                 bytes.push(one[0]);
@@ -410,18 +417,18 @@ impl Shell {
     }
 
     fn kill_builtin(&mut self, arguments: &[String]) -> Outcome {
-        let mut groups: Vec<String> = arguments
-            .iter()
-            .map(|word| match word.strip_prefix('%').and_then(|_| self.job_group(word)) {
-                Some(group) => format!("-{group}"),
-                None => word.clone(),
-            })
-            .collect();
+        let mut targets: Vec<String> = Vec::new();
+        for word in arguments {
+            match word.strip_prefix('%').and_then(|_| self.job_targets(word)) {
+                Some(processes) => targets.extend(processes),
+                None => targets.push(word.clone()),
+            }
+        }
         if arguments.get(1).is_some_and(|word| word.starts_with('%')) {
             // A group's number looks like an option.
-            groups.insert(1, "--".to_owned());
+            targets.insert(1, "--".to_owned());
         }
-        Ok(crate::process::kill(&groups))
+        Ok(crate::process::kill(&targets))
     }
 
     fn trap_builtin(&mut self, arguments: &[String]) -> Outcome {

@@ -72,6 +72,8 @@ pub(crate) struct Shell {
     locals: Vec<HashMap<String, Option<Variable>>>,
     /// Greater than zero where a failure is a question and `set -e` looks away.
     asking: usize,
+    /// How many loops the shell is in.
+    loops: usize,
     /// The terminal's modes before anything changed them.
     modes: Option<nix::sys::termios::Termios>,
     /// In a child of an interactive shell: a person reads the messages.
@@ -152,6 +154,7 @@ impl Shell {
             job_control: false,
             locals: Vec::new(),
             asking: 0,
+            loops: 0,
             modes: None,
             helpful: false,
             history: Vec::new(),

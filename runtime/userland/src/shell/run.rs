@@ -24,7 +24,7 @@ use nix::{
 use super::{
     Shell, Trap, builtins,
     expand::ExpandError,
-    jobs::{Job, JobState},
+    jobs::{self, Job, JobState},
     pattern,
     syntax::{Command, Join, Redirect, RedirectKind, Word},
 };
@@ -165,25 +165,39 @@ impl Shell {
             },
         };
         self.status = 0;
-        for value in values {
-            self.set(name, value);
-            if self.loop_body(body)? {
-                break;
+        self.looping(|shell| {
+            for value in values {
+                shell.set(name, value);
+                if shell.loop_body(body)? {
+                    break;
+                }
             }
-        }
-        Ok(self.status)
+            Ok(shell.status)
+        })
     }
 
     fn while_command(&mut self, until: bool, condition: &Command, body: &Command) -> Outcome {
-        let mut status = 0;
-        while self.question(condition)? != until {
-            if self.loop_body(body)? {
-                break;
+        self.looping(|shell| {
+            let mut status = 0;
+            while shell.question(condition)? != until {
+                if shell.loop_body(body)? {
+                    break;
+                }
+                status = shell.status;
             }
-            status = self.status;
-        }
-        self.status = status;
-        Ok(status)
+            shell.status = status;
+            Ok(status)
+        })
+    }
+
+    /// Runs a loop. Its commands stay in the shell's own process group: with groups of their own, a Ctrl-C that comes just after one has
+    /// ended would go to a group where nobody is left to hear it, and the loop would go on.
+    fn looping(&mut self, body: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
+        self.loops += 1;
+        let outcome = body(self);
+        self.loops -= 1;
+        // A command that ends well at Ctrl-C may have been the last.
+        outcome.and_then(|status| self.run_traps().map(|()| status))
     }
 
     /// Runs a loop's body once; true when the loop is over.
@@ -457,14 +471,32 @@ impl Shell {
         })
     }
 
-    /// In a new child: forgets what belongs to the parent.
-    fn settle_child(&mut self, group: Pid, foreground: bool) {
-        if self.job_control {
+    /// Whether a foreground command gets a process group of its own.
+    fn foreground_groups(&self) -> bool {
+        self.job_control && self.loops == 0
+    }
+
+    /// In a new child of a foreground job: `group` is its group, the child's own if it is 0.
+    fn settle_foreground(&mut self, group: Pid) {
+        if self.foreground_groups() {
             sys::best_effort(setpgid(Pid::from_raw(0), group));
-            if foreground {
-                sys::foreground(nix::unistd::getpgrp());
-            }
+            sys::foreground(nix::unistd::getpgrp());
         }
+        self.settle_child();
+    }
+
+    /// The group of a foreground job that `child` has just become part of, which `leader` leads if it is one of its own.
+    fn foreground_group(&self, child: Pid, leader: Pid) -> Pid {
+        if !self.foreground_groups() {
+            return nix::unistd::getpgrp();
+        }
+        // The child does so too: whoever comes first, it is done before it matters.
+        sys::best_effort(setpgid(child, leader));
+        leader
+    }
+
+    /// In a new child: forgets what belongs to the parent.
+    fn settle_child(&mut self) {
         for signal in JOB_SIGNALS.into_iter().chain([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]) {
             sys::on_signal(signal, Disposition::Default);
         }
@@ -496,14 +528,12 @@ impl Shell {
                 Ok(1)
             }
             Ok(ForkResult::Child) => {
-                self.settle_child(Pid::from_raw(0), true);
+                self.settle_foreground(Pid::from_raw(0));
                 std::process::exit(body(self));
             }
             Ok(ForkResult::Parent { child }) => {
-                if self.job_control {
-                    sys::best_effort(setpgid(child, child));
-                }
-                self.wait_foreground(child, vec![child], text)
+                let group = self.foreground_group(child, child);
+                self.wait_foreground(group, vec![child], text)
             }
         }
     }
@@ -532,7 +562,7 @@ impl Shell {
                     return Ok(1);
                 }
                 Ok(ForkResult::Child) => {
-                    self.settle_child(group, true);
+                    self.settle_foreground(group);
                     if let Some(input) = &input {
                         drop(sys::dup_onto(input.as_raw_fd(), 0));
                     }
@@ -543,12 +573,8 @@ impl Shell {
                     std::process::exit(self.child_status(|shell| shell.run_last(command)));
                 }
                 Ok(ForkResult::Parent { child }) => {
-                    if group.as_raw() == 0 {
-                        group = child;
-                    }
-                    if self.job_control {
-                        sys::best_effort(setpgid(child, group));
-                    }
+                    let leader = if group.as_raw() == 0 { child } else { group };
+                    group = self.foreground_group(child, leader);
                     pids.push(child);
                 }
             }
@@ -565,7 +591,10 @@ impl Shell {
             }
             Ok(ForkResult::Child) => {
                 let controlled = self.job_control;
-                self.settle_child(Pid::from_raw(0), false);
+                if controlled {
+                    sys::best_effort(setpgid(Pid::from_raw(0), Pid::from_raw(0)));
+                }
+                self.settle_child();
                 if !controlled {
                     sys::on_signal(Signal::SIGINT, Disposition::Ignore);
                     sys::on_signal(Signal::SIGQUIT, Disposition::Ignore);
@@ -596,7 +625,7 @@ impl Shell {
         let mut waiting = pids;
         let (mut status, mut failed, mut interrupted) = (0, 0, false);
         while let Some(pid) = waiting.first().copied() {
-            let ended = match self.wait_for_child(pid, group) {
+            let ended = match self.wait_for_child(pid, group, &waiting) {
                 Err(Errno::EINTR) => continue,
                 Err(_) => 127,
                 Ok(WaitStatus::Exited(_, code)) => code,
@@ -630,22 +659,30 @@ impl Shell {
         }
         self.status = status;
         if interrupted && !self.traps.contains_key(&Trap::Signal(Signal::SIGINT)) {
+            // In a loop the shell has heard the same key.
+            sys::take_signal(Signal::SIGINT);
             return Err(Flow::Interrupt);
         }
         Ok(status)
     }
 
     /// Waits for a child to end or stop. At a terminal the end of the terminal is heard too, and handed on to the job.
-    fn wait_for_child(&self, pid: Pid, group: Pid) -> nix::Result<WaitStatus> {
+    fn wait_for_child(&self, pid: Pid, group: Pid, job: &[Pid]) -> nix::Result<WaitStatus> {
         if !self.interactive {
             return waitpid(pid, None);
         }
         let flags = if self.job_control { WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG } else { WaitPidFlag::WNOHANG };
+        // The kernel does not let Ctrl-Z stop what is in the group of a terminal's first process: nobody might ever wake it. So we do.
+        let stops = self.job_control && group == nix::unistd::getpgrp();
         let mut told = false;
         sys::wait_for_signal(|| {
+            if stops && sys::take_signal(Signal::SIGTSTP) {
+                for pid in job {
+                    sys::best_effort(nix::sys::signal::kill(*pid, Signal::SIGSTOP));
+                }
+            }
             if sys::is_pending(Signal::SIGHUP) && !std::mem::replace(&mut told, true) {
-                sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGHUP));
-                sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGCONT));
+                jobs::hang_up(group, job);
             }
             match waitpid(pid, Some(flags)) {
                 Ok(WaitStatus::StillAlive) => None,
@@ -683,8 +720,7 @@ impl Shell {
                 String::new()
             }
             Ok(ForkResult::Child) => {
-                self.job_control = false;
-                self.settle_child(Pid::from_raw(0), false);
+                self.settle_child();
                 drop(sys::dup_onto(write.as_raw_fd(), 1));
                 drop((read, write));
                 std::process::exit(self.child_status(|shell| shell.run_source(source, true)));
