@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use crate::select::{self, Moment};
 use crate::world::World;
 
+mod jobs;
+
 /// How kubectl begins a line that says that nothing came of it.
 const FAILURES: [&str; 5] = ["error:", "Error:", "Error from server", "Unable to connect", "The connection to the server"];
 /// Options of these commands that take a value of their own word.
@@ -22,16 +24,13 @@ const VALUES: [&str; 14] = [
     "-c", "--container", "-n", "--namespace", "-l", "--selector", "--tail", "--since", "--since-time", "--limit-bytes", "--address", "--pod-running-timeout", "--context", "--kubeconfig",
 ];
 
-/// Programs that end what runs in the background, or bring it to the front.
-const ENDS: [&str; 4] = ["kill", "killall", "pkill", "fg"];
-
 /// The streams that are to be told anew because of a command record: its own, and the silent forwards it asked something through.
 pub(crate) fn told_by(command: &Value, world: &World) -> Vec<Value> {
     let mut told = streams(command, world);
     let line = line_of(command);
-    if asks_here(line) || simple_commands(line).iter().any(|simple| ENDS.contains(&simple.program())) {
+    if asks_here(line) || jobs::may_end(line) {
         let others = world.records("commands").filter(|other| line_of(other).contains("port-forward") && name_of(other) != name_of(command));
-        told.extend(others.filter(|other| forwards(other).iter().any(|forward| !forward.tells)).flat_map(|other| streams(other, world)));
+        told.extend(others.filter(|other| forwards(other, world).iter().any(|forward| !forward.tells)).flat_map(|other| streams(other, world)));
     }
     told
 }
@@ -56,7 +55,8 @@ fn streams(command: &Value, world: &World) -> Vec<Value> {
 
 /// The calls of kubectl in a line that make streams, and which of them each is.
 fn calls(command: &Value) -> impl Iterator<Item = (usize, Call)> {
-    simple_commands(line_of(command)).into_iter().filter_map(|simple| Call::parse(&simple)).enumerate()
+    let calls = simple_commands(line_of(command)).into_iter().enumerate();
+    calls.filter_map(|(at, simple)| Some(Call { at, ..Call::parse(&simple)? })).enumerate()
 }
 
 fn line_of(command: &Value) -> &str {
@@ -99,6 +99,10 @@ pub(crate) struct Forward {
     pub(crate) background: bool,
     /// It says itself what goes through it.
     pub(crate) tells: bool,
+    /// Since when it is over because a line of the learner's ended it, or may have.
+    pub(crate) ended: Option<Timestamp>,
+    /// It is not known whether that line meant this one.
+    pub(crate) unsure: bool,
     call: Call,
 }
 
@@ -118,13 +122,14 @@ impl Forward {
 }
 
 /// The forwards that a command record tells of.
-pub(crate) fn forwards(command: &Value) -> Vec<Forward> {
+pub(crate) fn forwards(command: &Value, world: &World) -> Vec<Forward> {
     let output = command["status"]["output"].as_str().unwrap_or_default();
     let forwards = calls(command).filter(|(_, call)| call.verb == "portforward");
     forwards
         .map(|(place, call)| {
             let pod = call.named().map(str::to_owned);
-            Forward { place, ways: call.ways(output), pod, line: call.line.clone(), background: call.background, tells: call.tells(output), call }
+            let end = if call.background { jobs::end_of(command, call.at, world) } else { jobs::End::default() };
+            Forward { place, ways: call.ways(output), pod, ended: end.first(), unsure: end.sure.is_none() && end.unsure.is_some(), line: call.line.clone(), background: call.background, tells: call.tells(output), call }
         })
         .collect()
 }
@@ -136,6 +141,8 @@ const PODS: [&str; 3] = ["pod", "pods", "po"];
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Call {
     verb: &'static str,
+    /// Which of the simple commands of its line it is.
+    at: usize,
     /// As it was typed, without what surrounds it.
     line: String,
     /// The shell does not wait for it.
@@ -201,8 +208,8 @@ impl Call {
         let known = world.records("streams").find(|stream| stream["metadata"]["name"] == *name).and_then(|stream| stream["spec"]["pod"].as_str().map(str::to_owned));
         let pod = known.or_else(|| self.pod(namespace, world))?;
         let mut told = json!({"opened": status["startTime"]});
-        if let Some(end) = self.end(command, world) {
-            told["closed"] = end;
+        if let Some(end) = self.end(command, world).first() {
+            told["closed"] = json!(end.to_string());
         }
         if self.verb == "portforward" {
             let (connections, ports) = self.passed(namespace, &pod, command, world);
@@ -217,18 +224,11 @@ impl Call {
     }
 
     /// When it ended: with its line, or when what runs in the background of that terminal was ended.
-    fn end(&self, command: &Value, world: &World) -> Option<Value> {
-        let end = &command["status"]["endTime"];
-        if !self.background {
-            return (!end.is_null()).then(|| end.clone());
+    fn end(&self, command: &Value, world: &World) -> jobs::End {
+        if self.background {
+            return jobs::end_of(command, self.at, world);
         }
-        let begun = moment(&command["status"]["startTime"]);
-        let ends = |other: &&Value| {
-            let later = moment(&other["status"]["startTime"]) > begun && other["spec"]["session"] == command["spec"]["session"];
-            later && simple_commands(line_of(other)).iter().any(|simple| ENDS.contains(&simple.program()))
-        };
-        let ended = world.records("commands").filter(ends).map(|other| &other["status"]["startTime"]);
-        ended.min_by_key(|at| moment(at)).cloned()
+        jobs::End { sure: moment(&command["status"]["endTime"]), unsure: None }
     }
 
     /// Whether it is seen to print where it leads; in the background what it prints may come at any time.
@@ -258,7 +258,7 @@ impl Call {
     fn askers(&self, command: &Value, world: &World) -> Vec<u16> {
         let ways = self.ways(command["status"]["output"].as_str().unwrap_or_default());
         let begun = moment(&command["status"]["startTime"]);
-        let end = self.end(command, world).as_ref().and_then(moment);
+        let end = self.end(command, world).sure;
         let answered = |other: &&Value| {
             let status = &other["status"];
             let in_time = moment(&status["startTime"]) >= begun && end.is_none_or(|end| moment(&status["startTime"]).is_some_and(|at| at <= end));

@@ -25,6 +25,8 @@ pub(super) struct Way {
     closed: Option<Point>,
     /// It ended by itself: its Pod went.
     lost: bool,
+    /// It may be open: the learner ended something, and it is not known whether that was this one.
+    unsure: bool,
 }
 
 /// What stands between the learner and an answer: half a sentence, and what to do about it.
@@ -69,7 +71,7 @@ impl Asker<'_> {
 
     /// On a cluster that is not ours: a Service offers this port to the outside, and no way leads there from here.
     fn unbalanced(&self, port: u16) -> Option<(Cut, Arc<Value>)> {
-        let service = self.balanced(port).filter(|_| self.world.is_elsewhere() && !is_open(port, self.world))?;
+        let service = self.balanced(port).filter(|_| self.world.is_elsewhere() && !may_be_open(port, self.world))?;
         let name = service["metadata"]["name"].as_str().unwrap_or_default();
         let because = "no load balancer of your own cluster is at `localhost` here".to_owned();
         let remedy = format!("Bring Service `{name}` there, in another terminal: `kubectl port-forward svc/{name} {port}:{port}`.");
@@ -86,6 +88,10 @@ impl Asker<'_> {
 impl Way {
     fn leads(&self) -> bool {
         self.closed.is_none() && !self.gone
+    }
+
+    fn may_lead(&self) -> bool {
+        self.leads() || self.unsure && !self.gone
     }
 
     fn is_at(&self, port: u16) -> bool {
@@ -116,7 +122,7 @@ impl Way {
 pub(super) fn all(world: &World) -> Vec<Way> {
     let mut commands: Vec<&Value> = world.records("commands").filter(|command| command["spec"]["line"].as_str().is_some_and(|line| line.contains("port-forward"))).collect();
     commands.sort_by_key(|command| point_of(command));
-    let typed: Vec<(&Value, typed::Forward)> = commands.into_iter().flat_map(|command| typed::forwards(command).into_iter().map(move |typed| (command, typed))).collect();
+    let typed: Vec<(&Value, typed::Forward)> = commands.into_iter().flat_map(|command| typed::forwards(command, world).into_iter().map(move |typed| (command, typed))).collect();
     let streams = streams_of(&typed, world);
     typed.into_iter().zip(streams).filter_map(|((command, typed), stream)| Some(way(command, typed, stream?, world))).collect()
 }
@@ -127,7 +133,10 @@ fn way(command: &Value, typed: typed::Forward, stream: &Value, world: &World) ->
     let gone = pod.as_ref().is_some_and(|key| is_gone(key, world));
     let closed = moment(&stream["status"]["closed"]).map(|time| Point { time, ..point_of(stream) });
     let says_so = command["status"]["output"].as_str().is_some_and(|output| output.contains("lost connection to pod"));
-    Way { lost: says_so || gone && (closed.is_none() || !typed.tells), typed, pod, gone, closed }
+    // What the learner ended did not end by itself. What our own API server calls open is open.
+    let ended = typed.ended.is_some_and(|at| closed.is_none_or(|closed| closed.time >= at));
+    let lost = says_so || gone && !ended && (closed.is_none() || !typed.tells);
+    Way { lost, unsure: typed.unsure && world.is_elsewhere(), typed, pod, gone, closed }
 }
 
 /// Whether a Pod is known to be gone or going. Who may not list Pods, or only those of their own namespace, does not know of the others.
@@ -180,7 +189,7 @@ pub(super) fn lost_to(wanted: &ObjectRef, world: &World, baseline: Point) -> Opt
     let was = |way: &&Way| changes.iter().any(|change| Some(&change.key) == way.pod.as_ref() && change.old.as_ref().is_some_and(|old| select::fits(world, &any, old)));
     let ways = all(world);
     let last = ways.iter().filter(|way| way.lost && ends_since(way, world, baseline)).rfind(was)?;
-    let again = ways.iter().any(|way| way.leads() && last.typed.ways.iter().any(|(local, _)| way.is_at(*local)));
+    let again = ways.iter().any(|way| way.may_lead() && last.typed.ways.iter().any(|(local, _)| way.is_at(*local)));
     (!again).then(|| last.cut())
 }
 
@@ -197,9 +206,9 @@ pub(super) fn ports(world: &World) -> Vec<u16> {
     all(world).iter().flat_map(|way| way.typed.ways.iter().map(|(local, _)| *local)).collect()
 }
 
-/// Whether a way is open at a port of the learner's machine.
-pub(super) fn is_open(port: u16, world: &World) -> bool {
-    all(world).iter().any(|way| way.leads() && way.is_at(port))
+/// Whether a way is open at a port of the learner's machine, or may be.
+pub(super) fn may_be_open(port: u16, world: &World) -> bool {
+    all(world).iter().any(|way| way.may_lead() && way.is_at(port))
 }
 
 /// On a cluster that is not ours: a way is open, but to another Pod of the same owner, and only to that.

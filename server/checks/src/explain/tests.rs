@@ -483,7 +483,7 @@ fn a_pod_that_may_not_be_seen_is_not_called_gone() {
             world.remove("Pod", &object("Pod", "old", 13, pod));
         }
         world.sees("Pod", listed);
-        assert_eq!(super::forwards::is_open(8080, &world), !gone, "{namespace} {listed} {seen}");
+        assert_eq!(super::forwards::may_be_open(8080, &world), !gone, "{namespace} {listed} {seen}");
     }
 }
 
@@ -522,6 +522,63 @@ fn each_way_has_a_stream_of_its_own() {
         let wanted: Vec<String> = wanted.iter().map(|name| format!("port-forward to pod/{name}")).collect();
         assert_eq!(named, wanted, "{typed:?} {streams:?}");
     }
+}
+
+#[test]
+fn only_the_way_that_is_meant_is_ended() {
+    const TWO: &str = "kubectl port-forward pod/old 8080:80 &\nkubectl port-forward pod/new 9090:80 &";
+    // What was typed after two ways were opened, the code it ended with and what it printed: what is closed, what may be open, and what is
+    // lost once the Pods are gone, each of 8080 and 9090.
+    type Ports = [bool; 2];
+    let (neither, both, first, second) = ([false; 2], [true; 2], [true, false], [false, true]);
+    let cases: &[(&str, i64, &str, Ports, Ports, Ports)] = &[
+        ("true", 0, "", neither, both, both),
+        ("kill %1", 0, "", first, second, second),
+        ("kill -9 %2", 0, "", second, first, first),
+        ("kill 4712", 0, "", second, first, first),
+        ("kill 99", 0, "", neither, both, both),
+        ("kill $!", 0, "", second, first, first),
+        ("kill -0 $!", 0, "", neither, both, both),
+        ("kill %+", 0, "", both, first, neither),
+        ("kill %?9090", 0, "", second, first, first),
+        ("kill %kubectl", 0, "", both, both, neither),
+        ("kill $FORWARD", 0, "", both, both, neither),
+        ("kill %1", 1, "bash: kill: %1: no such job", first, both, second),
+        ("fg %1", 130, "kubectl port-forward pod/old 8080:80\n^C", first, second, second),
+        ("fg", 130, "kubectl port-forward pod/new 9090:80\n^C", second, first, first),
+        ("fg", 0, "sleep 9", neither, both, both),
+        ("fg %2", 148, "", second, both, first),
+        ("pkill kubectl", 0, "", both, neither, neither),
+        ("pkill -f 'port-forward pod/new'", 0, "", second, first, first),
+        ("pkill sleep", 0, "", neither, both, both),
+        ("killall -q sleep", 0, "", neither, both, both),
+        ("killall kubectl", 0, "", both, neither, neither),
+        ("pgrep kubectl | xargs kill", 0, "", both, both, neither),
+    ];
+    let mut wrong = Vec::new();
+    for (line, code, output, closed, open, lost) in cases {
+        let mut world = World::default();
+        world.tells_by_commands();
+        for name in ["old", "new"] {
+            world.put("Pod", object("Pod", name, 12, json!({})));
+        }
+        let mut opened = typed_at(1, TWO);
+        opened["status"]["output"] = json!("[1] 4711\n[2] 4712\n");
+        world.put_record("commands", opened);
+        let mut ends = typed_at(3, line);
+        (ends["status"]["exitCode"], ends["status"]["output"]) = (json!(code), json!(output));
+        world.put_record("commands", ends);
+        let is_closed: Vec<bool> = world.records("streams").map(|stream| stream["status"]["closed"].is_string()).collect();
+        let may_be_open = [8080, 9090].map(|port| super::forwards::may_be_open(port, &world));
+        for name in ["old", "new"] {
+            world.remove("Pod", &object("Pod", name, 13, json!({})));
+        }
+        let is_lost = [8080, 9090].map(|port| super::forwards::lost_at(port, &world, Point::START).is_some());
+        if (is_closed.as_slice(), may_be_open, is_lost) != (closed.as_slice(), *open, *lost) {
+            wrong.push(format!("{line}: closed {is_closed:?}, may be open {may_be_open:?}, lost {is_lost:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
