@@ -6,6 +6,7 @@
 
 mod offered;
 mod plugins;
+mod scripts;
 mod typed;
 
 use clap::{ArgMatches, Command};
@@ -15,27 +16,6 @@ use crate::failure::Failure;
 use crate::flags::Flags;
 
 use typed::Typed;
-
-/// What is offered may be called anything, so that no word of it is ever expanded: `compgen -W` would run what stands in `$(...)`.
-const BASH: &str = r#"# bash completion for kubectl
-__kubectl_words() {
-    local typed=${COMP_WORDS[COMP_CWORD]} word
-    local -a offered
-    COMPREPLY=()
-    mapfile -t offered < <(kubectl __completeNoDesc "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
-    # Endings of files come with :8, and files are what bash itself offers.
-    [[ ${#offered[@]} -eq 0 || ${offered[${#offered[@]}-1]} == :8 ]] && return
-    for word in "${offered[@]}"; do
-        [[ -z $word || $word == :* || $word != "$typed"* ]] && continue
-        printf -v word %q "$word"
-        COMPREPLY+=("$word")
-    done
-    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace
-}
-complete -o default -F __kubectl_words kubectl
-"#;
-const ZSH: &str = "#compdef kubectl\ncompdef _kubectl kubectl\n_kubectl() {\n    local -a offered\n    offered=(\"${(@f)$(kubectl __completeNoDesc \"${(@)words[2,CURRENT]}\" 2>/dev/null)}\")\n    offered=(\"${(@)offered:#:*}\")\n    compadd -a offered\n}\n";
-const FISH: &str = "# fish completion for kubectl\nfunction __kubectl_words\n    set -l line (commandline -opc) (commandline -ct)\n    kubectl __complete $line[2..-1] 2>/dev/null | string match -v ':*'\nend\ncomplete -c kubectl -f -a '(__kubectl_words)'\n";
 
 /// Flags of `completion`.
 pub fn command() -> Command {
@@ -47,9 +27,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     match matches.arguments().as_slice() {
         [] => Err(factory.usage("Shell not specified.")),
         [shell] => match shell.as_str() {
-            "bash" => factory.streams.print(BASH),
-            "zsh" => factory.streams.print(ZSH),
-            "fish" => factory.streams.print(FISH),
+            "bash" => factory.streams.print(scripts::BASH),
+            "zsh" => factory.streams.print(scripts::ZSH),
+            "fish" => factory.streams.print(scripts::FISH),
             other => Err(factory.usage(&format!("Unsupported shell type {other:?}."))),
         },
         _ => Err(factory.usage("Too many arguments. Expected only the shell type.")),
@@ -152,31 +132,4 @@ async fn offer(factory: &Factory, matches: &ArgMatches, descriptions: bool) -> R
 /// What only those who write completions read.
 fn debug(factory: &Factory, text: &str) {
     factory.streams.warn(&format!("[Debug] {text}"));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bash_runs_nothing_of_what_it_is_offered() {
-        let folder = tempfile::tempdir().unwrap();
-        let trap = folder.path().join("trap");
-        // Names of a kubeconfig, as `__completeNoDesc` prints them.
-        let names = format!("$(touch {0})\n`touch {0}`\n<(touch {0})\na b\na;c\n$HOME\n*\nplain\n:4\n", trap.display());
-        let named = format!("\\$\\(touch\\ {}\\)", trap.display());
-        let cases = [
-            ("", 8, named.as_str()),
-            ("$", 2, named.as_str()),
-            ("a", 2, "a\\ b"),
-            ("pl", 1, "plain"),
-            ("z", 0, ""),
-        ];
-        for (typed, count, first) in cases {
-            let script = format!("kubectl() {{ printf %s \"$NAMES\"; }}\n{BASH}\nCOMP_WORDS=(kubectl --context \"$TYPED\"); COMP_CWORD=2; __kubectl_words; echo \"${{#COMPREPLY[@]}} ${{COMPREPLY[0]}}\"");
-            let output = std::process::Command::new("bash").args(["--norc", "-c", &script]).current_dir(folder.path()).env("NAMES", &names).env("TYPED", typed).output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), format!("{count} {first}").trim_end(), "{typed:?} {output:?}");
-        }
-        assert!(!trap.exists(), "a name was run");
-    }
 }

@@ -1,0 +1,200 @@
+//! What `kubectl completion SHELL` prints.
+//!
+//! The scripts ask `kubectl __complete` for words and do with them what its last line says, a colon and the sum of: 1 it went wrong,
+//! 2 no space behind a word, 4 no files where nothing is offered, 8 files with the endings that are offered, 16 directories, inside of the
+//! one that is offered, 32 the order is meant. What is offered may be called anything, so no word of it is ever expanded:
+//! `compgen -W` would run what stands in `$(...)`.
+// upstream: spf13/cobra/site/content/completions/_index.md
+
+pub(super) const BASH: &str = r#"# bash completion for kubectl
+__kubectl_words() {
+    local typed=${COMP_WORDS[COMP_CWORD]} word ending directive=0
+    local -a offered=() files=()
+    COMPREPLY=()
+    mapfile -t offered < <(kubectl __completeNoDesc "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    (( ${#offered[@]} )) || return 0
+    word=${offered[${#offered[@]}-1]}
+    if [[ $word =~ ^:[0-9]+$ ]]; then
+        directive=$(( 10#${word#:} ))
+        unset 'offered[${#offered[@]}-1]'
+    fi
+    (( directive & 5 )) && compopt +o default
+    (( directive & 1 )) && return 0
+    (( directive & 2 )) && compopt -o nospace
+    (( directive & 32 )) && compopt -o nosort 2>/dev/null
+    if (( directive & 24 )); then
+        compopt -o filenames
+        if (( directive & 16 )); then
+            mapfile -t COMPREPLY < <(cd -- "${offered[0]:-.}" 2>/dev/null && compgen -d -- "$typed")
+            return 0
+        fi
+        mapfile -t COMPREPLY < <(compgen -d -- "$typed")
+        mapfile -t files < <(compgen -f -- "$typed")
+        for ending in "${offered[@]}"; do
+            for word in "${files[@]}"; do
+                [[ $word == *."$ending" ]] && COMPREPLY+=("$word")
+            done
+        done
+        return 0
+    fi
+    for word in "${offered[@]}"; do
+        [[ -z $word || $word != "$typed"* ]] && continue
+        printf -v word %q "$word"
+        COMPREPLY+=("$word")
+    done
+    # What goes on behind a slash.
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace
+    return 0
+}
+complete -o default -F __kubectl_words kubectl
+"#;
+
+pub(super) const ZSH: &str = r#"#compdef kubectl
+compdef _kubectl kubectl
+_kubectl() {
+    local -a offered options
+    local directive=0
+    offered=("${(@f)$(kubectl __completeNoDesc "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    if [[ ${offered[-1]} == :<-> ]]; then
+        directive=${offered[-1]#:}
+        offered[-1]=()
+    fi
+    offered=("${(@)offered:#}")
+    (( directive & 1 )) && return 1
+    if (( directive & 16 )); then
+        if (( ${#offered} )); then
+            _files -W "${offered[1]}" -/
+        else
+            _files -/
+        fi
+        return
+    fi
+    if (( directive & 8 )); then
+        offered=("${(@b)offered}")
+        _files -g "*.(${(j:|:)offered})(-.)"
+        return
+    fi
+    (( directive & 2 )) && options+=(-S '')
+    (( directive & 32 )) && options+=(-V kubectl)
+    compadd "${options[@]}" -a offered && return
+    (( directive & 4 )) || _files
+}
+"#;
+
+/// fish puts no space behind a slash or a colon, which is what ends a word here that goes on.
+pub(super) const FISH: &str = r#"# fish completion for kubectl
+function __kubectl_says
+    test (math "floor($argv[1] / $argv[2]) % 2") -eq 1
+end
+function __kubectl_words
+    set -l line (commandline -opc) (commandline -ct)
+    set -l begun (commandline -ct)
+    set -l offered (kubectl __complete $line[2..-1] 2>/dev/null)
+    set -l directive 0
+    if string match -qr '^:[0-9]+$' -- "$offered[-1]"
+        set directive (string sub -s 2 -- $offered[-1])
+        set -e offered[-1]
+    end
+    __kubectl_says $directive 1
+    and return
+    if __kubectl_says $directive 16
+        set -l inside
+        set -q offered[1]
+        and set inside $offered[1]/
+        for folder in $inside$begun*/
+            string sub -s (math (string length -- "$inside") + 1) -- $folder
+        end
+    else if __kubectl_says $directive 8
+        for file in $begun*
+            if test -d $file
+                echo $file/
+                continue
+            end
+            for ending in $offered
+                string match -q -- "*.$ending" $file
+                and echo $file
+            end
+        end
+    else if set -q offered[1]
+        if __kubectl_says $directive 32
+            printf '%s\n' $offered
+        else
+            printf '%s\n' $offered | sort
+        end
+    else if not __kubectl_says $directive 4
+        for file in $begun*
+            test -d $file
+            and set file $file/
+            echo $file
+        end
+    end
+end
+complete -c kubectl -f -k -a '(__kubectl_words)'
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What bash makes of `offered` behind a word begun as `typed`: calls of `compopt`, then words, each in a line.
+    fn completed(folder: &std::path::Path, offered: &str, typed: &str) -> String {
+        let script = format!(
+            "kubectl() {{ printf %s \"$OFFERED\"; }}\ncompopt() {{ echo \"$*\"; }}\n{BASH}\nCOMP_WORDS=(kubectl --context \"$TYPED\"); COMP_CWORD=2; __kubectl_words\nfor word in \"${{COMPREPLY[@]}}\"; do echo \"<$word>\"; done"
+        );
+        let output = std::process::Command::new("bash").args(["--norc", "-c", &script]).current_dir(folder).env("OFFERED", offered).env("TYPED", typed).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{offered:?}");
+        let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines.join(" ")
+    }
+
+    #[test]
+    fn bash_does_what_the_directive_says() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.yaml", "a.txt", "a b.json"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        std::fs::create_dir_all(folder.path().join("app/inner")).unwrap();
+        let cases = [
+            // Words; files where there are none, for `-o default` stays.
+            ("one\ntwo\n:0\n", "", "<one> <two>"),
+            ("one\ntwo\n:0\n", "o", "<one>"),
+            (":0\n", "", ""),
+            ("", "", ""),
+            // It went wrong: nothing, no files either.
+            ("one\n:1\n", "", "+o default"),
+            ("one\n:2\n", "", "-o nospace <one>"),
+            ("one\n:4\n", "", "+o default <one>"),
+            ("one\n:6\n", "", "+o default -o nospace <one>"),
+            ("pods/\n:4\n", "", "+o default -o nospace <pods/>"),
+            ("json\nyaml\n:8\n", "", "-o filenames <a b.json> <a.yaml> <app>"),
+            ("json\nyaml\n:8\n", "a.", "-o filenames <a.yaml>"),
+            (":16\n", "", "-o filenames <app>"),
+            ("app\n:16\n", "in", "-o filenames <inner>"),
+            ("nowhere\n:16\n", "", "-o filenames"),
+            ("two\none\n:36\n", "", "+o default -o nosort <one> <two>"),
+        ];
+        for (offered, typed, expected) in cases {
+            assert_eq!(completed(folder.path(), offered, typed), expected, "{offered:?} {typed:?}");
+        }
+    }
+
+    #[test]
+    fn bash_runs_nothing_of_what_it_is_offered() {
+        let folder = tempfile::tempdir().unwrap();
+        let trap = folder.path().join("trap");
+        // Names of a kubeconfig, as `__completeNoDesc` prints them.
+        let names = format!("$(touch {0})\n`touch {0}`\n<(touch {0})\na[$(touch {0})]\na b\na;c\n$HOME\n*\nplain\n", trap.display());
+        let named = format!("<\\$\\(touch\\ {}\\)>", trap.display());
+        for (typed, count, first) in [("", 9, named.as_str()), ("$", 2, named.as_str()), ("a ", 1, "<a\\ b>"), ("pl", 1, "<plain>"), ("z", 0, "")] {
+            let words = completed(folder.path(), &format!("{names}:0\n"), typed);
+            assert_eq!(words.matches('<').count() - words.matches("<\\<").count(), count, "{typed:?} {words}");
+            assert!(words.contains(first), "{typed:?} {words}");
+        }
+        for directive in [1, 2, 4, 8, 16, 32, 63] {
+            completed(folder.path(), &format!("{names}:{directive}\n"), "");
+        }
+        completed(folder.path(), &format!("{names}:a[$(touch {})]\n", trap.display()), "");
+        assert!(!trap.exists(), "a name was run");
+    }
+}
