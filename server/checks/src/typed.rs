@@ -50,13 +50,43 @@ fn streams(command: &Value, world: &World) -> Vec<Value> {
         "portforward" if running => !failed && call.asked(command, world) > 0,
         _ => !(failed || silent),
     };
-    calls(command).filter(|(_, call)| came_about(call)).filter_map(|(place, call)| call.record(place, command, world)).collect()
+    calls(command, world).filter(|(_, call)| came_about(call)).filter_map(|(place, call)| call.record(place, command, world)).collect()
 }
 
 /// The calls of kubectl in a line that make streams, and which of them each is.
-fn calls(command: &Value) -> impl Iterator<Item = (usize, Call)> {
+fn calls(command: &Value, world: &World) -> impl Iterator<Item = (usize, Call)> {
+    let variables = variables(command, world);
     let calls = simple_commands(line_of(command)).into_iter().enumerate();
-    calls.filter_map(|(at, simple)| Some(Call { at, ..Call::parse(&simple)? })).enumerate()
+    calls.filter_map(move |(at, simple)| Some(Call { at, ..Call::parse(&simple)?.with(&variables) })).enumerate()
+}
+
+/// What variables of the shell were set to in a terminal when a line begins, and by the line itself.
+fn variables(command: &Value, world: &World) -> BTreeMap<String, String> {
+    if !line_of(command).contains('$') {
+        return BTreeMap::new();
+    }
+    let begun = moment(&command["status"]["startTime"]);
+    let before = |other: &&Value| other["spec"]["session"] == command["spec"]["session"] && moment(&other["status"]["startTime"]) < begun && line_of(other).contains('=');
+    let mut lines: Vec<&Value> = world.records("commands").filter(before).collect();
+    lines.sort_by_key(|other| moment(&other["status"]["startTime"]));
+    let set = |simple: &Simple| {
+        let words = simple.words.iter().filter(|word| *word != "export");
+        let pairs: Option<Vec<(String, String)>> = words.map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
+        pairs.unwrap_or_default()
+    };
+    lines.into_iter().chain([command]).flat_map(|other| simple_commands(line_of(other))).flat_map(|simple| set(&simple)).collect()
+}
+
+/// The labels by which `$(kubectl get pods -l app=web -o name)` chooses.
+fn selector_of(substituted: &str) -> Option<String> {
+    let simple = simple_commands(substituted.strip_prefix("$(")?.strip_suffix(')')?).into_iter().next()?;
+    let mut words = simple.own().skip_while(|word| *word != "get").skip(1).map(String::as_str).peekable();
+    words.next_if(|kind| PODS.contains(kind))?;
+    let at = words.find_map(|word| Some((word, word.strip_prefix("--selector").or_else(|| word.strip_prefix("-l"))?)));
+    match at? {
+        (_, "") => words.next().map(str::to_owned),
+        (_, joined) => Some(joined.trim_start_matches('=').to_owned()),
+    }
 }
 
 fn line_of(command: &Value) -> &str {
@@ -115,7 +145,7 @@ impl Forward {
         let pod = world.objects("Pod").get(&owned).cloned().or_else(last);
         let chosen = |labels: BTreeMap<String, String>| pod.is_some_and(|pod| labels.iter().all(|(key, value)| pod["metadata"]["labels"][key] == **value));
         let asked = stream["status"]["ports"].as_array().filter(|asked| !asked.is_empty());
-        let own = |asked: &Vec<Value>| self.ways.iter().any(|(_, remote)| asked.contains(&json!(self.call.port_of_pod(*remote, key, world))));
+        let own = |asked: &Vec<Value>| self.ways.iter().any(|(_, remote)| *remote == 0 || asked.contains(&json!(self.call.port_of_pod(*remote, key, world))));
         let at_home = self.call.namespace.as_deref().is_none_or(|namespace| namespace == key.0);
         !(at_home && (self.pod.is_some() || self.call.labels(key.0, world).is_some_and(chosen)) && asked.is_none_or(own))
     }
@@ -124,12 +154,12 @@ impl Forward {
 /// The forwards that a command record tells of.
 pub(crate) fn forwards(command: &Value, world: &World) -> Vec<Forward> {
     let output = command["status"]["output"].as_str().unwrap_or_default();
-    let forwards = calls(command).filter(|(_, call)| call.verb == "portforward");
+    let forwards = calls(command, world).filter(|(_, call)| call.verb == "portforward");
     forwards
         .map(|(place, call)| {
             let pod = call.named().map(str::to_owned);
             let end = if call.background { jobs::end_of(command, call.at, world) } else { jobs::End::default() };
-            Forward { place, ways: call.ways(output), pod, ended: end.first(), unsure: end.sure.is_none() && end.unsure.is_some(), line: call.line.clone(), background: call.background, tells: call.tells(output), call }
+            Forward { place, ways: call.ways(output, world), pod, ended: end.first(), unsure: end.sure.is_none() && end.unsure.is_some(), line: call.line.clone(), background: call.background, tells: call.tells(output), call }
         })
         .collect()
 }
@@ -200,13 +230,28 @@ impl Call {
         (!call.verb.is_empty()).then_some(call)
     }
 
+    /// What the shell put in place of its variables, as far as that is known.
+    fn with(mut self, variables: &BTreeMap<String, String>) -> Call {
+        for operand in self.operands.iter_mut().chain(&mut self.namespace) {
+            for (name, value) in variables.iter().rev() {
+                *operand = operand.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value);
+            }
+        }
+        let chosen = self.operands.first().and_then(|target| selector_of(target.rsplit_once("/$").map_or(target, |(kind, _)| &target[kind.len() + 1..])));
+        self.selector = self.selector.or(chosen);
+        self.namespace = self.namespace.filter(|namespace| !namespace.contains('$'));
+        self
+    }
+
     fn record(&self, place: usize, command: &Value, world: &World) -> Option<Value> {
         let (metadata, status) = (&command["metadata"], &command["status"]);
         let name = format!("{}-{place}", metadata["name"].as_str().unwrap_or_default());
         let namespace = self.namespace.as_deref().unwrap_or(world.home());
         // Where it went when it began is where it goes.
         let known = world.records("streams").find(|stream| stream["metadata"]["name"] == *name).and_then(|stream| stream["spec"]["pod"].as_str().map(str::to_owned));
-        let pod = known.or_else(|| self.pod(namespace, world))?;
+        // A Pod that only the shell knows has no name here.
+        let nameless = || self.operands.first().is_some_and(|target| target.contains('$')).then(String::new);
+        let pod = known.or_else(|| self.pod(namespace, world)).or_else(nameless)?;
         let mut told = json!({"opened": status["startTime"]});
         if let Some(end) = self.end(command, world).first() {
             told["closed"] = json!(end.to_string());
@@ -236,17 +281,29 @@ impl Call {
         !self.background && output.contains("Forwarding from")
     }
 
-    /// Ports of the learner's machine and where they lead: as it prints them, or as they were typed.
-    fn ways(&self, output: &str) -> Vec<(u16, u16)> {
+    /// Ports of the learner's machine and where they lead, 0 where that is not known: as it prints them, or as they were typed.
+    fn ways(&self, output: &str, world: &World) -> Vec<(u16, u16)> {
         let told = ways(output);
         if !told.is_empty() {
             return told;
         }
         let typed = |operand: &String| {
             let (local, remote) = operand.split_once(':').unwrap_or((operand, operand));
-            Some((if local.is_empty() { 0 } else { local.parse().ok()? }, remote.parse().ok()?))
+            let to = number(remote).or_else(|| self.port_called(remote, world)).unwrap_or(0);
+            let from = if operand.contains(':') { number(local).or_else(|| local.is_empty().then_some(0))? } else { to };
+            (from > 0 || to > 0).then_some((from, to))
         };
         self.operands.iter().skip(1).filter_map(typed).collect()
+    }
+
+    /// The number of a port that has a name: of the Service, or of the Pod.
+    fn port_called(&self, name: &str, world: &World) -> Option<u16> {
+        let namespace = self.namespace.as_deref().unwrap_or(world.home());
+        let port = match self.service(namespace, world) {
+            Some(service) => service["spec"]["ports"].as_array()?.iter().find(|port| port["name"] == name)?["port"].as_u64(),
+            None => port_of_container(name, (namespace, &self.pod(namespace, world)?), world),
+        };
+        u16::try_from(port?).ok()
     }
 
     /// How many commands had an answer at one of its ports while it went on.
@@ -256,7 +313,7 @@ impl Call {
 
     /// The ways that were asked through, once for each command.
     fn askers(&self, command: &Value, world: &World) -> Vec<u16> {
-        let ways = self.ways(command["status"]["output"].as_str().unwrap_or_default());
+        let ways = self.ways(command["status"]["output"].as_str().unwrap_or_default(), world);
         let begun = moment(&command["status"]["startTime"]);
         let end = self.end(command, world).sure;
         let answered = |other: &&Value| {
@@ -276,24 +333,25 @@ impl Call {
         }
         let mut ports: Vec<u16> = self.askers(command, world).into_iter().map(|port| self.port_of_pod(port, (namespace, pod), world)).collect();
         let number = ports.len();
+        ports.retain(|port| *port > 0);
         ports.sort_unstable();
         ports.dedup();
         (number, ports)
     }
 
+    /// The Service that was typed.
+    fn service<'a>(&self, namespace: &str, world: &'a World) -> Option<&'a Value> {
+        let (kind, name) = self.operands.first()?.split_once('/')?;
+        let service = ["svc", "service", "services"].contains(&kind).then(|| world.objects("Service").get(&(namespace.to_owned(), name.to_owned())));
+        service.flatten().map(|service| &**service)
+    }
+
     /// The port in the Pod, where that of a Service was typed.
     fn port_of_pod(&self, port: u16, (namespace, pod): (&str, &str), world: &World) -> u16 {
-        let Some((kind, name)) = self.operands.first().and_then(|target| target.split_once('/')) else { return port };
-        let service = || world.objects("Service").get(&(namespace.to_owned(), name.to_owned()));
-        let Some(service) = ["svc", "service", "services"].contains(&kind).then(service).flatten() else { return port };
+        let Some(service) = self.service(namespace, world) else { return port };
         let own = service["spec"]["ports"].as_array().into_iter().flatten().find(|own| own["port"] == port);
         let target = own.map_or(&Value::Null, |own| &own["targetPort"]);
-        let named = |wanted: &str| {
-            let pod = world.objects("Pod").get(&(namespace.to_owned(), pod.to_owned()))?;
-            let mut ports = pod["spec"]["containers"].as_array().into_iter().flatten().flat_map(|container| container["ports"].as_array().into_iter().flatten());
-            ports.find(|port| port["name"] == *wanted)?["containerPort"].as_u64()
-        };
-        let found = target.as_u64().or_else(|| named(target.as_str()?));
+        let found = target.as_u64().or_else(|| port_of_container(target.as_str()?, (namespace, pod), world));
         found.and_then(|found| u16::try_from(found).ok()).unwrap_or(port)
     }
 
@@ -311,7 +369,7 @@ impl Call {
 
     /// The Pod that it names.
     fn named(&self) -> Option<&str> {
-        let target = self.operands.first().filter(|_| self.selector.is_none())?;
+        let target = self.operands.first().filter(|target| self.selector.is_none() && !target.contains('$'))?;
         match target.split_once('/') {
             Some((kind, name)) => PODS.contains(&kind.split('.').next()?).then_some(name),
             None => Some(target),
@@ -336,6 +394,13 @@ impl Call {
         let selector = owner["spec"]["selector"].get("matchLabels").unwrap_or(&owner["spec"]["selector"]).as_object()?;
         Some(selector.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
     }
+}
+
+/// The port of a Pod that has this name.
+fn port_of_container(name: &str, (namespace, pod): (&str, &str), world: &World) -> Option<u64> {
+    let pod = world.objects("Pod").get(&(namespace.to_owned(), pod.to_owned()))?;
+    let mut ports = pod["spec"]["containers"].as_array().into_iter().flatten().flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    ports.find(|port| port["name"] == name)?["containerPort"].as_u64()
 }
 
 fn number(text: &str) -> Option<u16> {
@@ -400,6 +465,22 @@ fn simple_commands(line: &str) -> Vec<Simple> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
+            // What a command prints is part of a word; the command is one of the line, too.
+            (None, '$') if chars.next_if_eq(&'(').is_some() => {
+                let mut depth = 1;
+                let inside = |c: &char| {
+                    depth += i32::from(*c == '(') - i32::from(*c == ')');
+                    depth > 0
+                };
+                let inner: String = chars.by_ref().take_while(inside).collect();
+                word.get_or_insert_default().push_str(&format!("$({inner})"));
+                commands.extend(simple_commands(&inner));
+            }
+            (None, '`') => {
+                let inner: String = chars.by_ref().take_while(|c| *c != '`').collect();
+                word.get_or_insert_default().push_str(&format!("$({inner})"));
+                commands.extend(simple_commands(&inner));
+            }
             // `2>&1` and `&>` belong to the command.
             (None, '&') if redirects => word.get_or_insert_default().push(c),
             (None, '|' | ';' | '&' | '(' | ')' | '\n') => {
@@ -461,6 +542,12 @@ mod tests {
             ("kubectl -n default logs --tail=2 hello > log", "", true, Some(("log", "hello", &[]))),
             ("kubectl logs -l app=web --tail 1", "a line", true, Some(("log", "web-b", &[]))),
             ("kubectl port-forward svc/web 8080:80", "Forwarding from 127.0.0.1:8080 -> 80\n", false, Some(("portforward", "web-b", &[]))),
+            ("POD=$(kubectl get pods -l app=web -o name); kubectl exec $POD -- ls", "a", true, Some(("exec", "web-b", &["ls"]))),
+            ("kubectl logs pod/`kubectl get po --selector=app=web -o jsonpath='{.items[0].metadata.name}'`", "a", true, Some(("log", "web-b", &[]))),
+            ("POD=web-a\nkubectl port-forward pod/${POD} 8080:http", "Forwarding from 127.0.0.1:8080 -> 80\n", true, Some(("portforward", "web-a", &[]))),
+            ("kubectl port-forward $(head -1 pods) 8080:80", "Forwarding from 127.0.0.1:8080 -> 80\n", true, Some(("portforward", "", &[]))),
+            ("NS=default; kubectl -n $NS logs hello", "a", true, Some(("log", "hello", &[]))),
+            ("echo $(kubectl exec hello -- date)", "a", true, Some(("exec", "hello", &["date"]))),
             ("kubectl get pods", "NAME", true, None),
             ("echo kubectl exec a -- b", "kubectl exec a -- b", true, None),
         ];
@@ -532,6 +619,28 @@ mod tests {
             let told: Vec<_> = world.records("streams").map(|stream| json!([stream["status"]["connections"], stream["status"]["ports"], stream["status"]["closed"].is_string()])).collect();
             let wanted: Vec<_> = wanted.iter().map(|(connections, ports, over)| json!([connections, ports, over])).collect();
             assert_eq!(told, wanted, "{line} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn ports_may_have_names() {
+        let cases: &[(&str, &[(u16, u16)])] = &[
+            ("kubectl port-forward svc/web 8080:front", &[(8080, 8000)]),
+            ("kubectl port-forward svc/web front", &[(8000, 8000)]),
+            ("kubectl port-forward pod/web-b 8080:http 9000:443", &[(8080, 80), (9000, 443)]),
+            ("kubectl port-forward deploy/web http", &[(80, 80)]),
+            ("kubectl port-forward deploy/web 8080:none none", &[(8080, 0)]),
+            ("PORT=8080; kubectl port-forward $POD $PORT:80 &", &[(8080, 80)]),
+            ("kubectl port-forward $POD 8080:$PORT :80 &", &[(8080, 0), (0, 80)]),
+        ];
+        let mut world = world();
+        let (labels, ports) = (json!({"app": "web"}), json!([{"name": "front", "port": 8000, "targetPort": "http"}]));
+        let mut put = |kind: &str, name: &str, spec: Value| world.put(kind, json!({"kind": kind, "metadata": {"namespace": "default", "name": name, "labels": labels, "resourceVersion": "4"}, "spec": spec, "status": {"phase": "Running"}}));
+        put("Service", "web", json!({"selector": labels, "ports": ports}));
+        put("Pod", "web-b", json!({"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 80}]}]}));
+        for (line, wanted) in cases {
+            let found: Vec<_> = forwards(&command(line, "", false), &world).into_iter().flat_map(|forward| forward.ways).collect();
+            assert_eq!(found, *wanted, "{line}");
         }
     }
 

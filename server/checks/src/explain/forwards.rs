@@ -106,10 +106,11 @@ impl Way {
         let pod = self.pod_name();
         let because = match (self.closed.is_some(), self.gone) {
             (true, true) => format!("the port-forward to Pod `{pod}` ended when its Pod went"),
+            (true, false) if self.pod.is_none() => "the port-forward lost its connection and ended".to_owned(),
             (true, false) => format!("the port-forward to Pod `{pod}` lost its connection and ended"),
             (false, _) => format!("the port-forward leads to Pod `{pod}`, which is gone"),
         };
-        let remedy = if self.typed.pod.is_some() && self.gone {
+        let remedy = if self.gone && (self.typed.pod.is_some() || self.typed.line.contains('$')) {
             "Forward the port to a Pod that is there: `kubectl get pods` lists them.".to_owned()
         } else {
             format!("Open it again, in another terminal: `{}`.", self.typed.line.replace('`', "'"))
@@ -129,7 +130,7 @@ pub(super) fn all(world: &World) -> Vec<Way> {
 
 fn way(command: &Value, typed: typed::Forward, stream: &Value, world: &World) -> Way {
     let text = |field: &str| stream["spec"][field].as_str().map(str::to_owned);
-    let pod = text("namespace").zip(text("pod"));
+    let pod = text("namespace").zip(text("pod").filter(|pod| !pod.is_empty()));
     let gone = pod.as_ref().is_some_and(|key| is_gone(key, world));
     let closed = moment(&stream["status"]["closed"]).map(|time| Point { time, ..point_of(stream) });
     let says_so = command["status"]["output"].as_str().is_some_and(|output| output.contains("lost connection to pod"));
@@ -223,7 +224,7 @@ pub(super) fn to_another(pod: &Value, world: &World) -> Option<Cut> {
     let other = ways.iter().rfind(beside)?;
     let (local, remote) = *other.typed.ways.first()?;
     let port = ports_of(other, world).first().copied().unwrap_or(remote);
-    Some(Cut {
+    (port > 0).then(|| Cut {
         because: format!("your port-forward leads to Pod `{}` and to no other", other.pod_name()),
         remedy: format!("Lead it to this one, too: end it, run `kubectl port-forward pod/{name} {local}:{port}`, and ask again."),
     })
@@ -257,10 +258,11 @@ pub(super) fn name(stream: &Value, world: &World) -> String {
     match text("verb") {
         "portforward" => {
             let is_it = |way: &&Way| way.pod_name() == pod && way.closed == moment(&stream["status"]["closed"]).map(|time| Point { time, ..point_of(stream) });
-            let typed = all(world).iter().rfind(is_it).map(|way| way.typed.ways.iter().map(|(local, remote)| format!("{local}:{remote}")).collect::<Vec<_>>().join(" "));
+            let typed = all(world).iter().rfind(is_it).map(|way| way.typed.ways.iter().map(|(local, remote)| if *remote == 0 { local.to_string() } else { format!("{local}:{remote}") }).collect::<Vec<_>>().join(" "));
             let ports = || stream["status"]["ports"].as_array().into_iter().flatten().map(|port| format!("port {port}")).collect::<Vec<_>>().join(", ");
             let ports = typed.unwrap_or_else(ports);
-            format!("port-forward to pod/{pod}{}{ports}", if ports.is_empty() { "" } else { ", " })
+            let to = if pod.is_empty() { String::new() } else { format!(" to pod/{pod}") };
+            format!("port-forward{to}{}{ports}", if ports.is_empty() { "" } else { ", " })
         }
         "exec" => {
             let words: Vec<&str> = spec["command"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

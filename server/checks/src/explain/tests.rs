@@ -402,6 +402,8 @@ fn a_way_that_ended_with_its_pod_is_told() {
     let quiet = [("kubectl port-forward svc/pi-proxy 8080:8080 > /dev/null", "", Some("old"), Some(20)), ("curl http://localhost:8080", "x", None, Some(31)), curl];
     let stopped = [(FORWARD, SAID, Some("old"), Some(19)), curl];
     let open = [(FORWARD, SAID, Some("old"), None)];
+    let variable = [("kubectl port-forward $POD 8080:http", "", Some("old"), Some(20)), curl];
+    let nameless = [("kubectl port-forward $POD 8080:http", lost.as_str(), Some("old"), Some(20)), curl];
     let stale = [("kubectl port-forward svc/pi-proxy 8080:8080 &", "", Some("old"), Some(20)), curl];
     let went = "the port-forward to Pod `old` ended when its Pod went.";
     let again = "Open it again, in another terminal: `kubectl port-forward svc/pi-proxy 8080:8080`.";
@@ -421,6 +423,8 @@ fn a_way_that_ended_with_its_pod_is_told() {
         (false, &ended, stream, went, again),
         (false, &named, page, went, "Forward the port to a Pod that is there: `kubectl get pods` lists them."),
         (false, &quiet, page, went, again),
+        (false, &variable, page, went, "Forward the port to a Pod that is there: `kubectl get pods` lists them."),
+        (true, &nameless, page, "the port-forward lost its connection and ended.", "Open it again, in another terminal: `kubectl port-forward $POD 8080:http`."),
         (true, &stale, page, "the port-forward leads to Pod `old`, which is gone.", again),
         // Whoever ended it knows; and on another cluster there is no other way.
         (false, &stopped, log, "", "Read it: `kubectl logs new`."),
