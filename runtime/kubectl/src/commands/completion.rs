@@ -9,6 +9,8 @@ mod plugins;
 mod scripts;
 mod typed;
 
+use std::time::Duration;
+
 use clap::{ArgMatches, Command};
 
 use crate::factory::Factory;
@@ -16,6 +18,9 @@ use crate::failure::Failure;
 use crate::flags::Flags;
 
 use typed::Typed;
+
+/// How long a shell waits for words unless `--request-timeout` says otherwise: who presses TAB does not know that a server is asked.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Flags of `completion`.
 pub fn command() -> Command {
@@ -103,7 +108,7 @@ async fn offer(factory: &Factory, matches: &ArgMatches, descriptions: bool) -> R
             found
         }
         None => match &read {
-            Ok(read) => Ok(offered::all(factory, read).await),
+            Ok(read) => Ok(in_time(factory, read, factory.request_timeout().ok().flatten().unwrap_or(PATIENCE)).await),
             Err(why) => Err(why.clone()),
         },
     };
@@ -129,7 +134,47 @@ async fn offer(factory: &Factory, matches: &ArgMatches, descriptions: bool) -> R
     Ok(())
 }
 
+/// What is offered before a server that says nothing is given up: nothing, then.
+async fn in_time(factory: &Factory, read: &Typed, limit: Duration) -> Offer {
+    tokio::time::timeout(limit, offered::all(factory, read)).await.unwrap_or_else(|_| {
+        debug(factory, &format!("The server said nothing for {limit:?}"));
+        (Vec::new(), Directive::NO_FILES)
+    })
+}
+
 /// What only those who write completions read.
 fn debug(factory: &Factory, text: &str) {
     factory.streams.warn(&format!("[Debug] {text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::globals::Globals;
+    use crate::streams::Streams;
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        // It takes connections and says nothing.
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        let address = server.local_addr().unwrap();
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}], users: [{{name: a, user: {{}}}}], clusters: [{{name: a, cluster: {{server: 'http://{address}'}}}}]}}"
+        );
+        std::fs::write(&config, text).unwrap();
+        let variables = [("KUBECONFIG", config.display().to_string()), ("HOME", folder.path().display().to_string())];
+        let env = Environment { variables: variables.map(|(name, value)| (name.to_owned(), value)).into(), directory: folder.path().to_owned() };
+        let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()));
+        let factory = Factory::new(env, streams, Globals { request_timeout: "0".to_owned(), ..Globals::default() }, "kubectl".to_owned());
+        for line in [&["get", ""][..], &["get", "pods", ""], &["logs", ""], &["-n", ""]] {
+            let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            let (typed, before) = line.split_last().unwrap();
+            let read = Typed::read(before, typed).unwrap_or_else(|why| panic!("{line:?}: {why}"));
+            let offer = tokio::time::timeout(Duration::from_secs(60), in_time(&factory, &read, Duration::from_millis(20))).await.expect("it is given up");
+            assert_eq!(offer, (Vec::new(), Directive::NO_FILES), "{line:?}");
+        }
+    }
 }
