@@ -52,7 +52,7 @@ pub(crate) fn delete_object(call: &Call, row: &Arc<Resource>, name: &str, option
     if row.group.is_empty() && row.plural == "namespaces" && IMMORTAL_NAMESPACES.contains(&name) {
         return Err(Status::forbidden("", "namespaces", name, "this namespace may not be deleted"));
     }
-    let dry_run = call.dry_run()? || options["dryRun"].as_array().is_some_and(|values| !values.is_empty());
+    let dry_run = is_dry_run(options);
     let key = row.key(call.namespace(), name);
     for _ in 0..MAX_ATTEMPTS {
         let stored = call.server.require(row, call.namespace(), name)?;
@@ -100,9 +100,15 @@ pub(crate) fn delete_collection(call: &Call, row: &Arc<Resource>, body: &Bytes) 
     respond::value(StatusCode::OK, &read::whole_list(row, items, &page.metadata), accepted.encoding)
 }
 
-/// The DeleteOptions of the body, completed by the query.
+/// The DeleteOptions of the body; those of the query where there is no body.
 pub(crate) fn options(call: &Call, body: &Bytes) -> Result<Value, Status> {
-    let mut options = parse_body(call, body)?;
+    let options = if body.iter().all(u8::is_ascii_whitespace) { of_query(call)? } else { parse_body(call, body)? };
+    check(&options)?;
+    Ok(Value::Object(options))
+}
+
+fn of_query(call: &Call) -> Result<Map<String, Value>, Status> {
+    let mut options = Map::new();
     let text = |name: &str| call.info.parameter(name).filter(|value| !value.is_empty());
     if let Some(seconds) = text("gracePeriodSeconds") {
         let seconds: i64 = seconds.parse().map_err(|_parse| Status::bad_request(format!("strconv.ParseInt: parsing \"{seconds}\": invalid syntax")))?;
@@ -114,14 +120,14 @@ pub(crate) fn options(call: &Call, body: &Bytes) -> Result<Value, Status> {
     if text("orphanDependents").is_some() {
         options.insert("orphanDependents".to_owned(), call.info.flag("orphanDependents").into());
     }
-    check(&options)?;
-    Ok(Value::Object(options))
+    let dry_run = call.info.parameters("dryRun");
+    if !dry_run.is_empty() {
+        options.insert("dryRun".to_owned(), json!(dry_run));
+    }
+    Ok(options)
 }
 
 fn parse_body(call: &Call, body: &Bytes) -> Result<Map<String, Value>, Status> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Map::new());
-    }
     let malformed = |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding DeleteOptions: {error}"));
     let value: Value = match call.format()? {
         drydock_api::write::Format::Json => serde_json::from_slice(body).map_err(|error| malformed(&error))?,
@@ -150,7 +156,15 @@ fn check(options: &Map<String, Value>) -> Result<(), Status> {
             errors.push(FieldError::not_supported("propagationPolicy", policy, &["Background", "Foreground", "Orphan"]));
         }
     }
+    for value in options.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter(|value| *value != "All") {
+        errors.push(FieldError::not_supported("dryRun", value.as_str().unwrap_or_default(), &["All"]));
+    }
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid_as("meta.k8s.io", "DeleteOptions", "", &errors)) }
+}
+
+/// Whether DeleteOptions say that nothing goes.
+pub(crate) fn is_dry_run(options: &Value) -> bool {
+    options["dryRun"].as_array().is_some_and(|values| !values.is_empty())
 }
 
 /// Options that name the object's uid, e.g. for evictions.

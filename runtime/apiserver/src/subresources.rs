@@ -129,16 +129,21 @@ pub(crate) fn evict(call: &Call, row: &Arc<Resource>, body: &Bytes) -> Result<Re
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let pod = call.server.require(row, call.namespace(), &call.info.name)?.object;
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let mut options = remove::with_uid(&eviction["deleteOptions"], uid);
+    // upstream: propagateDryRun
+    if call.dry_run()? {
+        options["dryRun"] = json!(["All"]);
+    }
     let finished = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Pending"));
     if !finished && pod["metadata"]["deletionTimestamp"].is_null() {
-        spend_budget(call, &pod)?;
+        spend_budget(call, &pod, remove::is_dry_run(&options))?;
     }
-    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-    remove::delete_object(call, row, &call.info.name, &remove::with_uid(&eviction["deleteOptions"], uid))?;
+    remove::delete_object(call, row, &call.info.name, &options)?;
     answer(call, StatusCode::CREATED, &Status::success(201))
 }
 
-fn spend_budget(call: &Call, pod: &Value) -> Result<(), Status> {
+fn spend_budget(call: &Call, pod: &Value, dry_run: bool) -> Result<(), Status> {
     let registry = call.server.registry();
     let Some(budgets) = registry.get("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
     let all = call.server.all(budgets, call.namespace())?;
@@ -152,7 +157,7 @@ fn spend_budget(call: &Call, pod: &Value) -> Result<(), Status> {
         _ => return Err(Status::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")),
     };
     let budget_name = budget["metadata"]["name"].as_str().unwrap_or_default();
-    if call.dry_run()? {
+    if dry_run {
         return Ok(());
     }
     let pod_name = call.info.name.as_str();

@@ -224,6 +224,9 @@ async fn a_dry_run_answers_and_changes_nothing() -> Result<()> {
         ("PUT", format!("{MAPS}/kept?dryRun=All"), json!({"metadata": {"name": "kept"}, "data": {"a": "2"}}), 200),
         ("DELETE", format!("{MAPS}/kept?dryRun=All"), Value::Null, 200),
         ("DELETE", format!("{MAPS}/kept"), json!({"dryRun": ["All"]}), 200),
+        ("DELETE", format!("{MAPS}?dryRun=All"), Value::Null, 200),
+        ("DELETE", format!("{MAPS}/kept?dryRun=Some"), Value::Null, 422),
+        ("DELETE", format!("{MAPS}/kept"), json!({"dryRun": ["Some"]}), 422),
         ("POST", format!("{MAPS}?dryRun=Some"), json!({"metadata": {"name": "new"}}), 422),
     ];
     for (method, path, body, code) in cases {
@@ -231,6 +234,40 @@ async fn a_dry_run_answers_and_changes_nothing() -> Result<()> {
         assert_eq!(answer.code, code, "{method} {path}: {}", answer.body);
     }
     assert_eq!(cluster.store.revision(), before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delete_with_a_body_does_not_look_at_the_query() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let cases = [
+        ("dryRun=All", json!({}), 200),
+        ("dryRun=Some", json!({}), 200),
+        ("propagationPolicy=Nope", json!({"propagationPolicy": "Background"}), 200),
+        ("gracePeriodSeconds=x", json!({"gracePeriodSeconds": 0}), 200),
+        ("propagationPolicy=Orphan", json!({}), 200),
+        // What it says counts.
+        ("", json!({"propagationPolicy": "Nope"}), 422),
+        ("propagationPolicy=Nope", Value::Null, 422),
+        ("gracePeriodSeconds=x", Value::Null, 400),
+    ];
+    for (query, body, code) in cases {
+        cluster.make(MAPS, json!({"metadata": {"name": "kept"}})).await?;
+        let path = format!("{MAPS}/kept?{query}");
+        let answer = cluster.call("DELETE", &path, body.clone()).await?;
+        assert_eq!(answer.code, code, "{query} {body}: {}", answer.body);
+        let left = cluster.get(&format!("{MAPS}/kept")).await?.code;
+        assert_eq!(left, if code == 200 { 404 } else { 200 }, "{query} {body}");
+        cluster.call("DELETE", &format!("{MAPS}/kept"), Value::Null).await?;
+    }
+    // An eviction has options of its own, and nothing goes where either says so.
+    cluster.run_pod("web", json!({})).await?;
+    for (query, options) in [("?dryRun=All", json!({})), ("", json!({"dryRun": ["All"]}))] {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}, "deleteOptions": options});
+        let answer = cluster.call("POST", &format!("{PODS}/web/eviction{query}"), eviction).await?;
+        assert_eq!(answer.code, 201, "{query}: {}", answer.body);
+        assert!(cluster.get(&format!("{PODS}/web")).await?.at("/metadata/deletionTimestamp").is_null(), "{query}");
+    }
     Ok(())
 }
 
