@@ -54,7 +54,7 @@ impl Factory {
         let loaded = config::load(&self.env, &self.globals, self.path.starts_with("kubectl config"))?;
         if self.globals.verbosity >= 1 && !loaded.explicit && self.env.get("KUBECONFIG").is_some() {
             let missing: Vec<String> = loaded.files.iter().filter(|file| !self.env.path(&file.path).exists()).map(|file| file.path.display().to_string()).collect();
-            if missing.len() == loaded.files.len() {
+            if !missing.is_empty() && missing.len() == loaded.files.len() {
                 crate::rest::log(&self.streams, "loader.go:140", &format!("Config not found: {}", missing.join(", ")));
             }
         }
@@ -128,17 +128,16 @@ impl Factory {
     /// Tell how the switches of the client library stand: from `-v 1` on, in no particular order. Here they switch nothing.
     // upstream: client-go/features/{envvar,known_features}.go
     fn log_gates(&self) {
-        for gate in ["ClientsAllowCBOR", "ClientsPreferCBOR", "InformerResourceVersion", "WatchListClient"] {
-            let set = self.env.get(&format!("KUBE_FEATURE_{gate}"));
-            let on = set.and_then(flags::boolean);
-            if let (Some(text), None) = (set, on) {
-                let error = format!("cannot set feature gate {gate:?} to {text:?}, due to strconv.ParseBool: parsing {text:?}: invalid syntax");
-                crate::write::klog(self, 'E', "envvar.go:153", &format!("\"Unhandled Error\" err={error:?}"));
-            }
-            if self.globals.verbosity >= 1 {
-                let (place, state) = if on.is_some() { ("envvar.go:169", "updated") } else { ("envvar.go:172", "default") };
-                crate::rest::log(&self.streams, place, &format!("\"Feature gate {state} state\" feature={gate:?} enabled={}", on.unwrap_or(false)));
-            }
+        let gates = ["ClientsAllowCBOR", "ClientsPreferCBOR", "InformerResourceVersion", "WatchListClient"];
+        // An empty one is set, too.
+        let set = gates.map(|gate| self.env.variables.get(&format!("KUBE_FEATURE_{gate}")));
+        for (gate, text) in gates.into_iter().zip(set).filter_map(|(gate, text)| Some((gate, text.filter(|text| flags::boolean(text).is_none())?))) {
+            let error = format!("cannot set feature gate {gate:?} to {text:?}, due to strconv.ParseBool: parsing {text:?}: invalid syntax");
+            crate::write::klog(self, 'E', "envvar.go:153", &format!("\"Unhandled Error\" err={error:?}"));
+        }
+        for (gate, on) in gates.into_iter().zip(set).filter(|_| self.globals.verbosity >= 1).map(|(gate, text)| (gate, text.and_then(|text| flags::boolean(text)))) {
+            let (place, state) = if on.is_some() { ("envvar.go:169", "updated") } else { ("envvar.go:172", "default") };
+            crate::rest::log(&self.streams, place, &format!("\"Feature gate {state} state\" feature={gate:?} enabled={}", on.unwrap_or(false)));
         }
     }
 
@@ -254,6 +253,50 @@ pub(crate) fn titled(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Said(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_set_in_the_environment_is_told() {
+        let default = |gate: &str| format!("envvar.go:172] \"Feature gate default state\" feature=\"{gate}\" enabled=false");
+        let wrong = |gate: &str, text: &str| {
+            format!("envvar.go:153] \"Unhandled Error\" err=\"cannot set feature gate \\\"{gate}\\\" to \\\"{text}\\\", due to strconv.ParseBool: parsing \\\"{text}\\\": invalid syntax\"")
+        };
+        let usual = [default("ClientsAllowCBOR"), default("ClientsPreferCBOR"), default("InformerResourceVersion"), default("WatchListClient")];
+        let after = |first: &[String]| [first, &usual].concat();
+        type Case<'a> = (&'a [(&'a str, &'a str)], Vec<String>);
+        let cases: &[Case<'_>] = &[
+            (&[("KUBE_FEATURE_WatchListClient", "x"), ("KUBE_FEATURE_ClientsAllowCBOR", "no")], after(&[wrong("ClientsAllowCBOR", "no"), wrong("WatchListClient", "x")])),
+            (&[("KUBE_FEATURE_WatchListClient", "")], after(&[wrong("WatchListClient", "")])),
+            (&[("KUBECONFIG", ":")], after(&[])),
+            (&[("KUBECONFIG", "/proc/nowhere:/proc/elsewhere")], after(&["loader.go:140] Config not found: /proc/nowhere, /proc/elsewhere".to_owned()])),
+        ];
+        for (variables, wanted) in cases {
+            let said = Said::default();
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(said.clone()));
+            let globals = Globals { verbosity: 1, ..Globals::default() };
+            let factory = Factory::new(Environment { variables, ..Environment::default() }, streams, globals, "kubectl get".to_owned());
+            assert!(factory.config().is_ok());
+            factory.log_gates();
+            let text = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+            // Without level, time and process.
+            let place = |line: &str| line.find(']').and_then(|end| line[..end].rfind(' ')).map_or(0, |space| space + 1);
+            let lines: Vec<&str> = text.lines().map(|line| &line[place(line)..]).collect();
+            assert_eq!(lines, *wanted);
+        }
+    }
 
     #[test]
     fn headers_have_large_letters() {
