@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::InconsistentKeys;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
 /// The types of the blocks of a text, in its order, and whether something that is no block follows the last one.
@@ -62,10 +63,29 @@ pub(super) fn pair(certificate: &[u8], key: &[u8]) -> Result<(), String> {
 // upstream: crypto/tls X509KeyPair
 pub(super) fn belong(certificate: &[u8], key: &[u8]) -> Result<(), String> {
     let (Ok(certificate), Ok(key)) = (CertificateDer::from_pem_slice(certificate), PrivateKeyDer::from_pem_slice(key)) else { return Ok(()) };
-    match CertifiedKey::from_der(vec![certificate], key, &rustls::crypto::ring::default_provider()) {
-        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err("tls: private key does not match public key".to_owned()),
+    match CertifiedKey::from_der(vec![certificate.clone()], key.clone_key(), &rustls::crypto::ring::default_provider()) {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) if one_type(&certificate, &key) => Err("tls: private key does not match public key".to_owned()),
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err("tls: private key type does not match public key type".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// Whether a certificate and a key are of one type, such as RSA; so it is taken where that cannot be read.
+fn one_type(certificate: &CertificateDer, key: &PrivateKeyDer) -> bool {
+    let parsed = ParsedCertificate::try_from(certificate).ok().map(|parsed| parsed.subject_public_key_info());
+    let own = rustls::crypto::ring::sign::any_supported_type(key).ok().and_then(|key| key.public_key().map(|public| public.into_owned()));
+    match (parsed, own) {
+        (Some(parsed), Some(own)) => algorithm(&parsed) == algorithm(&own),
+        _ => true,
+    }
+}
+
+/// The identifier of the algorithm of a public key, as DER: the first part of its first part.
+fn algorithm(public: &[u8]) -> Option<&[u8]> {
+    let inside = |der: &[u8]| der.get(1).map(|length| 2 + if *length < 0x80 { 0 } else { usize::from(length & 0x7f) });
+    let first = public.get(inside(public)?..)?;
+    let identifier = first.get(inside(first)?..)?;
+    identifier.get(..2 + usize::from(*identifier.get(1)?))
 }
 
 #[cfg(test)]
