@@ -71,7 +71,7 @@ pub(super) fn belong(certificate: &[u8], key: &[u8]) -> Result<(), String> {
 }
 
 /// Whether a certificate and a key are of one type, such as RSA; so it is taken where that cannot be read.
-fn one_type(certificate: &CertificateDer, key: &PrivateKeyDer) -> bool {
+fn one_type(certificate: &CertificateDer<'_>, key: &PrivateKeyDer<'_>) -> bool {
     let parsed = ParsedCertificate::try_from(certificate).ok().map(|parsed| parsed.subject_public_key_info());
     let own = rustls::crypto::ring::sign::any_supported_type(key).ok().and_then(|key| key.public_key().map(|public| public.into_owned()));
     match (parsed, own) {
