@@ -8,10 +8,26 @@
 
 pub(super) const BASH: &str = r#"# bash completion for kubectl
 __kubectl_words() {
-    local typed=${COMP_WORDS[COMP_CWORD]} word ending directive=0
-    local -a offered=() files=()
+    local line=$COMP_LINE word= flag= typed before index ending directive=0
+    local -a words=() offered=() files=()
     COMPREPLY=()
-    mapfile -t offered < <(kubectl __completeNoDesc "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    # bash cuts the line at = and : too: what stands together is one word again.
+    for (( index = 0; index <= COMP_CWORD; index++ )); do
+        if (( index == 0 )) || [[ $line == [[:space:]]* ]]; then
+            words+=("${COMP_WORDS[index]}")
+        else
+            words[${#words[@]}-1]+=${COMP_WORDS[index]}
+        fi
+        line=${line#"${line%%[![:space:]]*}"}
+        line=${line#"${COMP_WORDS[index]}"}
+    done
+    word=${words[${#words[@]}-1]}
+    [[ $word == -*=* ]] && flag=${word%%=*}=
+    typed=${word#"$flag"}
+    # What bash leaves as it stands.
+    before=${word%"${COMP_WORDS[COMP_CWORD]}"}
+    [[ ${COMP_WORDS[COMP_CWORD]} == [=:] ]] && before=$word
+    mapfile -t offered < <(kubectl __completeNoDesc "${words[@]:1}" 2>/dev/null)
     (( ${#offered[@]} )) || return 0
     word=${offered[${#offered[@]}-1]}
     if [[ $word =~ ^:[0-9]+$ ]]; then
@@ -25,21 +41,23 @@ __kubectl_words() {
     if (( directive & 24 )); then
         compopt -o filenames
         if (( directive & 16 )); then
-            mapfile -t COMPREPLY < <(cd -- "${offered[0]:-.}" 2>/dev/null && compgen -d -- "$typed")
-            return 0
-        fi
-        mapfile -t COMPREPLY < <(compgen -d -- "$typed")
-        mapfile -t files < <(compgen -f -- "$typed")
-        for ending in "${offered[@]}"; do
-            for word in "${files[@]}"; do
-                [[ $word == *."$ending" ]] && COMPREPLY+=("$word")
+            mapfile -t files < <(cd -- "${offered[0]:-.}" 2>/dev/null && compgen -d -- "$typed")
+        else
+            mapfile -t files < <(compgen -d -- "$typed")
+            for ending in "${offered[@]}"; do
+                mapfile -t -O "${#files[@]}" files < <(compgen -f -X "!*.$ending" -- "$typed")
             done
+        fi
+        for word in "${files[@]}"; do
+            word=$flag$word
+            COMPREPLY+=("${word#"$before"}")
         done
         return 0
     fi
     for word in "${offered[@]}"; do
         [[ -z $word || $word != "$typed"* ]] && continue
-        printf -v word %q "$word"
+        word=$flag$word
+        printf -v word %q "${word#"$before"}"
         COMPREPLY+=("$word")
     done
     # What goes on behind a slash.
@@ -61,6 +79,7 @@ _kubectl() {
     fi
     offered=("${(@)offered:#}")
     (( directive & 1 )) && return 1
+    [[ ${words[CURRENT]} == -*=* ]] && compset -P 1 '*='
     if (( directive & 16 )); then
         if (( ${#offered} )); then
             _files -W "${offered[1]}" -/
@@ -88,7 +107,9 @@ function __kubectl_says
 end
 function __kubectl_words
     set -l line (commandline -opc) (commandline -ct)
-    set -l begun (commandline -ct)
+    set -l token (commandline -ct)
+    set -l flag (string match -r -- '^-[^=]*=' "$token"; or echo)
+    set -l begun (string replace -r -- '^-[^=]*=' '' "$token")
     set -l offered (kubectl __complete $line[2..-1] 2>/dev/null)
     set -l directive 0
     if string match -qr '^:[0-9]+$' -- "$offered[-1]"
@@ -102,30 +123,30 @@ function __kubectl_words
         set -q offered[1]
         and set inside $offered[1]/
         for folder in $inside$begun*/
-            string sub -s (math (string length -- "$inside") + 1) -- $folder
+            echo $flag(string sub -s (math (string length -- "$inside") + 1) -- $folder)
         end
     else if __kubectl_says $directive 8
         for file in $begun*
             if test -d $file
-                echo $file/
+                echo $flag$file/
                 continue
             end
             for ending in $offered
                 string match -q -- "*.$ending" $file
-                and echo $file
+                and echo $flag$file
             end
         end
     else if set -q offered[1]
         if __kubectl_says $directive 32
-            printf '%s\n' $offered
+            printf '%s\n' $flag$offered
         else
-            printf '%s\n' $offered | sort
+            printf '%s\n' $flag$offered | sort
         end
     else if not __kubectl_says $directive 4
         for file in $begun*
             test -d $file
             and set file $file/
-            echo $file
+            echo $flag$file
         end
     end
 end
@@ -136,16 +157,47 @@ complete -c kubectl -f -k -a '(__kubectl_words)'
 mod tests {
     use super::*;
 
-    /// What bash makes of `offered` behind a word begun as `typed`: calls of `compopt`, then words, each in a line.
-    fn completed(folder: &std::path::Path, offered: &str, typed: &str) -> String {
+    /// What bash makes of `offered` behind `words`, the last of which is being typed, in the line `line`: calls of `compopt`, then words.
+    /// In front is what kubectl was asked, from `?` on.
+    fn completed_line(folder: &std::path::Path, words: &[&str], line: &str, offered: &str) -> (String, String) {
         let script = format!(
-            "kubectl() {{ printf %s \"$OFFERED\"; }}\ncompopt() {{ echo \"$*\"; }}\n{BASH}\nCOMP_WORDS=(kubectl --context \"$TYPED\"); COMP_CWORD=2; __kubectl_words\nfor word in \"${{COMPREPLY[@]}}\"; do echo \"<$word>\"; done"
+            "kubectl() {{ (IFS='|'; echo \"?${{*:2}}\") >&9; printf %s \"$OFFERED\"; }}\ncompopt() {{ echo \"$*\"; }}\n{BASH}\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=$LINE; __kubectl_words 9>&1\nfor word in \"${{COMPREPLY[@]}}\"; do echo \"<$word>\"; done"
         );
-        let output = std::process::Command::new("bash").args(["--norc", "-c", &script]).current_dir(folder).env("OFFERED", offered).env("TYPED", typed).output().unwrap();
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["--norc", "-c", &script, "bash"]).args(words).current_dir(folder).env("OFFERED", offered).env("LINE", line);
+        let output = bash.output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{offered:?}");
-        let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
-        lines.sort();
-        lines.join(" ")
+        let text = String::from_utf8_lossy(&output.stdout);
+        let (asked, mut said): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('?'));
+        said.sort_unstable();
+        (asked.concat(), said.join(" "))
+    }
+
+    /// The same for `kubectl --context TYPED`.
+    fn completed(folder: &std::path::Path, offered: &str, typed: &str) -> String {
+        completed_line(folder, &["kubectl", "--context", typed], &format!("kubectl --context {typed}"), offered).1
+    }
+
+    #[test]
+    fn bash_joins_what_it_has_cut_at_equals_signs_and_colons() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), "").unwrap();
+        let cases: [(&[&str], &str, &str, &str, &str); 9] = [
+            (&["get", "--output", "=", "js"], "get --output=js", "json\nyaml\n:4\n", "?get|--output=js", "+o default <json>"),
+            (&["get", "--output", "="], "get  --output=", "json\nyaml\n:4\n", "?get|--output=", "+o default <json> <yaml>"),
+            (&["get", "--output=js"], "get --output=js", "json\n:4\n", "?get|--output=js", "+o default <--output=json>"),
+            (&["apply", "--filename", "=", "a"], "apply --filename=a", "yaml\n:8\n", "?apply|--filename=a", "-o filenames <a.yaml>"),
+            (&["get", "-l", "app", "=", "we"], "get -l app=we", "app=web\n:0\n", "?get|-l|app=we", "<web>"),
+            (&["cp", "web", ":"], "cp web:", "web:/tmp\n:2\n", "?cp|web:", "-o nospace </tmp>"),
+            (&["cp", "web", ":", "/t"], "cp web:/t", "web:/tmp\n:2\n", "?cp|web:/t", "-o nospace </tmp>"),
+            (&["label", "pod", "web", "a", "=", "b", ""], "label pod web a=b ", "c\n:0\n", "?label|pod|web|a=b|", "<c>"),
+            (&["get", "-n", "=", "kube"], "get -n=kube", "kube-system\n:4\n", "?get|-n=kube", "+o default <kube-system>"),
+        ];
+        for (words, line, offered, asked, said) in cases {
+            let words: Vec<&str> = ["kubectl"].into_iter().chain(words.iter().copied()).collect();
+            let line = format!("kubectl {line}");
+            assert_eq!(completed_line(folder.path(), &words, &line, offered), (asked.to_owned(), said.to_owned()), "{line}");
+        }
     }
 
     #[test]
