@@ -129,6 +129,58 @@ fn fork_now() -> nix::Result<ForkResult> {
     outcome
 }
 
+/// Hears Ctrl-C for the shell: a process that does nothing and joins one process group after the other. A group whose last command has
+/// just ended has nobody else in it, and a signal for it would be lost. Ends when it is dropped, and with the shell.
+pub(crate) struct Guard {
+    pid: Pid,
+    /// Whose child it is: a child of that process does not end it.
+    shell: Pid,
+}
+
+impl Guard {
+    /// `None` when there is no room for another process: then it goes without.
+    pub(crate) fn new() -> Option<Self> {
+        let shell = nix::unistd::getpid();
+        match fork_now() {
+            Err(_) => None,
+            Ok(ForkResult::Parent { child }) => Some(Self { pid: child, shell }),
+            // Every signal is held back here, and stays to be seen.
+            Ok(ForkResult::Child) => {
+                best_effort(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL));
+                // SAFETY: nothing of this process uses a descriptor from here on.
+                unsafe { libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) };
+                while nix::unistd::getppid() == shell {
+                    // SAFETY: sigsuspend reads the mask it is given.
+                    unsafe { libc::sigsuspend(SigSet::all().as_ref()) };
+                }
+                std::process::exit(0);
+            }
+        }
+    }
+
+    /// Becomes a member of a group.
+    pub(crate) fn join(&self, group: Pid) {
+        best_effort(nix::unistd::setpgid(self.pid, group));
+    }
+
+    /// Whether Ctrl-C came to a group while this was in it.
+    pub(crate) fn heard(&self) -> bool {
+        // man 5 proc: the signals that are pending for the process, as a mask in hexadecimal digits.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let pending = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("ShdPnd:")?.trim(), 16).ok());
+        pending.is_some_and(|mask| mask >> (Signal::SIGINT as u32 - 1) & 1 == 1)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if nix::unistd::getpid() == self.shell {
+            best_effort(nix::sys::signal::kill(self.pid, Signal::SIGKILL));
+            best_effort(nix::sys::wait::waitpid(self.pid, None));
+        }
+    }
+}
+
 /// Goes on as a process of its own session without a terminal: true in that process, false in the one that may end now.
 pub(crate) fn into_background() -> nix::Result<bool> {
     if matches!(fork()?, ForkResult::Parent { .. }) {
@@ -217,9 +269,13 @@ pub(crate) fn is_terminal(fd: RawFd) -> bool {
     nix::unistd::isatty(borrow(fd)).unwrap_or(false)
 }
 
-/// Makes `group` the terminal's foreground group. The caller ignores SIGTTOU.
+/// Makes `group` the terminal's foreground group. The caller ignores SIGTTOU. In `while read ...; done < FILE` standard input is the file.
 pub(crate) fn foreground(group: Pid) {
-    best_effort(nix::unistd::tcsetpgrp(borrow(0), group));
+    for fd in [0, 2, 1] {
+        if nix::unistd::tcsetpgrp(borrow(fd), group).is_ok() {
+            break;
+        }
+    }
 }
 
 /// Broken pipes end a tool silently, as everywhere in Unix; Rust's runtime starts with the signal ignored.

@@ -417,18 +417,18 @@ impl Shell {
     }
 
     fn kill_builtin(&mut self, arguments: &[String]) -> Outcome {
-        let mut targets: Vec<String> = Vec::new();
-        for word in arguments {
-            match word.strip_prefix('%').and_then(|_| self.job_targets(word)) {
-                Some(processes) => targets.extend(processes),
-                None => targets.push(word.clone()),
-            }
-        }
+        let mut groups: Vec<String> = arguments
+            .iter()
+            .map(|word| match word.strip_prefix('%').and_then(|_| self.job_group(word)) {
+                Some(group) => format!("-{group}"),
+                None => word.clone(),
+            })
+            .collect();
         if arguments.get(1).is_some_and(|word| word.starts_with('%')) {
             // A group's number looks like an option.
-            targets.insert(1, "--".to_owned());
+            groups.insert(1, "--".to_owned());
         }
-        Ok(crate::process::kill(&targets))
+        Ok(crate::process::kill(&groups))
     }
 
     fn trap_builtin(&mut self, arguments: &[String]) -> Outcome {

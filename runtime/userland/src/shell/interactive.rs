@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, io::Write as _, os::unix::fs::PermissionsExt as
 
 use nix::{
     sys::{
-        signal::Signal,
+        signal::{Signal, killpg},
         termios::{LocalFlags, SetArg, tcgetattr, tcsetattr},
     },
     unistd::{Pid, getpgrp, setpgid},
@@ -16,7 +16,7 @@ use nix::{
 use super::{
     Shell, builtins,
     completion::{Place, Quoting},
-    hints, jobs,
+    hints,
     line::{Candidate, Completion, Edited, Editor, Help},
     parser::{ParseError, Parser},
     run::{Flow, Outcome},
@@ -84,9 +84,8 @@ impl Shell {
                         let cwd = self.get("PWD").unwrap_or_default();
                         emit(&format!("\x1b]133;C;cmdline={};cwd={}\x07", percent(&self.without_alias(&text)), percent(&cwd)));
                     }
-                    // A Ctrl-C or Ctrl-Z that came between two commands is for neither.
+                    // A Ctrl-C that came between two commands is for neither.
                     sys::take_signal(Signal::SIGINT);
-                    sys::take_signal(Signal::SIGTSTP);
                     let outcome = self.run_line(&text);
                     (text, outcome)
                 }
@@ -116,12 +115,12 @@ impl Shell {
 
     /// Becomes the terminal's owner, if there is a terminal to own.
     fn take_control(&mut self) {
-        for signal in [Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGQUIT, Signal::SIGTERM] {
+        for signal in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGQUIT, Signal::SIGTERM] {
             sys::on_signal(signal, Disposition::Ignore);
         }
-        for signal in [Signal::SIGINT, Signal::SIGTSTP, Signal::SIGHUP, Signal::SIGCHLD] {
-            sys::on_signal(signal, Disposition::Note);
-        }
+        sys::on_signal(Signal::SIGINT, Disposition::Note);
+        sys::on_signal(Signal::SIGHUP, Disposition::Note);
+        sys::on_signal(Signal::SIGCHLD, Disposition::Note);
         if nix::unistd::tcgetpgrp(sys::borrow(0)).is_ok() {
             self.job_control = true;
             self.modes = tcgetattr(sys::borrow(0)).ok();
@@ -142,7 +141,8 @@ impl Shell {
     /// The terminal goes away: nobody is left to see what the jobs do.
     fn hang_up(&self) {
         for job in &self.jobs {
-            jobs::hang_up(job.group, &job.pids);
+            sys::best_effort(killpg(job.group, Signal::SIGHUP));
+            sys::best_effort(killpg(job.group, Signal::SIGCONT));
         }
     }
 

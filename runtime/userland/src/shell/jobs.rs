@@ -3,10 +3,10 @@
 use nix::{
     errno::Errno,
     sys::{
-        signal::{Signal, kill, killpg},
+        signal::{Signal, killpg},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, getpgrp},
+    unistd::Pid,
 };
 
 use super::{
@@ -19,7 +19,6 @@ use crate::sys::{self, Disposition};
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) number: usize,
-    /// The shell's own for what was stopped in a loop.
     pub(crate) group: Pid,
     /// Processes that have not ended.
     pub(crate) pids: Vec<Pid>,
@@ -33,19 +32,6 @@ pub(crate) enum JobState {
     Running,
     Stopped,
     Done(i32),
-}
-
-/// Tells a job that its terminal has ended. A job in the shell's own group is told process by process: the shell is not to hear it from
-/// itself.
-pub(crate) fn hang_up(group: Pid, pids: &[Pid]) {
-    if group == getpgrp() {
-        for pid in pids {
-            sys::best_effort(kill(*pid, Signal::SIGHUP));
-        }
-    } else {
-        sys::best_effort(killpg(group, Signal::SIGHUP));
-    }
-    sys::best_effort(killpg(group, Signal::SIGCONT));
 }
 
 impl Shell {
@@ -129,10 +115,9 @@ impl Shell {
         lines.into_iter().map(|(_, line)| line).collect()
     }
 
-    /// What `kill` is to be given for `%1`: its process group, or its processes where the group is the shell's own.
-    pub(crate) fn job_targets(&self, name: &str) -> Option<Vec<String>> {
-        let job = &self.jobs[self.job_index(Some(&name.to_owned()))?];
-        Some(if job.group == getpgrp() { job.pids.iter().map(Pid::to_string).collect() } else { vec![format!("-{}", job.group)] })
+    /// The process group of `%1`.
+    pub(crate) fn job_group(&self, name: &str) -> Option<Pid> {
+        self.job_index(Some(&name.to_owned())).map(|index| self.jobs[index].group)
     }
 
     pub(crate) fn jobs_builtin(&mut self, _: &[String]) -> Outcome {

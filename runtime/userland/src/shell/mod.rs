@@ -74,6 +74,8 @@ pub(crate) struct Shell {
     asking: usize,
     /// How many loops the shell is in.
     loops: usize,
+    /// Hears Ctrl-C for the loop.
+    guard: Option<sys::Guard>,
     /// The terminal's modes before anything changed them.
     modes: Option<nix::sys::termios::Termios>,
     /// In a child of an interactive shell: a person reads the messages.
@@ -155,6 +157,7 @@ impl Shell {
             locals: Vec::new(),
             asking: 0,
             loops: 0,
+            guard: None,
             modes: None,
             helpful: false,
             history: Vec::new(),

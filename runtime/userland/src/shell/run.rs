@@ -24,11 +24,11 @@ use nix::{
 use super::{
     Shell, Trap, builtins,
     expand::ExpandError,
-    jobs::{self, Job, JobState},
+    jobs::{Job, JobState},
     pattern,
     syntax::{Command, Join, Redirect, RedirectKind, Word},
 };
-use crate::sys::{self, Disposition};
+use crate::sys::{self, Disposition, Guard};
 
 /// Why a command did not simply end.
 #[derive(Debug)]
@@ -190,14 +190,15 @@ impl Shell {
         })
     }
 
-    /// Runs a loop. Its commands stay in the shell's own process group: with groups of their own, a Ctrl-C that comes just after one has
-    /// ended would go to a group where nobody is left to hear it, and the loop would go on.
+    /// Runs a loop, and ends its guard with it.
     fn looping(&mut self, body: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
         self.loops += 1;
         let outcome = body(self);
         self.loops -= 1;
-        // A command that ends well at Ctrl-C may have been the last.
-        outcome.and_then(|status| self.run_traps().map(|()| status))
+        if self.loops == 0 {
+            self.guard = None;
+        }
+        outcome
     }
 
     /// Runs a loop's body once; true when the loop is over.
@@ -337,6 +338,7 @@ impl Shell {
 
     fn exec_builtin(&mut self, arguments: &[String], values: Vec<(String, String)>, redirects: &[Redirect]) -> Outcome {
         if !arguments.is_empty() {
+            self.guard = None;
             self.become_program(arguments, values, redirects);
         }
         match self.apply(redirects) {
@@ -471,32 +473,14 @@ impl Shell {
         })
     }
 
-    /// Whether a foreground command gets a process group of its own.
-    fn foreground_groups(&self) -> bool {
-        self.job_control && self.loops == 0
-    }
-
-    /// In a new child of a foreground job: `group` is its group, the child's own if it is 0.
-    fn settle_foreground(&mut self, group: Pid) {
-        if self.foreground_groups() {
-            sys::best_effort(setpgid(Pid::from_raw(0), group));
-            sys::foreground(nix::unistd::getpgrp());
-        }
-        self.settle_child();
-    }
-
-    /// The group of a foreground job that `child` has just become part of, which `leader` leads if it is one of its own.
-    fn foreground_group(&self, child: Pid, leader: Pid) -> Pid {
-        if !self.foreground_groups() {
-            return nix::unistd::getpgrp();
-        }
-        // The child does so too: whoever comes first, it is done before it matters.
-        sys::best_effort(setpgid(child, leader));
-        leader
-    }
-
     /// In a new child: forgets what belongs to the parent.
-    fn settle_child(&mut self) {
+    fn settle_child(&mut self, group: Pid, foreground: bool) {
+        if self.job_control {
+            sys::best_effort(setpgid(Pid::from_raw(0), group));
+            if foreground {
+                sys::foreground(nix::unistd::getpgrp());
+            }
+        }
         for signal in JOB_SIGNALS.into_iter().chain([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]) {
             sys::on_signal(signal, Disposition::Default);
         }
@@ -518,22 +502,43 @@ impl Shell {
         self.interactive = false;
         self.job_control = false;
         self.jobs.clear();
+        self.guard = None;
+    }
+
+    /// Makes a child the leader of a foreground job's process group. The child does so too: whoever comes first, it is done before it
+    /// matters. In a loop the guard joins it.
+    fn lead(&mut self, child: Pid) {
+        if !self.job_control {
+            return;
+        }
+        sys::best_effort(setpgid(child, child));
+        if let Some(guard) = &self.guard {
+            guard.join(child);
+        }
+    }
+
+    /// Before a foreground job: in a loop there is to be a guard.
+    fn call_guard(&mut self) {
+        if self.job_control && self.loops > 0 && self.guard.is_none() {
+            self.guard = Guard::new();
+        }
     }
 
     /// Runs `body` in a child in the foreground.
     fn spawn(&mut self, text: &str, body: impl FnOnce(&mut Self) -> i32) -> Outcome {
+        self.call_guard();
         match sys::fork() {
             Err(error) => {
                 self.complain(&format!("can't fork: {}", error.desc()));
                 Ok(1)
             }
             Ok(ForkResult::Child) => {
-                self.settle_foreground(Pid::from_raw(0));
+                self.settle_child(Pid::from_raw(0), true);
                 std::process::exit(body(self));
             }
             Ok(ForkResult::Parent { child }) => {
-                let group = self.foreground_group(child, child);
-                self.wait_foreground(group, vec![child], text)
+                self.lead(child);
+                self.wait_foreground(child, vec![child], text)
             }
         }
     }
@@ -549,6 +554,7 @@ impl Shell {
     }
 
     fn pipeline(&mut self, commands: &[Command]) -> Outcome {
+        self.call_guard();
         let mut group = Pid::from_raw(0);
         let mut pids = Vec::new();
         let mut input: Option<OwnedFd> = None;
@@ -562,7 +568,7 @@ impl Shell {
                     return Ok(1);
                 }
                 Ok(ForkResult::Child) => {
-                    self.settle_foreground(group);
+                    self.settle_child(group, true);
                     if let Some(input) = &input {
                         drop(sys::dup_onto(input.as_raw_fd(), 0));
                     }
@@ -573,8 +579,12 @@ impl Shell {
                     std::process::exit(self.child_status(|shell| shell.run_last(command)));
                 }
                 Ok(ForkResult::Parent { child }) => {
-                    let leader = if group.as_raw() == 0 { child } else { group };
-                    group = self.foreground_group(child, leader);
+                    if group.as_raw() == 0 {
+                        group = child;
+                        self.lead(child);
+                    } else if self.job_control {
+                        sys::best_effort(setpgid(child, group));
+                    }
                     pids.push(child);
                 }
             }
@@ -591,10 +601,7 @@ impl Shell {
             }
             Ok(ForkResult::Child) => {
                 let controlled = self.job_control;
-                if controlled {
-                    sys::best_effort(setpgid(Pid::from_raw(0), Pid::from_raw(0)));
-                }
-                self.settle_child();
+                self.settle_child(Pid::from_raw(0), false);
                 if !controlled {
                     sys::on_signal(Signal::SIGINT, Disposition::Ignore);
                     sys::on_signal(Signal::SIGQUIT, Disposition::Ignore);
@@ -625,7 +632,7 @@ impl Shell {
         let mut waiting = pids;
         let (mut status, mut failed, mut interrupted) = (0, 0, false);
         while let Some(pid) = waiting.first().copied() {
-            let ended = match self.wait_for_child(pid, group, &waiting) {
+            let ended = match self.wait_for_child(pid, group) {
                 Err(Errno::EINTR) => continue,
                 Err(_) => 127,
                 Ok(WaitStatus::Exited(_, code)) => code,
@@ -636,6 +643,8 @@ impl Shell {
                     128 + signal as i32
                 }
                 Ok(WaitStatus::Stopped(..)) => {
+                    // The job is a job of its own now.
+                    self.guard = None;
                     let number = self.add_job(group, waiting, text, JobState::Stopped);
                     self.take_terminal();
                     self.restore_modes();
@@ -659,30 +668,29 @@ impl Shell {
         }
         self.status = status;
         if interrupted && !self.traps.contains_key(&Trap::Signal(Signal::SIGINT)) {
-            // In a loop the shell has heard the same key.
-            sys::take_signal(Signal::SIGINT);
             return Err(Flow::Interrupt);
+        }
+        // Whoever presses Ctrl-C in a loop means the loop, also where the command at hand takes the key for itself and ends well, as
+        // `ping` does, or has just ended and hears nothing.
+        if self.guard.as_ref().is_some_and(Guard::heard) {
+            self.guard = None;
+            sys::best_effort(nix::sys::signal::raise(Signal::SIGINT));
+            self.run_traps()?;
         }
         Ok(status)
     }
 
     /// Waits for a child to end or stop. At a terminal the end of the terminal is heard too, and handed on to the job.
-    fn wait_for_child(&self, pid: Pid, group: Pid, job: &[Pid]) -> nix::Result<WaitStatus> {
+    fn wait_for_child(&self, pid: Pid, group: Pid) -> nix::Result<WaitStatus> {
         if !self.interactive {
             return waitpid(pid, None);
         }
         let flags = if self.job_control { WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG } else { WaitPidFlag::WNOHANG };
-        // The kernel does not let Ctrl-Z stop what is in the group of a terminal's first process: nobody might ever wake it. So we do.
-        let stops = self.job_control && group == nix::unistd::getpgrp();
         let mut told = false;
         sys::wait_for_signal(|| {
-            if stops && sys::take_signal(Signal::SIGTSTP) {
-                for pid in job {
-                    sys::best_effort(nix::sys::signal::kill(*pid, Signal::SIGSTOP));
-                }
-            }
             if sys::is_pending(Signal::SIGHUP) && !std::mem::replace(&mut told, true) {
-                jobs::hang_up(group, job);
+                sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGHUP));
+                sys::best_effort(nix::sys::signal::killpg(group, Signal::SIGCONT));
             }
             match waitpid(pid, Some(flags)) {
                 Ok(WaitStatus::StillAlive) => None,
@@ -720,7 +728,8 @@ impl Shell {
                 String::new()
             }
             Ok(ForkResult::Child) => {
-                self.settle_child();
+                self.job_control = false;
+                self.settle_child(Pid::from_raw(0), false);
                 drop(sys::dup_onto(write.as_raw_fd(), 1));
                 drop((read, write));
                 std::process::exit(self.child_status(|shell| shell.run_source(source, true)));
