@@ -3,7 +3,7 @@
 
 use clap::ArgMatches;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::builder::{Info, Selection};
 use crate::discovery::Mapping;
@@ -73,8 +73,12 @@ impl Prune {
         for (mapping, namespace, object) in self.found(factory, visited, selection).await? {
             if writer.dry_run != DryRun::Client {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                let call = Call::new(Method::DELETE, mapping.path(&namespace, name)).json(&serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}));
-                factory.call(call.query_some("dryRun", if writer.dry_run == DryRun::Server { "All" } else { "" })).await?;
+                let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
+                // In the body: beside one, the query of a deletion is not read.
+                if writer.dry_run == DryRun::Server {
+                    options["dryRun"] = json!(["All"]);
+                }
+                factory.call(Call::new(Method::DELETE, mapping.path(&namespace, name)).json(&options)).await?;
             }
             writer.tell(factory, &object, "pruned")?;
         }
