@@ -105,6 +105,19 @@ pub(super) const FISH: &str = r#"# fish completion for kubectl
 function __kubectl_says
     test (math "floor($argv[1] / $argv[2]) % 2") -eq 1
 end
+# The paths that begin like this, folders with a slash; a tilde stays one.
+function __kubectl_paths
+    set -l begun $argv[1]
+    string match -qr '^~(/|$)' -- $begun
+    and set begun $HOME(string sub -s 2 -- $begun)
+    for path in $begun*
+        test -d $path
+        and set path $path/
+        test "$begun" != "$argv[1]"
+        and set path '~'(string sub -s (math (string length -- $HOME) + 1) -- $path)
+        echo $path
+    end
+end
 function __kubectl_words
     set -l line (commandline -opc) (commandline -ct)
     set -l token (commandline -ct)
@@ -119,21 +132,18 @@ function __kubectl_words
     __kubectl_says $directive 1
     and return
     if __kubectl_says $directive 16
-        set -l inside
+        set -l inside ''
         set -q offered[1]
         and set inside $offered[1]/
-        for folder in $inside$begun*/
+        for folder in (__kubectl_paths $inside$begun | string match '*/')
             echo $flag(string sub -s (math (string length -- "$inside") + 1) -- $folder)
         end
     else if __kubectl_says $directive 8
-        for file in $begun*
-            if test -d $file
-                echo $flag$file/
-                continue
-            end
-            for ending in $offered
-                string match -q -- "*.$ending" $file
+        for file in (__kubectl_paths $begun)
+            for ending in '*/' '*.'$offered
+                string match -q -- $ending $file
                 and echo $flag$file
+                and break
             end
         end
     else if set -q offered[1]
@@ -143,9 +153,7 @@ function __kubectl_words
             printf '%s\n' $flag$offered | sort
         end
     else if not __kubectl_says $directive 4
-        for file in $begun*
-            test -d $file
-            and set file $file/
+        for file in (__kubectl_paths $begun)
             echo $flag$file
         end
     end
@@ -228,6 +236,50 @@ mod tests {
         ];
         for (offered, typed, expected) in cases {
             assert_eq!(completed(folder.path(), offered, typed), expected, "{offered:?} {typed:?}");
+        }
+    }
+
+    /// What the shell prints of the script, with `offered` by a kubectl and `line` in its environment; nothing where it is not installed.
+    fn spoken(shell: &str, script: &str, folder: &std::path::Path, line: &str, offered: &str) -> Option<String> {
+        let plain = if shell == "fish" { "--no-config" } else { "-f" };
+        let mut command = std::process::Command::new(shell);
+        command.args([plain, "-c", script]).current_dir(folder).env("HOME", folder).env("OFFERED", offered).env("LINE", line);
+        let Ok(output) = command.output() else {
+            println!("{shell} is not installed: what is printed for it is not tested");
+            return None;
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{shell} {line:?} {offered:?}");
+        Some(String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>().join(" "))
+    }
+
+    /// A folder with files and folders in it.
+    fn filled() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("d/inner")).unwrap();
+        std::fs::write(folder.path().join("d/a.yaml"), "").unwrap();
+        std::fs::write(folder.path().join("d/a.txt"), "").unwrap();
+        folder
+    }
+
+    #[test]
+    fn fish_does_what_the_directive_says() {
+        let folder = filled();
+        let script = format!("function kubectl; printf %s \"$OFFERED\"; end\n{FISH}\ncomplete -C \"$LINE\"");
+        let cases = [
+            ("-n k", "kube\n:4\n", "kube"),
+            ("-f d/", "yaml\n:8\n", "d/a.yaml d/inner/"),
+            ("-f ~/d/", "yaml\n:8\n", "~/d/a.yaml ~/d/inner/"),
+            ("--filename=~/d/", "yaml\n:8\n", "--filename=~/d/a.yaml --filename=~/d/inner/"),
+            ("--cache-dir ", ":16\n", "d/"),
+            ("--cache-dir ~/d/", ":16\n", "~/d/inner/"),
+            ("--cache-dir in", "d\n:16\n", "inner/"),
+            ("-f d/a", ":0\n", "d/a.txt d/a.yaml"),
+            ("-f ~/d/i", ":0\n", "~/d/inner/"),
+            ("-f d/", ":4\n", ""),
+        ];
+        for (line, offered, wanted) in cases {
+            let Some(said) = spoken("fish", &script, folder.path(), &format!("kubectl apply {line}"), offered) else { return };
+            assert_eq!(said, wanted, "{line} {offered:?}");
         }
     }
 
