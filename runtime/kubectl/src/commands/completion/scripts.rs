@@ -82,7 +82,7 @@ _kubectl() {
     [[ ${words[CURRENT]} == -*=* ]] && compset -P 1 '*='
     if (( directive & 16 )); then
         if (( ${#offered} )); then
-            _files -W "${offered[1]}" -/
+            _files -W "${offered[1]:a}" -/
         else
             _files -/
         fi
@@ -98,6 +98,10 @@ _kubectl() {
     compadd "${options[@]}" -a offered && return
     (( directive & 4 )) || _files
 }
+# As a file of $fpath, this is the body of the function the first time.
+if [[ $funcstack[1] == _kubectl ]]; then
+    _kubectl "$@"
+fi
 "#;
 
 /// fish puts no space behind a slash or a colon, which is what ends a word here that goes on.
@@ -280,6 +284,30 @@ mod tests {
         for (line, offered, wanted) in cases {
             let Some(said) = spoken("fish", &script, folder.path(), &format!("kubectl apply {line}"), offered) else { return };
             assert_eq!(said, wanted, "{line} {offered:?}");
+        }
+    }
+
+    #[test]
+    fn zsh_does_what_the_directive_says_also_the_first_time() {
+        let folder = filled();
+        std::fs::write(folder.path().join("_kubectl"), ZSH).unwrap();
+        // What zsh has while it completes, as far as it is used.
+        let told = "compdef() { : }; compset() { : }; _files() { print -r -- files $* }; compadd() { print -r -- add $* : $offered }; kubectl() { print -rn -- $OFFERED }; words=(${(z)LINE} ''); CURRENT=$#words";
+        let cases = [
+            ("kube\n:4\n", "add -a offered : kube".to_owned()),
+            ("kube:\n:6\n", "add -S -a offered : kube:".to_owned()),
+            ("yaml\njson\n:8\n", "files -g *.(yaml|json)(-.)".to_owned()),
+            (":16\n", "files -/".to_owned()),
+            ("d\n:16\n", format!("files -W {} -/", folder.path().join("d").display())),
+            ("d\n:1\n", String::new()),
+        ];
+        for (offered, wanted) in cases {
+            let sourced = format!("{told}\nsource ./_kubectl; _kubectl");
+            let found = format!("{told}\nfpath=($PWD); autoload -Uz _kubectl; _kubectl");
+            for script in [sourced, found] {
+                let Some(said) = spoken("zsh", &script, folder.path(), "kubectl get", offered) else { return };
+                assert_eq!(said, wanted, "{offered:?}");
+            }
         }
     }
 
