@@ -64,7 +64,11 @@ __kubectl_words() {
     [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace
     return 0
 }
-complete -o default -F __kubectl_words kubectl
+# The name that the documentation gives to aliases.
+__start_kubectl() {
+    __kubectl_words "$@"
+}
+complete -o default -F __start_kubectl kubectl
 "#;
 
 pub(super) const ZSH: &str = r#"#compdef kubectl
@@ -173,7 +177,7 @@ mod tests {
     /// In front is what kubectl was asked, from `?` on.
     fn completed_line(folder: &std::path::Path, words: &[&str], line: &str, offered: &str) -> (String, String) {
         let script = format!(
-            "kubectl() {{ (IFS='|'; echo \"?${{*:2}}\") >&9; printf %s \"$OFFERED\"; }}\ncompopt() {{ echo \"$*\"; }}\n{BASH}\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=$LINE; __kubectl_words 9>&1\nfor word in \"${{COMPREPLY[@]}}\"; do echo \"<$word>\"; done"
+            "kubectl() {{ (IFS='|'; echo \"?${{*:2}}\") >&9; printf %s \"$OFFERED\"; }}\ncompopt() {{ echo \"$*\"; }}\n{BASH}\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=$LINE; __start_kubectl 9>&1\nfor word in \"${{COMPREPLY[@]}}\"; do echo \"<$word>\"; done"
         );
         let mut bash = std::process::Command::new("bash");
         bash.args(["--norc", "-c", &script, "bash"]).args(words).current_dir(folder).env("OFFERED", offered).env("LINE", line);
