@@ -46,6 +46,13 @@ impl Factory {
         Self { env, streams, globals, path, rest: OnceCell::new(), mapper: OnceCell::new(), fresh: OnceCell::new(), config: OnceCell::new(), of_files: std::cell::Cell::new(false), schemas: Schemas::default() }
     }
 
+    /// For tests: one that asks this server and is silent.
+    #[cfg(test)]
+    pub(crate) fn asking(rest: Rest) -> Self {
+        let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()));
+        Self { rest: OnceCell::new_with(Some(rest)), ..Self::new(Environment::default(), streams, Globals::default(), "kubectl".to_owned()) }
+    }
+
     /// The kubeconfig files.
     pub fn config(&self) -> Result<&Loaded, Failure> {
         if let Some(loaded) = self.config.get() {

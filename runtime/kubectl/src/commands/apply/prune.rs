@@ -137,3 +137,46 @@ async fn one_kind(factory: &Factory, (mapping, namespace): (&Mapping, &str), vis
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+    use crate::rest::Rest;
+
+    /// What is asked, with bodies, when the one ConfigMap that was applied before is in no file any more.
+    async fn asked(dry_run: DryRun) -> Vec<String> {
+        let old = json!({"kind": "ConfigMap", "metadata": {"name": "old", "uid": "1", "annotations": {LAST_APPLIED: "{}"}}});
+        let list = json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {}, "items": [old]}).to_string();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&asked);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let (heard, list) = (Arc::clone(&heard), list.clone());
+            async move {
+                let line = format!("{} {}", request.method(), request.uri());
+                let body = request.into_body().collect_bytes().await?;
+                heard.lock().unwrap().push(format!("{line} {}", String::from_utf8_lossy(&body)).trim_end().to_owned());
+                Ok::<_, kube::Error>(Response::new(Body::from(list.into_bytes())))
+            }
+        });
+        let factory = Factory::asking(Rest::new(kube::Client::new(server, "default"), "https://a:1".to_owned(), None, 0));
+        let mapping = Mapping { version: "v1".to_owned(), kind: "ConfigMap".to_owned(), resource: "configmaps".to_owned(), namespaced: true, ..Mapping::default() };
+        let visited = [Info { mapping: mapping.clone(), namespace: "desk".to_owned(), name: "new".to_owned(), ..Info::default() }];
+        let mut writer = Writer { dry_run, printer: None, manager: String::new(), validation: "", save_config: false };
+        Prune { allowed: Some(vec![mapping]) }.run(&factory, &mut writer, &visited, &Selection::default()).await.unwrap();
+        std::mem::take(&mut *asked.lock().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_dry_run_prunes_stays() {
+        let delete = |dry: &str| format!("DELETE /api/v1/namespaces/desk/configmaps/old {{\"apiVersion\":\"v1\",{dry}\"kind\":\"DeleteOptions\",\"propagationPolicy\":\"Background\"}}");
+        for (dry_run, wanted) in [(DryRun::None, vec![delete("")]), (DryRun::Server, vec![delete("\"dryRun\":[\"All\"],")]), (DryRun::Client, Vec::new())] {
+            let asked = asked(dry_run).await;
+            assert_eq!(asked.iter().filter(|line| !line.starts_with("GET ")).cloned().collect::<Vec<_>>(), wanted, "{dry_run:?}");
+        }
+    }
+}
