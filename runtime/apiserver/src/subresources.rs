@@ -157,29 +157,38 @@ fn spend_budget(call: &Call, pod: &Value, dry_run: bool) -> Result<(), Status> {
         _ => return Err(Status::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")),
     };
     let budget_name = budget["metadata"]["name"].as_str().unwrap_or_default();
+    // upstream: checkAndDecrement looks at the dry run only where it would write
     if dry_run {
-        return Ok(());
+        return disruptions_allowed(budget).map(drop);
     }
     let pod_name = call.info.name.as_str();
     let budget_call = &call.renamed(budget_name, "poddisruptionbudgets");
     modify(budget_call, budgets, Some(Subresource::Status), |old, context| {
-        if old["status"]["observedGeneration"].as_i64() < old["metadata"]["generation"].as_i64() {
-            return Err(Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10));
-        }
-        let allowed = old["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
-        if allowed <= 0 {
-            let mut status = Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
-            let (desired, healthy) = (&old["status"]["desiredHealthy"], &old["status"]["currentHealthy"]);
-            let message = format!("The disruption budget {budget_name} needs {desired} healthy pods and has {healthy} currently");
-            status.details = json!({"causes": [{"reason": "DisruptionBudget", "message": message}]});
-            return Err(status);
-        }
         let mut new = old.clone();
-        new["status"]["disruptionsAllowed"] = (allowed - 1).into();
+        new["status"]["disruptionsAllowed"] = (disruptions_allowed(old)? - 1).into();
         new["status"]["disruptedPods"][pod_name] = time::seconds(context.now).into();
         Ok(Some((Decoded { object: new, warnings: Vec::new() }, Ownership::Record)))
     })?;
     Ok(())
+}
+
+/// How many Pods may still go, at least one; who asks for more is refused.
+fn disruptions_allowed(budget: &Value) -> Result<i64, Status> {
+    const REFUSED: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
+    let status = &budget["status"];
+    if status["observedGeneration"].as_i64() < budget["metadata"]["generation"].as_i64() {
+        return Err(Status::too_many_requests(REFUSED, 10));
+    }
+    match status["disruptionsAllowed"].as_i64() {
+        Some(allowed) if allowed > 0 => Ok(allowed),
+        _ => {
+            let mut refusal = Status::too_many_requests(REFUSED, 0);
+            let (name, desired, healthy) = (budget["metadata"]["name"].as_str().unwrap_or_default(), &status["desiredHealthy"], &status["currentHealthy"]);
+            let message = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
+            refusal.details = json!({"causes": [{"reason": "DisruptionBudget", "message": message}]});
+            Err(refusal)
+        }
+    }
 }
 
 /// POST to `serviceaccounts/NAME/token`. upstream: pkg/registry/core/serviceaccount/storage/token.go

@@ -56,6 +56,11 @@ impl Cluster {
 
     /// Starts a server with a clock and extensions.
     pub async fn start_with(clock: SharedClock, extensions: Vec<Arc<dyn Extension>>) -> Result<Cluster> {
+        Cluster::start_serving(Registry::builtin(), clock, extensions).await
+    }
+
+    /// Starts a server with kinds of its own besides.
+    pub async fn start_serving(registry: Registry, clock: SharedClock, extensions: Vec<Arc<dyn Extension>>) -> Result<Cluster> {
         let directory = tempfile::tempdir()?;
         let store = Store::open(&directory.path().join("journal"), Arc::clone(&clock)).context("open the store")?;
         let audit = Arc::new(Recorder::default());
@@ -67,7 +72,7 @@ impl Cluster {
         let kubelet = Arc::new(FakeKubelet::new(root));
         let (key, _der) = TokenKey::generate()?;
         let server = ApiServer::new(Config {
-            registry: Registry::builtin(),
+            registry,
             store: store.clone(),
             clock,
             authenticator: Arc::new(Authenticator::new(key)),

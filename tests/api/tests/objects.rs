@@ -1,7 +1,10 @@
 //! The write path at the wire: create, update, patch, delete and the subresources.
 
 use anyhow::Result;
+use drydock_api::registry::{Registry, Resource, Subresource};
+use drydock_primitives::clock::SystemClock;
 use drydock_test_api::Cluster;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::{Value, json};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -260,13 +263,40 @@ async fn a_delete_with_a_body_does_not_look_at_the_query() -> Result<()> {
         assert_eq!(left, if code == 200 { 404 } else { 200 }, "{query} {body}");
         cluster.call("DELETE", &format!("{MAPS}/kept"), Value::Null).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_eviction_asks_its_budget_and_a_dry_run_spends_nothing() -> Result<()> {
+    const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    const REFUSED: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
+    // Of the built-in kinds none is this one; the server knows what it means wherever it is served.
+    let budgets = Resource::of::<PodDisruptionBudget>().subresources(&[Subresource::Status]).with_generation();
+    let cluster = Cluster::start_serving(Registry::builtin().with(budgets), SystemClock::shared(), Vec::new()).await?;
+    cluster.run_pod("web", json!({"app": "web"})).await?;
+    let selector = json!({"matchLabels": {"app": "web"}});
+    cluster.make(BUDGETS, json!({"metadata": {"name": "web"}, "spec": {"minAvailable": 1, "selector": selector}})).await?;
     // An eviction has options of its own, and nothing goes where either says so.
-    cluster.run_pod("web", json!({})).await?;
-    for (query, options) in [("?dryRun=All", json!({})), ("", json!({"dryRun": ["All"]}))] {
-        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}, "deleteOptions": options});
-        let answer = cluster.call("POST", &format!("{PODS}/web/eviction{query}"), eviction).await?;
-        assert_eq!(answer.code, 201, "{query}: {}", answer.body);
-        assert!(cluster.get(&format!("{PODS}/web")).await?.at("/metadata/deletionTimestamp").is_null(), "{query}");
+    let ways = [("?dryRun=All", json!({})), ("", json!({"dryRun": ["All"]})), ("?dryRun=All", json!({"dryRun": ["All"]})), ("", json!({}))];
+    // What the budget says: the generation it was counted for, and how many may go; the answer to each way of asking.
+    let cases = [(0, 1, 429, REFUSED), (1, 0, 429, REFUSED), (1, 1, 201, "")];
+    for (observed, allowed, code, message) in cases {
+        let counted = json!({"observedGeneration": observed, "disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1});
+        let status = cluster.patch(&format!("{BUDGETS}/web/status"), "application/merge-patch+json", json!({"status": counted})).await?;
+        assert_eq!(status.code, 200, "{}", status.body);
+        for (query, options) in &ways {
+            let case = format!("observed {observed}, allowed {allowed}, {query} {options}");
+            let before = cluster.store.revision();
+            let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}, "deleteOptions": options});
+            let answer = cluster.call("POST", &format!("{PODS}/web/eviction{query}"), eviction).await?;
+            assert_eq!((answer.code, answer.text("/message")), (code, message), "{case}: {}", answer.body);
+            let goes = code == 201 && query.is_empty() && options["dryRun"].is_null();
+            assert_eq!(cluster.store.revision() == before, !goes, "{case}");
+            assert_eq!(cluster.get(&format!("{PODS}/web")).await?.at("/metadata/deletionTimestamp").is_string(), goes, "{case}");
+            let budget = cluster.get(&format!("{BUDGETS}/web")).await?;
+            assert_eq!(budget.at("/status/disruptionsAllowed"), &json!(allowed - i32::from(goes)), "{case}: {}", budget.body);
+            assert_eq!(budget.at("/status/disruptedPods/web").is_string(), goes, "{case}: {}", budget.body);
+        }
     }
     Ok(())
 }
