@@ -1,6 +1,7 @@
 //! One request, understood: what the handlers are given.
 
 use bytes::{Bytes, BytesMut};
+use drydock_api::field_error::{FieldError, go_quote};
 use drydock_api::registry::Subresource;
 use drydock_api::status::Status;
 use drydock_api::write::{Context, FieldValidation, Format};
@@ -78,20 +79,18 @@ impl Call {
             Some("Strict") => Ok(FieldValidation::Strict),
             Some(other) => {
                 let supported = ["Ignore", "Strict", "Warn"];
-                Err(invalid_option(self, drydock_api::field_error::FieldError::not_supported("fieldValidation", other, &supported)))
+                Err(invalid_option(self, FieldError::not_supported("fieldValidation", other, &supported)))
             }
         }
     }
 
-    /// Whether nothing must be stored. upstream: metav1validation.ValidateDryRun
+    /// Whether nothing must be stored.
     pub(crate) fn dry_run(&self) -> Result<bool, Status> {
         let values = self.info.parameters("dryRun");
-        for value in &values {
-            if value != "All" {
-                return Err(invalid_option(self, drydock_api::field_error::FieldError::not_supported("dryRun", value.as_str(), &["All"])));
-            }
+        match unsupported_dry_run(values.iter().map(String::as_str)) {
+            Some(error) => Err(invalid_option(self, error)),
+            None => Ok(!values.is_empty()),
         }
-        Ok(!values.is_empty())
     }
 
     /// `fieldManager`, or the user agent up to its first slash. upstream: handlers.managerOrUserAgent
@@ -118,7 +117,19 @@ impl Call {
     }
 }
 
-fn invalid_option(call: &Call, error: drydock_api::field_error::FieldError) -> Status {
+/// What is wrong with the values of `dryRun`: the whole list is told, as Go prints it. upstream: metav1validation.ValidateDryRun
+pub(crate) fn unsupported_dry_run<'a>(values: impl Iterator<Item = &'a str> + Clone) -> Option<FieldError> {
+    if values.clone().all(|value| value == "All") {
+        return None;
+    }
+    let list: Vec<String> = values.map(go_quote).collect();
+    let mut error = FieldError::not_supported("dryRun", "", &["All"]);
+    error.value = None;
+    error.detail = format!("[]string{{{}}}: {}", list.join(", "), error.detail);
+    Some(error)
+}
+
+fn invalid_option(call: &Call, error: FieldError) -> Status {
     let kind = match call.method {
         Method::POST => "CreateOptions",
         Method::PUT => "UpdateOptions",

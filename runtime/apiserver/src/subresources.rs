@@ -128,6 +128,10 @@ pub(crate) fn evict(call: &Call, row: &Arc<Resource>, body: &Bytes) -> Result<Re
     if named != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    if let Some(options) = eviction["deleteOptions"].as_object() {
+        let unreadable = |why| Status::bad_request(format!("Eviction in version \"v1\" cannot be handled as a Eviction: {why}"));
+        remove::check_types(options, "deleteOptions.").map_err(unreadable)?;
+    }
     let pod = call.server.require(row, call.namespace(), &call.info.name)?.object;
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
     let mut options = remove::with_uid(&eviction["deleteOptions"], uid);

@@ -267,6 +267,53 @@ async fn a_delete_with_a_body_does_not_look_at_the_query() -> Result<()> {
 }
 
 #[tokio::test]
+async fn delete_options_that_cannot_be_read_delete_nothing() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    cluster.make(MAPS, json!({"metadata": {"name": "kept"}})).await?;
+    cluster.run_pod("web", json!({})).await?;
+    let before = cluster.store.revision();
+    // What Go says of a value of another type.
+    let cases = [
+        (json!({"dryRun": "All"}), "string into Go struct field DeleteOptions.dryRun of type []string"),
+        (json!({"dryRun": true}), "bool into Go struct field DeleteOptions.dryRun of type []string"),
+        (json!({"dryRun": [1]}), "number into Go struct field DeleteOptions.dryRun of type string"),
+        (json!({"gracePeriodSeconds": "0"}), "string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"),
+        (json!({"gracePeriodSeconds": 1.5}), "number 1.5 into Go struct field DeleteOptions.gracePeriodSeconds of type int64"),
+        (json!({"orphanDependents": "true"}), "string into Go struct field DeleteOptions.orphanDependents of type bool"),
+        (json!({"propagationPolicy": ["Orphan"]}), "array into Go struct field DeleteOptions.propagationPolicy of type v1.DeletionPropagation"),
+        (json!({"preconditions": "uid"}), "string into Go struct field DeleteOptions.preconditions of type v1.Preconditions"),
+        (json!({"preconditions": {"uid": 1}}), "number into Go struct field Preconditions.preconditions.uid of type types.UID"),
+    ];
+    for (options, message) in cases {
+        for path in [format!("{MAPS}/kept"), MAPS.to_owned()] {
+            let answer = cluster.call("DELETE", &path, options.clone()).await?;
+            let wanted = format!("json: cannot unmarshal {message}");
+            assert_eq!((answer.code, answer.text("/reason"), answer.text("/message")), (400, "BadRequest", wanted.as_str()), "{path} {options}");
+        }
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}, "deleteOptions": options});
+        let answer = cluster.call("POST", &format!("{PODS}/web/eviction"), eviction).await?;
+        let there = message.replacen("DeleteOptions.", "DeleteOptions.deleteOptions.", 1).replacen("Preconditions.p", "Preconditions.deleteOptions.p", 1);
+        let wanted = format!("Eviction in version \"v1\" cannot be handled as a Eviction: json: cannot unmarshal {there}");
+        assert_eq!((answer.code, answer.text("/message")), (400, wanted.as_str()), "{options}");
+    }
+    // A wrong list is told as a whole.
+    let unsupported = "dryRun: Unsupported value: []string{\"All\", \"Some\"}: supported values: \"All\"";
+    let in_body = cluster.call("DELETE", &format!("{MAPS}/kept"), json!({"dryRun": ["All", "Some"]})).await?;
+    let in_query = cluster.call("DELETE", &format!("{MAPS}/kept?dryRun=All&dryRun=Some"), Value::Null).await?;
+    let in_write = cluster.call("POST", &format!("{MAPS}?dryRun=All&dryRun=Some"), json!({"metadata": {"name": "new"}})).await?;
+    for (answer, kind) in [(in_body, "DeleteOptions"), (in_query, "DeleteOptions"), (in_write, "CreateOptions")] {
+        let wanted = format!("{kind}.meta.k8s.io \"\" is invalid: {unsupported}");
+        assert_eq!((answer.code, answer.text("/message")), (422, wanted.as_str()), "{}", answer.body);
+    }
+    assert_eq!(cluster.store.revision(), before);
+    // What is null was not said.
+    let nothing = json!({"dryRun": null, "gracePeriodSeconds": null, "preconditions": null, "propagationPolicy": null, "orphanDependents": null});
+    let deleted = cluster.call("DELETE", &format!("{MAPS}/kept"), nothing).await?;
+    assert_eq!(deleted.code, 200, "{}", deleted.body);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_eviction_asks_its_budget_and_a_dry_run_spends_nothing() -> Result<()> {
     const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     const REFUSED: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
