@@ -74,7 +74,28 @@ fn variables(command: &Value, world: &World) -> BTreeMap<String, String> {
         let pairs: Option<Vec<(String, String)>> = words.map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
         pairs.unwrap_or_default()
     };
-    lines.into_iter().chain([command]).flat_map(|other| simple_commands(line_of(other))).flat_map(|simple| set(&simple)).collect()
+    let mut known = BTreeMap::new();
+    for (name, value) in lines.into_iter().chain([command]).flat_map(|other| simple_commands(line_of(other))).flat_map(|simple| set(&simple)) {
+        let value = expanded(&value, &known);
+        known.insert(name, value);
+    }
+    known
+}
+
+/// A word with what is known of its variables in their place; the others stay as they are.
+fn expanded(word: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut pieces = word.split('$');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let braced = piece.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let end = piece.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(piece.len());
+        let (name, rest) = braced.unwrap_or_else(|| piece.split_at(end));
+        match variables.get(name) {
+            Some(value) => out.extend([value.as_str(), rest]),
+            None => out.extend(["$", piece]),
+        }
+    }
+    out
 }
 
 /// The labels by which `$(kubectl get pods -l app=web -o name)` chooses.
@@ -233,9 +254,7 @@ impl Call {
     /// What the shell put in place of its variables, as far as that is known.
     fn with(mut self, variables: &BTreeMap<String, String>) -> Call {
         for operand in self.operands.iter_mut().chain(&mut self.namespace) {
-            for (name, value) in variables.iter().rev() {
-                *operand = operand.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value);
-            }
+            *operand = expanded(operand, variables);
         }
         let chosen = self.operands.first().and_then(|target| selector_of(target.rsplit_once("/$").map_or(target, |(kind, _)| &target[kind.len() + 1..])));
         self.selector = self.selector.or(chosen);
@@ -547,6 +566,11 @@ mod tests {
             ("POD=web-a\nkubectl port-forward pod/${POD} 8080:http", "Forwarding from 127.0.0.1:8080 -> 80\n", true, Some(("portforward", "web-a", &[]))),
             ("kubectl port-forward $(head -1 pods) 8080:80", "Forwarding from 127.0.0.1:8080 -> 80\n", true, Some(("portforward", "", &[]))),
             ("NS=default; kubectl -n $NS logs hello", "a", true, Some(("log", "hello", &[]))),
+            ("P=8080; kubectl logs $POD", "a", true, Some(("log", "", &[]))),
+            ("POD=web-a; kubectl logs $POD_B", "a", true, Some(("log", "", &[]))),
+            ("POD=web; kubectl logs pod/$POD-a", "a", true, Some(("log", "web-a", &[]))),
+            ("POD=web; kubectl logs ${POD}-b", "a", true, Some(("log", "web-b", &[]))),
+            ("WEB=web-a; POD=$WEB; WEB=web-b; kubectl logs $POD", "a", true, Some(("log", "web-a", &[]))),
             ("echo $(kubectl exec hello -- date)", "a", true, Some(("exec", "hello", &["date"]))),
             ("kubectl get pods", "NAME", true, None),
             ("echo kubectl exec a -- b", "kubectl exec a -- b", true, None),

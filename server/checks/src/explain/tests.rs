@@ -558,9 +558,33 @@ fn only_the_way_that_is_meant_is_ended() {
         ("killall -q sleep", 0, "", neither, both, both),
         ("killall kubectl", 0, "", both, neither, neither),
         ("pgrep kubectl | xargs kill", 0, "", both, both, neither),
+        // Not every signal ends what it is sent to.
+        ("kill -STOP %1", 0, "", neither, both, both),
+        ("kill -SIGCONT %1", 0, "", neither, both, both),
+        ("kill -s stop %1", 0, "", neither, both, both),
+        ("kill -n 19 %1", 0, "", neither, both, both),
+        ("kill -s TERM %1", 0, "", first, second, second),
+        ("pkill -STOP kubectl", 0, "", neither, both, both),
+        ("pkill --signal=0 kubectl", 0, "", neither, both, both),
+        ("pkill -n kubectl", 0, "", both, both, neither),
+        ("killall -s CONT kubectl", 0, "", neither, both, both),
+        ("pgrep kubectl | xargs kill -0", 0, "", neither, both, both),
+    ];
+    // The same from another terminal, which has jobs of its own.
+    let elsewhere: &[(&str, i64, &str, Ports, Ports, Ports)] = &[
+        ("kill 4711", 0, "", first, second, second),
+        ("kill %1", 0, "", neither, both, both),
+        ("kill $!", 0, "", neither, both, both),
+        ("kill $(jobs -p)", 0, "", neither, both, both),
+        ("kill $(pgrep kubectl)", 0, "", both, both, neither),
+        ("kill -9 `lsof -ti:8080`", 0, "", both, both, neither),
+        ("kill $(pidof kubectl) 99", 0, "", both, both, neither),
+        ("kill $FORWARD", 0, "", both, both, neither),
+        ("kill -STOP $(pgrep kubectl)", 0, "", neither, both, both),
     ];
     let mut wrong = Vec::new();
-    for (line, code, output, closed, open, lost) in cases {
+    let here = cases.iter().map(|case| ("main", case));
+    for (session, (line, code, output, closed, open, lost)) in here.chain(elsewhere.iter().map(|case| ("another", case))) {
         let mut world = World::default();
         world.tells_by_commands();
         for name in ["old", "new"] {
@@ -571,6 +595,7 @@ fn only_the_way_that_is_meant_is_ended() {
         world.put_record("commands", opened);
         let mut ends = typed_at(3, line);
         (ends["status"]["exitCode"], ends["status"]["output"]) = (json!(code), json!(output));
+        ends["spec"]["session"] = json!(session);
         world.put_record("commands", ends);
         let is_closed: Vec<bool> = world.records("streams").map(|stream| stream["status"]["closed"].is_string()).collect();
         let may_be_open = [8080, 9090].map(|port| super::forwards::may_be_open(port, &world));
@@ -579,7 +604,7 @@ fn only_the_way_that_is_meant_is_ended() {
         }
         let is_lost = [8080, 9090].map(|port| super::forwards::lost_at(port, &world, Point::START).is_some());
         if (is_closed.as_slice(), may_be_open, is_lost) != (closed.as_slice(), *open, *lost) {
-            wrong.push(format!("{line}: closed {is_closed:?}, may be open {may_be_open:?}, lost {is_lost:?}"));
+            wrong.push(format!("{session} {line}: closed {is_closed:?}, may be open {may_be_open:?}, lost {is_lost:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -12,6 +12,8 @@ use crate::world::World;
 
 /// Programs that end what runs in the background, or bring it to the front.
 const ENDS: [&str; 4] = ["kill", "killall", "pkill", "fg"];
+/// Signals that end nothing, by name and by number: what gets them stops, goes on, or does not care.
+const SPARING: [&str; 18] = ["0", "CHLD", "CLD", "17", "CONT", "18", "STOP", "19", "TSTP", "20", "TTIN", "21", "TTOU", "22", "URG", "23", "WINCH", "28"];
 
 /// When a line of the learner's ended a job.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -35,7 +37,19 @@ pub(super) fn may_end(line: &str) -> bool {
 }
 
 fn ends(simple: &Simple) -> bool {
-    ENDS.contains(&simple.program()) || simple.program() == "xargs" && simple.words.iter().any(|word| ENDS.contains(&word.as_str()))
+    let words: Vec<&str> = simple.own().map(String::as_str).collect();
+    let at = if simple.program() == "xargs" { words.iter().position(|word| ENDS.contains(word)) } else { ENDS.contains(&simple.program()).then_some(0) };
+    at.is_some_and(|at| !spares(words[at].rsplit('/').next().unwrap_or_default(), &words[at + 1..]))
+}
+
+/// Whether one of these programs is told to send what ends nothing, as `-STOP`, `-19`, `-s sigstop` or `--signal=STOP`.
+fn spares(program: &str, words: &[&str]) -> bool {
+    let options = words.iter().enumerate().take_while(|(_, word)| **word != "--");
+    let mut signals = options.filter_map(|(at, word)| match (program, *word) {
+        (_, "--signal") | ("kill" | "killall", "-s") | ("kill", "-n") => words.get(at + 1).copied(),
+        (_, word) => word.strip_prefix("--signal=").or_else(|| word.strip_prefix('-')),
+    });
+    signals.any(|name| SPARING.contains(&name.to_ascii_uppercase().trim_start_matches("SIG")))
 }
 
 /// A job of a terminal.
@@ -141,7 +155,7 @@ fn elsewhere(simple: &Simple, job: &Job) -> Means {
     };
     let is_signal = |option: &str| option[1..].chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
     match simple.program() {
-        "kill" => targets(simple).into_iter().map(|word| word.parse().map_or(Means::Another, |process: u32| of_process(process, job))).max().unwrap_or(Means::Another),
+        "kill" => targets(simple).into_iter().map(|word| of_foreign_word(word, job)).max().unwrap_or(Means::Another),
         "killall" => called(names.iter().any(|name| *name == "kubectl" || name.contains('$')), names.contains(&"kubectl") && options.iter().all(|option| is_signal(option))),
         "pkill" => {
             let full = options.iter().any(|option| ["-f", "--full"].contains(option));
@@ -161,7 +175,7 @@ fn targets(simple: &Simple) -> Vec<&str> {
     let mut targets = Vec::new();
     while let Some(word) = words.next() {
         match word {
-            "-0" | "-l" | "-L" => return Vec::new(),
+            "-l" | "-L" => return Vec::new(),
             "-s" | "-n" => drop(words.next()),
             _ if word.starts_with('-') => {}
             _ => targets.push(word),
@@ -175,6 +189,15 @@ fn of_process(process: u32, job: &Job) -> Means {
         Some((_, own)) if own == process => Means::This,
         Some(_) => Means::Another,
         None => Means::Perhaps,
+    }
+}
+
+/// Whether a word of another terminal means this job; `%1` and `$!` are that terminal's own.
+fn of_foreign_word(word: &str, job: &Job) -> Means {
+    match word.parse() {
+        Ok(process) => of_process(process, job),
+        Err(_) if ["$!", "${!}", "$(jobs -p)"].contains(&word) || !word.contains('$') => Means::Another,
+        Err(_) => Means::Perhaps,
     }
 }
 
