@@ -191,6 +191,12 @@ async fn download(factory: &Factory, address: &str) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Whether a file, or the only one of a folder. What cannot be read is told by whoever reads it.
+pub(super) fn is_one(path: &Path, recursive: bool) -> bool {
+    let mut files = Vec::new();
+    !path.is_dir() || walk(path, recursive, &mut files).is_ok() && files.len() == 1
+}
+
 fn walk(directory: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     entries.sort();

@@ -194,7 +194,7 @@ impl Selection {
         match (self.filenames.as_slice(), self.words.as_slice()) {
             ([], [word]) => word.contains('/') && !word.contains(','),
             ([], [kind, _]) => !kind.contains([',', '/']),
-            ([file], []) => file != "-" && !file.contains("://") && !std::path::Path::new(file).is_dir(),
+            ([file], []) => file != "-" && files::is_one(std::path::Path::new(file), self.recursive),
             _ => false,
         }
     }
