@@ -7,9 +7,22 @@
 // upstream: spf13/cobra/site/content/completions/_index.md
 
 pub(super) const BASH: &str = r#"# bash completion for kubectl
+# What the shell will make of a word that is quoted as a whole, begins with a tilde or is one variable. Anything else would have to be run.
+__kubectl_plain() {
+    local word=$1 flag= single="^'([^']*)'\$" double='^"([^"$`\]*)"$' variable='^"?\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?"?$'
+    [[ $word == -*=* ]] && flag=${word%%=*}= word=${word#*=}
+    if [[ $word =~ $single || $word =~ $double ]]; then
+        word=${BASH_REMATCH[1]}
+    elif [[ $word =~ $variable && -n ${!BASH_REMATCH[1]} ]]; then
+        word=${!BASH_REMATCH[1]}
+    elif [[ $word == '~' || $word == '~/'* ]]; then
+        word=$HOME${word#'~'}
+    fi
+    plain+=("$flag$word")
+}
 __kubectl_words() {
     local line=$COMP_LINE word= flag= typed before index ending directive=0
-    local -a words=() offered=() files=()
+    local -a words=() plain=() offered=() files=()
     COMPREPLY=()
     # bash cuts the line at = and : too: what stands together is one word again.
     for (( index = 0; index <= COMP_CWORD; index++ )); do
@@ -27,7 +40,10 @@ __kubectl_words() {
     # What bash leaves as it stands.
     before=${word%"${COMP_WORDS[COMP_CWORD]}"}
     [[ ${COMP_WORDS[COMP_CWORD]} == [=:] ]] && before=$word
-    mapfile -t offered < <(kubectl __completeNoDesc "${words[@]:1}" 2>/dev/null)
+    for (( index = 1; index < ${#words[@]} - 1; index++ )); do
+        __kubectl_plain "${words[index]}"
+    done
+    mapfile -t offered < <(kubectl __completeNoDesc "${plain[@]}" "$word" 2>/dev/null)
     (( ${#offered[@]} )) || return 0
     word=${offered[${#offered[@]}-1]}
     if [[ $word =~ ^:[0-9]+$ ]]; then
@@ -74,9 +90,22 @@ complete -o default -F __start_kubectl kubectl
 pub(super) const ZSH: &str = r#"#compdef kubectl
 compdef _kubectl kubectl
 _kubectl() {
-    local -a offered options
-    local directive=0
-    offered=("${(@f)$(kubectl __completeNoDesc "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    setopt localoptions extendedglob
+    local -a offered options plain
+    local directive=0 word flag
+    # What the shell will make of a word without running anything.
+    for word in "${(@)words[2,CURRENT-1]}"; do
+        flag=
+        [[ $word == -*=* ]] && flag=${word%%=*}= word=${word#*=}
+        [[ $word == '"$'[A-Za-z0-9_]##'"' ]] && word=${word[2,-2]}
+        case $word in
+            '~'|'~/'*) word=$HOME${word#\~} ;;
+            '$'[A-Za-z_]*) [[ ${word#\$} == [A-Za-z0-9_]## && -n ${(P)${word#\$}} ]] && word=${(P)${word#\$}} ;;
+            *) word=${(Q)word} ;;
+        esac
+        plain+=("$flag$word")
+    done
+    offered=("${(@f)$(kubectl __completeNoDesc "${(@)plain}" "${words[CURRENT]}" 2>/dev/null)}")
     if [[ ${offered[-1]} == :<-> ]]; then
         directive=${offered[-1]#:}
         offered[-1]=()
@@ -127,11 +156,19 @@ function __kubectl_paths
     end
 end
 function __kubectl_words
-    set -l line (commandline -opc) (commandline -ct)
     set -l token (commandline -ct)
     set -l flag (string match -r -- '^-[^=]*=' "$token"; or echo)
     set -l begun (string replace -r -- '^-[^=]*=' '' "$token")
-    set -l offered (kubectl __complete $line[2..-1] 2>/dev/null)
+    set -l plain
+    for word in (commandline -opc)[2..-1]
+        set -l name (string match -r -- '^\$(\w+)$' $word)[2]
+        if set -q name[1]
+            and set -q $name
+            set word $$name
+        end
+        set -a plain (string replace -r -- '^(-[^=]*=)?~(?=/|$)' "\$1$HOME" $word)
+    end
+    set -l offered (kubectl __complete $plain "$token" 2>/dev/null)
     set -l directive 0
     if string match -qr '^:[0-9]+$' -- "$offered[-1]"
         set directive (string sub -s 2 -- $offered[-1])
@@ -214,6 +251,32 @@ mod tests {
             let line = format!("kubectl {line}");
             assert_eq!(completed_line(folder.path(), &words, &line, offered), (asked.to_owned(), said.to_owned()), "{line}");
         }
+    }
+
+    #[test]
+    fn bash_asks_with_what_the_words_before_mean() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = std::env::var("HOME").unwrap_or_default();
+        let trap = folder.path().join("trap");
+        let run = format!("$(touch {})", trap.display());
+        let cases = [
+            ("~/config", format!("{home}/config")),
+            ("--kubeconfig=~/config", format!("--kubeconfig={home}/config")),
+            ("'a b'", "a b".to_owned()),
+            ("\"a b\"", "a b".to_owned()),
+            ("$LINE", "kubectl -n $LINE ".to_owned()),
+            ("\"${LINE}\"", "kubectl -n \"${LINE}\" ".to_owned()),
+            // What is not set, or would have to be run, stays as it is.
+            ("$NOWHERE", "$NOWHERE".to_owned()),
+            ("a~/b", "a~/b".to_owned()),
+            (run.as_str(), run.clone()),
+            (&format!("\"{run}\""), format!("\"{run}\"")),
+        ];
+        for (word, asked) in cases {
+            let (said, _) = completed_line(folder.path(), &["kubectl", "-n", word, ""], &format!("kubectl -n {word} "), ":4\n");
+            assert_eq!(said, format!("?-n|{asked}|"), "{word}");
+        }
+        assert!(!trap.exists(), "a word was run");
     }
 
     #[test]

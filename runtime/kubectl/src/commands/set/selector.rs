@@ -4,7 +4,7 @@
 use clap::{ArgMatches, Command};
 
 use super::{change, common};
-use drydock_primitives::selector::{Operator, Requirement};
+use drydock_primitives::selector::{LabelSelector, Operator, Requirement};
 
 use crate::builder::{self, Selection, equal_labels};
 use crate::factory::Factory;
@@ -41,12 +41,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     };
     selection.refuse_words(builder::LOCAL)?;
+    // upstream: apimachinery/pkg/apis/meta/v1/helpers.go ParseToLabelSelector
+    let parsed: LabelSelector = expression.parse().map_err(|why| Failure::new(format!("couldn't parse the selector string \"{expression}\": {why}")))?;
     let labels = match equal_labels(&expression) {
         Ok(labels) => labels,
         Err(_) => {
             // What is not there is told first.
             selection.infos(factory).await?;
-            let expressions: Vec<String> = builder::matching(&expression)?.requirements().iter().filter_map(shown).collect();
+            let expressions: Vec<String> = parsed.requirements().iter().filter_map(shown).collect();
             return Err(Failure::new(format!("match expression [{}] not supported on this object", expressions.join(" "))));
         }
     };
