@@ -16,7 +16,8 @@ pub enum Failure {
     Unreachable(Box<Lost>),
     /// Everything is said; only the exit code is left.
     Exit(i32),
-    /// Several at once.
+    /// Several at once. One that is told unwraps what has only one; what stands in it as several is said as a text, without who said it.
+    // upstream: apimachinery/pkg/util/errors Aggregate
     Many(Vec<Failure>),
 }
 
@@ -58,6 +59,33 @@ impl Failure {
         }
     }
 
+    /// Several as they are: one alone is kept as several, which tells another when it is several itself.
+    // upstream: apimachinery/pkg/util/errors NewAggregate
+    pub fn together(failures: Vec<Self>) -> Result<(), Self> {
+        if failures.is_empty() { Ok(()) } else { Err(Self::Many(failures)) }
+    }
+
+    /// Each for itself, however they stood together.
+    // upstream: apimachinery/pkg/util/errors Flatten
+    pub fn apart(self) -> Vec<Self> {
+        match self {
+            Self::Many(all) => all.into_iter().flat_map(Self::apart).collect(),
+            one => vec![one],
+        }
+    }
+
+    /// What is left without those of this reason.
+    // upstream: apimachinery/pkg/util/errors FilterOut
+    pub fn without(self, reason: &str) -> Option<Self> {
+        match self {
+            Self::Many(all) => {
+                let rest: Vec<Self> = all.into_iter().filter_map(|failure| failure.without(reason)).collect();
+                (!rest.is_empty()).then_some(Self::Many(rest))
+            }
+            one => (!one.is(reason)).then_some(one),
+        }
+    }
+
     /// Whether the server said this reason, such as `NotFound`.
     pub fn is(&self, reason: &str) -> bool {
         matches!(self, Self::Status(status) if status["reason"] == reason)
@@ -70,8 +98,13 @@ impl Failure {
             Self::Message(text) | Self::Plain(text, _) => text.clone(),
             Self::Unreachable(lost) => lost.said.clone(),
             Self::Exit(code) => format!("exit status {code}"),
-            Self::Many(all) => {
-                let texts: Vec<String> = all.iter().map(Self::text).collect();
+            Self::Many(_) => {
+                let mut texts: Vec<String> = Vec::new();
+                for text in self.clone().apart().iter().map(Self::text) {
+                    if !texts.contains(&text) {
+                        texts.push(text);
+                    }
+                }
                 if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) }
             }
         }
@@ -124,7 +157,11 @@ impl Failure {
             Self::Message(text) => format!("error: {}", without_break(text)),
             Self::Status(status) if status["reason"] == "Invalid" => invalid(status),
             Self::Status(status) => from_server(status),
-            Self::Many(all) => all.iter().map(Self::in_list).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"),
+            Self::Many(all) => match all.as_slice() {
+                [Self::Many(inner)] => lines(inner),
+                [one] => one.report(),
+                several => lines(several),
+            },
         }
     }
 
@@ -132,10 +169,15 @@ impl Failure {
         match self {
             // In a list an invalid object is told like any other answer, and what we say stands alone.
             Self::Status(status) => from_server(status),
-            Self::Message(_) | Self::Many(_) => self.text().trim_end_matches('\n').to_owned(),
+            Self::Message(_) | Self::Many(_) => self.text(),
             other => other.report(),
         }
     }
+}
+
+// upstream: kubectl/pkg/cmd/util/helpers.go MultipleErrors
+fn lines(all: &[Failure]) -> String {
+    all.iter().map(Failure::in_list).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// A line break is added when there is none.
@@ -227,6 +269,11 @@ mod tests {
                 "The Pod \"x\" is invalid: \n* a: 1\n* b: 2",
             ),
             (Failure::Many(vec![status("NotFound", json!({})), Failure::new("x")]), "Error from server (NotFound): m\nx"),
+            (Failure::Many(vec![Failure::new("x")]), "error: x"),
+            (Failure::Many(vec![Failure::Many(vec![Failure::new("x")])]), "x"),
+            (Failure::Many(vec![Failure::Many(vec![status("NotFound", json!({})), Failure::new("x")])]), "Error from server (NotFound): m\nx"),
+            (Failure::Many(vec![Failure::new("y"), Failure::Many(vec![status("NotFound", json!({})), Failure::new("x"), Failure::new("m")])]), "y\n[m, x]"),
+            (Failure::Many(vec![Failure::new("x\n"), Failure::new("y\n")]), "x\n\ny\n"),
         ];
         for (failure, expected) in cases {
             assert_eq!(failure.report(), expected);

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::stream::{Document, documents};
-use super::{Info, Selection, items, missing};
+use super::{Info, Origin, Request, Selection, items, missing};
 use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::{Failure, go_io};
@@ -16,50 +16,68 @@ use crate::failure::{Failure, go_io};
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 impl Selection {
-    /// Every object of every file.
+    /// Every object of every file; what is none stands beside them.
     pub async fn manifests(&self, factory: &Factory, failures: &mut Vec<Failure>) -> Result<Vec<Info>, Failure> {
+        let mut infos = Vec::new();
+        for document in self.documents(factory).await? {
+            match document {
+                Request::Manifest(info, _) => match self.elsewhere(&info) {
+                    Some(failure) => failures.push(failure),
+                    None => infos.push(info),
+                },
+                Request::Refused(failure, _) => failures.push(failure),
+                Request::One(..) | Request::List(..) => {}
+            }
+        }
+        Ok(infos)
+    }
+
+    /// What the files say, in its order.
+    pub(super) async fn documents(&self, factory: &Factory) -> Result<Vec<Request>, Failure> {
         if !self.kustomize.is_empty() && !self.filenames.is_empty() {
             return Err(Failure::new("only one of -f or -k can be specified"));
         }
         if !self.kustomize.is_empty() {
             return Err(Failure::new("kustomize is not part of this kubectl: give the built manifests with -f"));
         }
-        let mut infos = Vec::new();
+        let mut found = Vec::new();
         for name in &self.filenames {
             for (source, text) in self.texts(factory, name).await? {
-                self.objects(factory, &source, &text, &mut infos, failures).await?;
+                self.objects(factory, &source, &text, &mut found).await?;
             }
         }
-        if infos.is_empty() && failures.is_empty() && self.filenames.is_empty() {
+        if found.is_empty() && self.filenames.is_empty() {
             return Err(missing());
         }
-        Ok(infos)
+        Ok(found)
     }
 
     /// The objects of a text, one document after the other.
-    async fn objects(&self, factory: &Factory, source: &str, text: &str, infos: &mut Vec<Info>, failures: &mut Vec<Failure>) -> Result<(), Failure> {
+    async fn objects(&self, factory: &Factory, source: &str, text: &str, found: &mut Vec<Request>) -> Result<(), Failure> {
         let (documents, broken) = documents(text);
         for document in documents.iter().filter(|document| !document.value.is_null()) {
             // What is refused here ends its file.
             if let Err(failure) = self.judge(factory, source, &document.value).await {
-                failures.push(failure);
+                found.push(Request::Refused(failure, Origin::Source));
                 return Ok(());
             }
             let listed = document.value["items"].is_array();
-            for object in objects_in(source, document).unwrap_or_else(|failure| { failures.push(failure); Vec::new() }) {
+            // A list is known by where it begins.
+            let origin = if listed { Origin::Item(found.len()) } else { Origin::Source };
+            for object in objects_in(source, document).unwrap_or_else(|failure| { found.push(Request::Refused(failure, Origin::Source)); Vec::new() }) {
                 let kind = format!("{:?} in version {:?}", object["kind"].as_str().unwrap_or_default(), object["apiVersion"].as_str().unwrap_or_default());
                 match self.info(factory, source, object).await {
                     // Of what is in a list only the kind is told.
                     Err(failure) if listed && failure.text().starts_with("resource mapping not found") => {
-                        failures.push(Failure::Plain(format!("unable to recognize no matches for kind {kind}"), 1));
+                        found.push(Request::Refused(Failure::Plain(format!("unable to recognize no matches for kind {kind}"), 1), origin));
                     }
-                    Ok(info) => infos.push(info),
+                    Ok(info) => found.push(Request::Manifest(info, origin)),
                     Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-                    Err(failure) => failures.push(failure),
+                    Err(failure) => found.push(Request::Refused(failure, origin)),
                 }
             }
         }
-        failures.extend(broken.map(|why| Failure::new(format!("error parsing {source}: {why}"))));
+        found.extend(broken.map(|why| Request::Refused(Failure::new(format!("error parsing {source}: {why}")), Origin::Source)));
         Ok(())
     }
 
@@ -101,6 +119,15 @@ impl Selection {
         Ok(texts)
     }
 
+    /// What is said of an object of another namespace than the one asked for.
+    // upstream: cli-runtime/pkg/resource/visitor.go RequireNamespace
+    pub fn elsewhere(&self, info: &Info) -> Option<Failure> {
+        let (own, expected) = (&info.namespace, &self.namespace);
+        (self.enforced && !self.local && info.mapping.namespaced && own != expected).then(|| {
+            Failure::new(format!("the namespace from the provided object {own:?} does not match the namespace {expected:?}. You must pass '--namespace={own}' to perform this operation."))
+        })
+    }
+
     /// Where an object of a manifest lives.
     async fn info(&self, factory: &Factory, source: &str, mut object: Value) -> Result<Info, Failure> {
         if let Some(found) = Some(&object["metadata"]).filter(|metadata| !metadata.is_null() && !metadata.is_object()).map(json_type) {
@@ -130,12 +157,6 @@ impl Selection {
         };
         let mut namespace = String::new();
         if mapping.namespaced {
-            if self.enforced && !own.is_empty() && own != self.namespace {
-                let expected = &self.namespace;
-                return Err(Failure::new(format!(
-                    "the namespace from the provided object {own:?} does not match the namespace {expected:?}. You must pass '--namespace={own}' to perform this operation."
-                )));
-            }
             namespace = if own.is_empty() { self.namespace.clone() } else { own };
             if object["metadata"].is_null() {
                 object["metadata"] = serde_json::json!({});

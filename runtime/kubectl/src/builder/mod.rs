@@ -5,6 +5,7 @@
 //! 3. [`Selection::infos`] asks for them, lists taken apart.
 // upstream: cli-runtime/pkg/resource/{builder,visitor}.go
 
+mod failures;
 mod files;
 mod stream;
 
@@ -12,6 +13,7 @@ use clap::{Arg, ArgMatches};
 use drydock_primitives::selector::LabelSelector;
 use serde_json::Value;
 
+pub use failures::{Failures, Origin};
 pub use files::{json_type, no_object, objects_of, read_source};
 pub use stream::{go_json_error, read_yaml};
 
@@ -56,6 +58,8 @@ pub struct Selection {
     pub validation: &'static str,
     /// The type of words that are names alone, such as `pods`.
     pub default_type: String,
+    /// Whether the first failure ends it.
+    pub stops: bool,
     /// Whether the server is asked nothing, not even for its kinds.
     pub local: bool,
 }
@@ -92,6 +96,13 @@ impl Info {
         format!("{}/{}", self.mapping.group_kind_word(), self.name)
     }
 
+    /// `deployments/web`; where the server is not asked for kinds `deployment.apps/web` and, as upstream, a line break.
+    // upstream: cli-runtime/pkg/resource/visitor.go ObjectName
+    pub fn object_name(&self, local: bool) -> String {
+        let Mapping { group, resource, .. } = &self.mapping;
+        if local && !group.is_empty() { format!("{}\n", self.word()) } else { format!("{resource}/{}", self.name) }
+    }
+
     /// Ask for it again.
     pub async fn get(&self, factory: &Factory) -> Result<Value, Failure> {
         let got = factory.call(Call::get(self.own_path()?)).await;
@@ -126,7 +137,20 @@ pub enum Request {
     /// A list in a namespace, or everywhere.
     List(Mapping, String),
     /// What a file says.
-    Manifest(Info),
+    Manifest(Info, Origin),
+    /// What cannot be asked for.
+    Refused(Failure, Origin),
+}
+
+impl Request {
+    /// Where it stood.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::One(..) => Origin::Named,
+            Self::List(..) => Origin::Source,
+            Self::Manifest(_, origin) | Self::Refused(_, origin) => *origin,
+        }
+    }
 }
 
 /// `-f`, `-k` and `-R`.
@@ -174,6 +198,7 @@ impl Selection {
             latest: false,
             validation: "",
             default_type: String::new(),
+            stops: false,
             local: matches.on("local"),
         })
     }
@@ -199,17 +224,17 @@ impl Selection {
         }
     }
 
-    /// What to ask for; failures that leave the rest worth doing are collected.
-    pub async fn requests(&self, factory: &Factory, failures: &mut Vec<Failure>) -> Result<Vec<Request>, Failure> {
+    /// What to ask for, with what of it cannot be.
+    pub async fn requests(&self, factory: &Factory) -> Result<Vec<Request>, Failure> {
         if self.has_files() {
             if !self.words.is_empty() {
                 return Err(Failure::new("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"));
             }
-            let mut found = self.manifests(factory, failures).await?;
+            let mut found = self.documents(factory).await?;
             if let Some(selector) = self.sieve()?.filter(|_| !self.latest) {
-                found.retain(|info| labelled(&selector, &info.object));
+                found.retain(|request| !matches!(request, Request::Manifest(info, _) if !labelled(&selector, &info.object)));
             }
-            return Ok(found.into_iter().map(Request::Manifest).collect());
+            return Ok(found);
         }
         let selects = !self.labels.is_empty() || !self.fields.is_empty() || self.all;
         if self.combined()? {
@@ -305,33 +330,61 @@ impl Selection {
         Ok(requests)
     }
 
-    /// Ask for everything; what failed stands beside what came.
-    pub async fn gather(&self, factory: &Factory) -> Result<(Vec<Info>, Vec<Failure>), Failure> {
-        let mut failures = Vec::new();
-        let mut infos = Vec::new();
-        for request in self.requests(factory, &mut failures).await? {
-            match self.answer(factory, request).await {
-                Ok(found) => infos.extend(found),
-                Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        Ok((infos, failures))
+    /// Work on one after the other; what failed, there or before, is told at the end.
+    // upstream: cli-runtime/pkg/resource/result.go Visit
+    pub async fn visit(&self, factory: &Factory, work: impl AsyncFnMut(Info) -> Result<(), Failure>) -> Result<(), Failure> {
+        self.visit_each(factory, self.requests(factory).await?, work).await
     }
 
-    /// Ask for everything; the first failure ends it.
-    pub async fn infos(&self, factory: &Factory) -> Result<Vec<Info>, Failure> {
-        let (infos, failures) = self.gather(factory).await?;
-        match failures.into_iter().next() {
-            Some(failure) => Err(failure),
-            None => Ok(infos),
+    async fn visit_each(&self, factory: &Factory, requests: Vec<Request>, mut work: impl AsyncFnMut(Info) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut failures = Failures::default();
+        for request in requests {
+            for info in self.ask(&mut failures, request, async |request| self.answer(factory, request).await).await?.into_iter().flatten() {
+                if let Err(failure) = work(info).await {
+                    failures.push(Origin::Named, failure)?;
+                }
+            }
+            if self.stops && !failures.is_empty() {
+                break;
+            }
         }
+        failures.whole().map_or(Ok(()), Err)
+    }
+
+    /// The answer to a request, if there is one to work on; what fails is kept, and what is of another namespace than the one asked for has failed.
+    // upstream: cli-runtime/pkg/resource/visitor.go RequireNamespace: it is looked at after RetrieveLatest
+    pub async fn ask<T>(&self, failures: &mut Failures, request: Request, answer: impl AsyncFnOnce(Request) -> Result<T, Failure>) -> Result<Option<T>, Failure> {
+        let origin = request.origin();
+        let elsewhere = if let Request::Manifest(info, _) = &request { self.elsewhere(info) } else { None };
+        match (answer(request).await, elsewhere) {
+            (Ok(found), None) => return Ok(Some(found)),
+            (Ok(_), Some(failure)) => failures.push(Origin::Named, failure)?,
+            (Err(failure), _) => failures.push(origin, failure)?,
+        }
+        Ok(None)
+    }
+
+    /// Ask for everything; what failed stands beside what came. What cannot even be asked for is an error.
+    pub async fn gather(&self, factory: &Factory) -> Result<(Vec<Info>, Option<Failure>), Failure> {
+        let mut infos = Vec::new();
+        let requests = self.requests(factory).await?;
+        match self.visit_each(factory, requests, async |info| { infos.push(info); Ok(()) }).await {
+            Err(failure @ (Failure::Unreachable(_) | Failure::Exit(_))) => Err(failure),
+            outcome => Ok((infos, outcome.err())),
+        }
+    }
+
+    /// Ask for everything, or tell what failed.
+    pub async fn infos(&self, factory: &Factory) -> Result<Vec<Info>, Failure> {
+        let (infos, failed) = self.gather(factory).await?;
+        failed.map_or(Ok(infos), Err)
     }
 
     /// The objects of one request.
     pub async fn answer(&self, factory: &Factory, request: Request) -> Result<Vec<Info>, Failure> {
         match request {
-            Request::Manifest(mut info) => {
+            Request::Refused(failure, _) => Err(failure),
+            Request::Manifest(mut info, _) => {
                 if self.latest {
                     info.object = info.get(factory).await?;
                     if !self.keeps(&info.object)? {

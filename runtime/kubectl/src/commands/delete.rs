@@ -7,7 +7,7 @@ use clap::{ArgMatches, Command};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::builder::{self, Info, Request, Selection};
+use crate::builder::{self, Failures, Info, Origin, Request, Selection};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -64,22 +64,18 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let delete = Delete::read(factory, matches, &selection)?;
     let ignore = matches.on("ignore-not-found") || (matches.on("all") && !matches.changed("ignore-not-found"));
-    let mut failures = Vec::new();
+    let mut failures = Failures::default();
     let mut targets: Vec<Info> = Vec::new();
-    for request in selection.requests(factory, &mut failures).await? {
+    for request in selection.requests(factory).await? {
         match request {
             // Nothing is asked before it goes.
             Request::One(mapping, namespace, name) => targets.push(Info { mapping, namespace, name, ..Info::default() }),
-            request => match selection.answer(factory, request).await {
-                Ok(infos) => targets.extend(infos),
-                Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-                Err(failure) => failures.push(failure),
-            },
+            request => targets.extend(selection.ask(&mut failures, request, async |request| selection.answer(factory, request).await).await?.into_iter().flatten()),
         }
     }
     if matches.on("interactive") {
         // Who is asked is asked for all of it, or not at all.
-        Failure::all(std::mem::take(&mut failures))?;
+        std::mem::take(&mut failures).whole().map_or(Ok(()), Err)?;
         if targets.is_empty() {
             return factory.streams.line("No resources found");
         }
@@ -94,17 +90,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             Ok(uid) => {
                 deleted.push((info, uid));
             }
-            Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-            Err(failure) if ignore && failure.is("NotFound") => {}
-            Err(failure) => {
-                failures.push(failure.during("deleting", &info.source));
-            }
+            Err(failure) => failures.push(Origin::Named, failure.during("deleting", &info.source))?,
         }
     }
-    if found == 0 && failures.is_empty() {
+    let failed = failures.whole().and_then(|failure| if ignore { failure.without("NotFound") } else { Some(failure) });
+    failed.map_or(Ok(()), Err)?;
+    if found == 0 {
         factory.streams.line("No resources found")?;
     }
-    Failure::all(failures)?;
     if !matches.on("wait") || delete.dry_run != DryRun::None {
         return Ok(());
     }

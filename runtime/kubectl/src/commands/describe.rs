@@ -35,13 +35,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let selection = Selection { all: one_type, enforced: read.enforced && !everywhere, ..read };
     let namespace = selection.namespace.clone();
     let show_events = matches.on("show-events");
-    let (infos, mut failures) = selection.gather(factory).await?;
-    if let ([failure], [resource, prefix]) = (failures.as_slice(), words.as_slice())
+    let (infos, failed) = selection.gather(factory).await?;
+    if let (Some(failure), [resource, prefix]) = (&failed, words.as_slice())
         && failure.is("NotFound")
     {
         let all = Selection { words: vec![resource.clone()], labels: String::new(), empty_selects: true, ..selection };
         return matching(factory, &all, prefix, failure.clone(), show_events).await;
     }
+    let mut failures: Vec<Failure> = failed.into_iter().collect();
     let mut first = true;
     for info in &infos {
         match one(factory, info, show_events).await {
@@ -57,7 +58,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         let place = if everywhere { "No resources found".to_owned() } else { format!("No resources found in {namespace} namespace.") };
         factory.streams.warn(&place);
     }
-    Failure::all(failures)
+    Failure::together(failures)
 }
 
 /// Objects whose names begin so; without any, the failure to find the one with the whole name.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::create::send;
 use crate::builder::{self, Info, Selection, equal_labels};
+use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -44,12 +45,10 @@ pub fn command() -> Command {
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let mut selection = Selection::read(factory, matches)?;
     selection.labels = String::new();
-    selection.latest = true;
     let mut writer = Writer::read(factory, matches)?;
     writer.prints_structs();
-    let (infos, failures) = selection.gather(factory).await?;
-    Failure::all(failures)?;
-    for info in infos {
+    selection.visit(factory, async |info| {
+        exposable(&info)?;
         let mut service = service(factory, matches, &info)?;
         let overrides = matches.text("overrides");
         if !overrides.is_empty() {
@@ -59,9 +58,19 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             remember(&mut service);
         }
         let made = if writer.dry_run == DryRun::Client { service } else { send(factory, &writer, service).await? };
-        writer.tell(factory, &made, "exposed")?;
+        writer.tell(factory, &made, "exposed")
+    })
+    .await
+}
+
+// upstream: kubectl/pkg/polymorphichelpers/canbeexposed.go
+fn exposable(info: &Info) -> Result<(), Failure> {
+    let Mapping { group, kind, .. } = &info.mapping;
+    match (group.as_str(), kind.as_str()) {
+        ("", "ReplicationController" | "Service" | "Pod") | ("apps" | "extensions", "Deployment" | "ReplicaSet") => Ok(()),
+        ("", kind) => Err(Failure::new(format!("cannot expose a {kind}"))),
+        (group, kind) => Err(Failure::new(format!("cannot expose a {kind}.{group}"))),
     }
-    Ok(())
 }
 
 fn service(factory: &Factory, matches: &ArgMatches, info: &Info) -> Result<Value, Failure> {
@@ -102,7 +111,7 @@ fn selector(info: &Info) -> Result<Value, Failure> {
             }
             Ok(spec["selector"]["matchLabels"].clone())
         }
-        kind => Err(Failure::new(format!("cannot expose a {kind}"))),
+        _ => Ok(Value::Null),
     }
 }
 

@@ -10,7 +10,7 @@ use clap::{ArgMatches, Command};
 use serde_json::Value;
 use tokio::io::AsyncBufReadExt as _;
 
-use crate::builder::{self, Request, Selection, items, or_namespace};
+use crate::builder::{self, Failures, Request, Selection, items, or_namespace};
 use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::Failure;
@@ -120,25 +120,21 @@ async fn get_raw(factory: &Factory, matches: &ArgMatches, raw: &str) -> Result<(
 
 /// For programs.
 async fn objects(factory: &Factory, matches: &ArgMatches, selection: &Selection, mut printer: Printer) -> Result<(), Failure> {
-    let mut failures = Vec::new();
-    let requests = selection.requests(factory, &mut failures).await?;
+    let mut failures = Failures::default();
+    let requests = selection.requests(factory).await?;
     let single = selection.single();
     let mut found: Vec<Value> = Vec::new();
     for request in requests {
-        match selection.answer(factory, request).await {
-            Ok(infos) => found.extend(infos.into_iter().map(|info| info.object)),
-            Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-            Err(failure) => failures.push(failure),
-        }
+        let infos = selection.ask(&mut failures, request, async |request| selection.answer(factory, request).await).await?;
+        found.extend(infos.into_iter().flatten().map(|info| info.object));
     }
-    if matches.on("ignore-not-found") {
-        failures.retain(|failure| !failure.is("NotFound"));
-        if found.is_empty() {
-            return Failure::all(failures);
-        }
+    let ignored = matches.on("ignore-not-found");
+    let failed = failures.whole().and_then(|failure| if ignored { failure.without("NotFound") } else { Some(failure) });
+    if ignored && found.is_empty() {
+        return failed.map_or(Ok(()), Err);
     }
-    if single {
-        Failure::all(std::mem::take(&mut failures))?;
+    if let Some(failure) = failed.clone().filter(|_| single) {
+        return Err(failure);
     }
     let by = matches.text("sort-by");
     if !by.is_empty() {
@@ -149,7 +145,7 @@ async fn objects(factory: &Factory, matches: &ArgMatches, selection: &Selection,
     } else {
         printer.print(factory, &list_of(found))?;
     }
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Many(failures)) }
+    Failure::all(failed.map_or(Vec::new(), Failure::apart))
 }
 
 /// How tables of this command look.
@@ -167,21 +163,17 @@ pub(super) fn options(matches: &ArgMatches, selection: &Selection) -> TableOptio
 
 /// For people.
 async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) -> Result<(), Failure> {
-    let mut failures = Vec::new();
-    let requests = selection.requests(factory, &mut failures).await?;
+    let mut failures = Failures::default();
+    let requests = selection.requests(factory).await?;
     let by = matches.text("sort-by");
     let accept = if matches.on("server-print") { TABLE } else { JSON };
     let mut found: Vec<(Mapping, Value)> = Vec::new();
     for request in requests {
-        match table(factory, selection, request, accept, !by.is_empty()).await {
-            Ok(tables) => found.extend(tables),
-            Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-            Err(failure) => failures.push(failure),
-        }
+        let tables = selection.ask(&mut failures, request, async |request| table(factory, selection, request, accept, !by.is_empty()).await).await?;
+        found.extend(tables.into_iter().flatten());
     }
-    if matches.on("ignore-not-found") {
-        failures.retain(|failure| !failure.is("NotFound"));
-    }
+    let ignored = matches.on("ignore-not-found");
+    let failed = failures.whole().and_then(|failure| if ignored { failure.without("NotFound") } else { Some(failure) });
     // What cannot be sorted is not shown: stock kubectl loses the failure.
     let everywhere = selection.all_namespaces || found.iter().any(|(mapping, _)| !mapping.namespaced);
     // One object by its name is in order.
@@ -196,11 +188,11 @@ async fn tables(factory: &Factory, matches: &ArgMatches, selection: &Selection) 
     let several = found.iter().any(|(mapping, _)| mapping.kind != found[0].0.kind || mapping.group != found[0].0.group);
     let with_kind = matches.on("show-kind") || several;
     let wrote = print_tables(factory, &options(matches, selection), with_kind, &found)?;
-    if !wrote && !matches.on("ignore-not-found") && failures.is_empty() {
+    if !wrote && !ignored && failed.is_none() {
         let nothing = if everywhere { "No resources found".to_owned() } else { format!("No resources found in {} namespace.", selection.namespace) };
         factory.streams.warn(&nothing);
     }
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Many(failures)) }
+    Failure::together(failed.into_iter().collect())
 }
 
 /// Whether anything was printed.
@@ -246,7 +238,8 @@ async fn table(factory: &Factory, selection: &Selection, request: Request, accep
             let answer = or_namespace(factory, &namespace, got).await?;
             Ok(vec![(mapping, answer)])
         }
-        Request::Manifest(info) => {
+        Request::Refused(failure, _) => Err(failure),
+        Request::Manifest(info, _) => {
             let got = factory.call(Call::get(info.path()).accept(accept).query_some("includeObject", include)).await;
             let answer = or_namespace(factory, &info.namespace, got).await?;
             Ok(if selection.keeps(&answer)? { vec![(info.mapping, answer)] } else { Vec::new() })

@@ -101,24 +101,16 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
     if local && writer.dry_run == DryRun::Server {
         return Err(write::local_on_server());
     }
-    let (infos, mut failures) = selection.gather(factory).await?;
     let several = !selection.single();
     if several && !matches.text("resource-version").is_empty() {
         return Err(Failure::new("--resource-version may only be used with a single resource"));
     }
-    for info in infos {
+    selection.visit(factory, async |info| {
         let mut changed = info.object.clone();
         let before = info.object["metadata"][kind.field()].as_object().cloned().unwrap_or_default();
-        let after = match change(factory, &wanted, before.clone(), matches.on("overwrite"), kind) {
-            Ok(after) => after,
-            Err(failure) => {
-                failures.push(failure);
-                continue;
-            }
-        };
+        let after = change(factory, &wanted, before.clone(), matches.on("overwrite"), kind)?;
         if list {
-            show(factory, &after, kind, several.then_some(&info))?;
-            continue;
+            return show(factory, &after, kind, several.then_some(&info));
         }
         changed["metadata"][kind.field()] = Value::Object(after.clone());
         let mut patch = merge::json_three_way(&info.object, &changed, &info.object);
@@ -131,12 +123,9 @@ async fn run(factory: &Factory, matches: &ArgMatches, kind: Kind) -> Result<(), 
         } else {
             writer.patch(factory, &info, MERGE_PATCH, &patch).await
         };
-        match written {
-            Ok(object) => writer.tell(factory, &object, said(kind, &before, &after))?,
-            Err(failure) => failures.push(failure),
-        }
-    }
-    Failure::all(failures)
+        writer.tell(factory, &written?, said(kind, &before, &after))
+    })
+    .await
 }
 
 fn said(kind: Kind, before: &Map<String, Value>, after: &Map<String, Value>) -> &'static str {

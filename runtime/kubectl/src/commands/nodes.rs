@@ -46,6 +46,7 @@ pub(super) async fn nodes(factory: &Factory, matches: &ArgMatches, word: &str) -
         return Err(factory.usage("error: cannot specify both a node name and a --selector option"));
     }
     selection.default_type = "nodes".to_owned();
+    selection.stops = true;
     selection.infos(factory).await
 }
 

@@ -62,12 +62,10 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     } else {
         builder::read_yaml(&text).map_err(|error| Failure::new(format!("unable to parse {text:?}: {error}")))?.to_string()
     };
-    let mut selection = Selection::read(factory, matches)?;
-    selection.latest = !selection.local;
+    let selection = Selection::read(factory, matches)?;
     selection.refuse_words("cannot specify --local and server resources")?;
     let mut writer = Writer::read(factory, matches)?;
-    let (infos, mut failures) = selection.gather(factory).await?;
-    for info in infos {
+    selection.visit(factory, async |info| {
         let written = if matches.on("local") || writer.dry_run == DryRun::Client {
             locally(&info.object, content, &body)
         } else {
@@ -80,15 +78,14 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
                 let done = if same { "patched (no change)" } else { "patched" };
                 // Stock kubectl does not say that it was a dry run.
                 if writer.printer.is_none() {
-                    factory.streams.line(&format!("{} {done}", print::name(&object)))?;
-                    continue;
+                    return factory.streams.line(&format!("{} {done}", print::name(&object)));
                 }
-                writer.tell(factory, &object, done)?;
+                writer.tell(factory, &object, done)
             }
-            Err(failure) => failures.push(failure),
+            Err(failure) => Err(failure),
         }
-    }
-    Failure::all(failures)
+    })
+    .await
 }
 
 /// What a patch makes of an object, without the server.
@@ -135,8 +132,8 @@ pub async fn replace(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
         return put_raw(factory, &selection, &raw).await;
     }
     selection.validation = writer.validation;
-    let mut failures = Vec::new();
-    for mut info in selection.manifests(factory, &mut failures).await? {
+    selection.words = Vec::new();
+    selection.visit(factory, async |mut info| {
         if writer.save_config || has_config(factory, &info).await {
             remember(&mut info.object);
         }
@@ -148,12 +145,9 @@ pub async fn replace(factory: &Factory, matches: &ArgMatches) -> Result<(), Fail
         } else {
             writer.replace(factory, &info).await.map_err(|failure| failure.during("replacing", &source))
         };
-        match written {
-            Ok(object) => writer.tell(factory, &object, "replaced")?,
-            Err(failure) => failures.push(failure),
-        }
-    }
-    Failure::all(failures)
+        writer.tell(factory, &written?, "replaced")
+    })
+    .await
 }
 
 /// What was applied before stays an applied object.

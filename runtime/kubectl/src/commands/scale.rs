@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::create::{required, send};
-use crate::builder::{self, Selection};
+use crate::builder::{self, Info, Selection};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -46,15 +46,10 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     }
     let selection = Selection::read(factory, matches)?;
     let mut writer = Writer::read(factory, matches)?;
-    let (infos, failures) = selection.gather(factory).await?;
-    if infos.is_empty() && !failures.is_empty() {
-        return Err(Failure::new(format!("no objects passed to scale {}", Failure::Many(failures).text())));
-    }
+    let (infos, failed) = selection.gather(factory).await?;
     if infos.is_empty() {
-        return Err(Failure::new("no objects passed to scale"));
+        return Err(Failure::new(failed.map_or("no objects passed to scale".to_owned(), |failure| format!("no objects passed to scale {}", failure.text()))));
     }
-    // What is there is scaled; what is not is told at the end.
-    let mut problems = failures;
     for info in infos {
         if writer.dry_run == DryRun::Client {
             writer.tell(factory, &info.object, "scaled")?;
@@ -67,13 +62,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             let settled = tokio::time::timeout(limit, settled(factory, &path, replicas)).await;
             scaled = settled.unwrap_or_else(|_| Err(Failure::new(format!("timed out waiting for {:?} to be synced", info.name))));
         }
-        match scaled {
-            Ok(_) => writer.tell(factory, &info.object, "scaled")?,
-            Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-            Err(failure) => problems.push(failure),
-        }
+        scaled?;
+        writer.tell(factory, &info.object, "scaled")?;
     }
-    Failure::all(problems)
+    // What is there is scaled; what is not is told at the end.
+    failed.map_or(Ok(()), Err)
 }
 
 /// Wait until there are as many as wanted, or somebody wants another number.
@@ -138,7 +131,9 @@ pub async fn autoscale(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
     let selection = Selection::read(factory, matches)?;
     let mut writer = Writer::read(factory, matches)?;
     writer.prints_structs();
-    for info in selection.infos(factory).await? {
+    let mut count = 0;
+    selection.visit(factory, async |info| {
+        scalable(factory, &info).await?;
         let given = matches.text("name");
         let name = if given.is_empty() { info.name.clone() } else { given };
         let mut meta = json!({"creationTimestamp": null, "name": name});
@@ -158,7 +153,22 @@ pub async fn autoscale(factory: &Factory, matches: &ArgMatches) -> Result<(), Fa
             "status": {"currentReplicas": 0, "desiredReplicas": 0},
         });
         let made = if writer.dry_run == DryRun::Client { object } else { send(factory, &writer, object).await? };
-        writer.tell(factory, &made, "autoscaled")?;
+        count += 1;
+        writer.tell(factory, &made, "autoscaled")
+    })
+    .await?;
+    if count == 0 { Err(Failure::new("no objects passed to autoscale")) } else { Ok(()) }
+}
+
+/// Only what the server counts can be scaled.
+// upstream: client-go/scale/util.go ScaleForResource
+async fn scalable(factory: &Factory, info: &Info) -> Result<(), Failure> {
+    let of = &info.mapping;
+    let name = format!("{}/scale", of.resource);
+    let known = factory.mapper().await?.subresources.iter().any(|sub| sub.resource == name && sub.group == of.group && sub.version == of.version);
+    if known {
+        return Ok(());
     }
-    Ok(())
+    let why = format!("could not find scale subresource for {}/{}, Resource={} in discovery information", of.group, of.version, of.resource);
+    Err(Failure::new(format!("cannot autoscale a {}: {why}", of.kind)))
 }

@@ -55,36 +55,25 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let limit = if matches.text("timeout").starts_with('-') { WEEK } else { matches.duration("timeout") };
     let until = Instant::now() + limit;
     if matches!(goal, Goal::Create) {
-        // Objects of files are there or are not, as upstream.
-        if selection.has_files() {
-            selection.infos(factory).await?;
-        } else {
-            until_created(factory, &selection, until).await?;
+        until_created(factory, &selection, until).await?;
+    }
+    let mut found = false;
+    let visited = selection.visit(factory, async |info| {
+        found = true;
+        let object = reached(factory, &info, &goal, limit, until).await?;
+        match &mut printer {
+            Some(printer) => printer.print(factory, &object)?,
+            None => factory.streams.line(&format!("{} condition met", info.word()))?,
         }
+        factory.streams.flush()
+    });
+    let failed = visited.await.err();
+    let gone = matches!(goal, Goal::Delete);
+    match if gone { failed.and_then(|failure| failure.without("NotFound")) } else { failed } {
+        None if !found && !gone => Err(Failure::new("no matching resources found")),
+        None => Ok(()),
+        Some(failure) => Err(failure),
     }
-    let (infos, mut failures) = selection.gather(factory).await?;
-    if matches!(goal, Goal::Delete) {
-        failures.retain(|failure| !failure.is("NotFound"));
-    }
-    if infos.is_empty() && failures.is_empty() && !matches!(goal, Goal::Delete) {
-        return Err(Failure::new("no matching resources found"));
-    }
-    for info in &infos {
-        match reached(factory, info, &goal, limit, until).await {
-            Ok(object) => match &mut printer {
-                Some(printer) => printer.print(factory, &object)?,
-                None => factory.streams.line(&format!("{} condition met", info.word()))?,
-            },
-            Err(failure) => failures.push(failure),
-        }
-        factory.streams.flush()?;
-    }
-    if failures.len() > 1 {
-        // Several are told without a word before them, each on its line.
-        let lines: Vec<String> = failures.iter().map(|failure| if failure.is("NotFound") { failure.report() } else { failure.text() }).collect();
-        return Err(Failure::Plain(lines.join("\n"), 1));
-    }
-    Failure::all(failures)
 }
 
 fn goal(text: &str) -> Result<Goal, Failure> {

@@ -29,6 +29,7 @@ pub async fn view(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure
     let mut selection = Selection::read(factory, matches)?;
     selection.empty_selects = true;
     selection.latest = true;
+    selection.stops = true;
     for info in selection.infos(factory).await? {
         // What was never applied is passed over in silence.
         let Some(config) = info.object["metadata"]["annotations"][LAST_APPLIED].as_str() else {

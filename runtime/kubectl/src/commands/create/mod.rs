@@ -58,38 +58,31 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return post_raw(factory, &selection, &raw).await;
     }
     let mut writer = Writer::read(factory, matches)?;
-    let mut failures = Vec::new();
     if matches.on("edit") {
         let output = matches.text("output");
         if !["", "json", "yaml"].contains(&output.as_str()) {
             return Err(Failure::new(format!("unable to match a printer suitable for the output format {output:?}, allowed formats are: json,yaml")));
         }
         let mut session = Session::read(factory, matches, Mode::Create)?;
+        let mut failures = Vec::new();
         for info in selection.manifests(factory, &mut failures).await? {
             session.run(vec![info]).await?;
         }
         return Failure::all(failures);
     }
     selection.validation = writer.validation;
-    let infos = selection.manifests(factory, &mut failures).await?;
-    let wanted = crate::builder::matching(&selection.labels)?;
     let mut count = 0;
-    for mut info in infos.into_iter().filter(|info| wanted.matches_json(Some(&info.object["metadata"]["labels"]))) {
+    selection.visit(factory, async |mut info| {
         count += 1;
         if writer.save_config {
             remember(&mut info.object);
         }
         let created = if writer.dry_run == DryRun::Client { Ok(info.object.clone()) } else { writer.create(factory, &info).await };
-        match created {
-            Ok(object) => writer.tell(factory, &object, "created")?,
-            Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-            Err(failure) => failures.push(failure.during("creating", &info.source)),
-        }
-    }
-    if count == 0 && failures.is_empty() {
-        return Err(Failure::new("no objects passed to create"));
-    }
-    Failure::all(failures)
+        let created = created.map_err(|failure| failure.during("creating", &info.source))?;
+        writer.tell(factory, &created, "created")
+    })
+    .await?;
+    if count == 0 { Err(Failure::new("no objects passed to create")) } else { Ok(()) }
 }
 
 fn unexpected(factory: &Factory, words: &[String]) -> Failure {

@@ -108,7 +108,7 @@ async fn rules(factory: &Factory, matches: &ArgMatches) -> Result<Vec<Value>, Fa
         } else {
             let mapping = factory.look(|mapper| mapper.find(resource).cloned()).await?;
             // Several failures in one are told without a prefix.
-            let mapping = mapping.ok_or_else(|| Failure::Many(vec![Failure::new(format!("the server doesn't have a resource type {:?}", resource.split('.').next().unwrap_or_default()))]))?;
+            let mapping = mapping.ok_or_else(|| Failure::Plain(format!("the server doesn't have a resource type {:?}", resource.split('.').next().unwrap_or_default()), 1))?;
             (mapping.group, mapping.resource)
         };
         let full = sub.map_or_else(|| plural.clone(), |sub| format!("{plural}/{sub}"));

@@ -16,16 +16,13 @@ use crate::rest::{Call, JSON, TABLE};
 
 /// Show what is there, then what happens to it.
 pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Selection, printer: Option<Printer>) -> Result<(), Failure> {
-    let mut failures = Vec::new();
-    let requests = selection.requests(factory, &mut failures).await?;
-    if let Some(failure) = failures.pop() {
-        return Err(failure);
-    }
-    let mut places = requests.into_iter().map(|request| match request {
-        Request::One(mapping, namespace, name) => (mapping, namespace, name),
-        Request::List(mapping, namespace) => (mapping, namespace, String::new()),
-        Request::Manifest(info) => (info.mapping, info.namespace, info.name),
-    });
+    let places: Result<Vec<Place>, Failure> = selection.requests(factory).await?.into_iter().map(|request| match request {
+        Request::One(mapping, namespace, name) => Ok((mapping, namespace, name)),
+        Request::List(mapping, namespace) => Ok((mapping, namespace, String::new())),
+        Request::Manifest(info, _) => selection.elsewhere(&info).map_or(Ok((info.mapping, info.namespace, info.name)), Err),
+        Request::Refused(failure, _) => Err(failure),
+    }).collect();
+    let mut places = places?.into_iter();
     let Some(place) = places.next() else { return Ok(()) };
     let others: Vec<Place> = places.collect();
     if others.iter().any(|other| other.0 != place.0 || other.2.is_empty()) {

@@ -37,8 +37,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new(format!("revision must be a positive integer: {revision}")));
     }
     let mut printer = Printer::read(factory, matches, &[])?;
-    let (infos, failures) = selection(factory, matches)?.gather(factory).await?;
-    for info in infos {
+    selection(factory, matches)?.visit(factory, async |info| {
         let revisions = revisions(factory, &info).await?;
         if let Some(printer) = &mut printer {
             if revision > 0 {
@@ -49,14 +48,13 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
                     printer.print(factory, found)?;
                 }
             }
-            continue;
+            return Ok(());
         }
         let word = print::name(&info.object);
         if revision > 0 {
             let found = revisions.get(&revision).ok_or_else(|| Failure::new("unable to find the specified revision"))?;
             factory.streams.line(&format!("{word} with revision #{revision}"))?;
-            factory.streams.line(&template_text(&template(found), found))?;
-            continue;
+            return factory.streams.line(&template_text(&template(found), found));
         }
         let mut text = "REVISION\tCHANGE-CAUSE\n".to_owned();
         for (number, found) in &revisions {
@@ -65,9 +63,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         }
         factory.streams.line(&format!("{word} "))?;
         let aligned = tabwriter::align(tabwriter::Columns { minimum: 0, padding: 2 }, &text);
-        factory.streams.line(&aligned)?;
-    }
-    Failure::all(failures)
+        factory.streams.line(&aligned)
+    })
+    .await
 }
 
 /// The Pod template of a revision as `describe` shows it.
@@ -118,15 +116,7 @@ pub fn undo_command() -> Command {
 pub async fn undo(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     let mut writer = Writer::read(factory, matches)?;
     let wanted = matches.number("to-revision");
-    let mut failures = Vec::new();
-    for info in selection(factory, matches)?.infos(factory).await? {
-        match one(factory, &mut writer, &info, wanted).await {
-            Ok(()) => {}
-            Err(failure @ Failure::Unreachable(_)) => return Err(failure),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    Failure::all(failures)
+    selection(factory, matches)?.visit(factory, async |info| one(factory, &mut writer, &info, wanted).await).await
 }
 
 async fn one(factory: &Factory, writer: &mut Writer, info: &Info, wanted: i64) -> Result<(), Failure> {

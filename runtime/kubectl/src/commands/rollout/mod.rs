@@ -119,7 +119,8 @@ fn nothing(factory: &Factory) -> Result<(), Failure> {
 async fn change(factory: &Factory, matches: &ArgMatches, done: &str, plan: impl Fn(&Value) -> Result<Value, &'static str>) -> Result<(), Failure> {
     let selection = selection(factory, matches)?;
     let mut writer = Writer::read(factory, matches)?;
-    let (infos, mut failures) = selection.gather(factory).await?;
+    let (infos, failed) = selection.gather(factory).await?;
+    let mut failures: Vec<Failure> = failed.into_iter().collect();
     if infos.is_empty() && failures.is_empty() {
         nothing(factory)?;
     }
@@ -127,7 +128,7 @@ async fn change(factory: &Factory, matches: &ArgMatches, done: &str, plan: impl 
         let patch = match plan(&info.object) {
             Ok(patch) => patch,
             Err(why) => {
-                failures.push(Failure::new(format!("{} {:?} {why}", info.mapping.group_resource(), info.name)));
+                failures.push(Failure::new(format!("error: {} {:?} {why}", info.mapping.group_resource(), info.name)));
                 continue;
             }
         };
@@ -136,5 +137,5 @@ async fn change(factory: &Factory, matches: &ArgMatches, done: &str, plan: impl 
             Err(failure) => failures.push(failure.prefixed("failed to patch: ")),
         }
     }
-    Failure::all(failures)
+    Failure::together(failures)
 }

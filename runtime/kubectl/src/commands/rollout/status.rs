@@ -26,17 +26,10 @@ pub fn command() -> Command {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let infos = selection(factory, matches)?.infos(factory).await?;
-    if infos.is_empty() {
-        super::nothing(factory)?;
-    }
-    let mut failures = Vec::new();
-    for info in infos {
-        if let Err(failure) = one(factory, matches, &info).await {
-            failures.push(failure);
-        }
-    }
-    Failure::all(failures)
+    let mut found = false;
+    let selection = selection(factory, matches)?;
+    selection.visit(factory, async |info| { found = true; one(factory, matches, &info).await }).await?;
+    if found { Ok(()) } else { super::nothing(factory) }
 }
 
 async fn one(factory: &Factory, matches: &ArgMatches, info: &Info) -> Result<(), Failure> {

@@ -42,7 +42,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         for (name, image) in &pairs {
             let found = containers(spec, name);
             if found.is_empty() {
-                return Err(Failure::new(format!("unable to find container named {name:?}")));
+                return Err(Failure::new(format!("error: unable to find container named {name:?}")));
             }
             for container in found {
                 container["image"] = json!(image);

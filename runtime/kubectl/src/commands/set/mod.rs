@@ -12,7 +12,7 @@ mod subject;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use crate::builder::{self, Selection};
+use crate::builder::{self, Info, Selection};
 use crate::factory::Factory;
 use crate::failure::Failure;
 use crate::flags::{self, Flags};
@@ -64,14 +64,12 @@ async fn change(
     }
     all_or_some(selection)?;
     let version = matches.text("resource-version");
-    let (infos, mut failures) = selection.gather(factory).await?;
-    for info in infos {
+    let mut one = async |info: Info| {
         let mut changed = info.object.clone();
         if let Err(failure) = edit(&mut changed) {
             // What has no Pod template is named, as upstream does it.
             let named = ["the object is not a pod", "setting subjects"].iter().any(|start| failure.text().starts_with(start));
-            failures.push(if named { Failure::new(format!("error: {}/{} {}", info.mapping.resource, info.name, failure.text())) } else { failure });
-            continue;
+            return Err(if named { Failure::new(format!("error: {} {}\n", info.object_name(local), failure.text())) } else { failure });
         }
         if local {
             write::with_empty_fields(&mut changed);
@@ -80,21 +78,26 @@ async fn change(
         // Upstream looks for a change only where containers are concerned.
         let quiet = !done.starts_with("serviceaccount") && !done.starts_with("selector");
         if patch == json!({}) && (writer.printer.is_none() || done.starts_with("subjects")) && quiet {
-            continue;
+            return Ok(());
         }
         if local || writer.dry_run == DryRun::Client {
-            writer.tell(factory, &changed, done)?;
-            continue;
+            return writer.tell(factory, &changed, done);
         }
         if !version.is_empty() {
             patch["metadata"]["resourceVersion"] = json!(version);
         }
-        match writer.patch(factory, &info, STRATEGIC_PATCH, &patch).await {
-            Ok(object) => writer.tell(factory, &object, done)?,
-            Err(failure) => failures.push(failure),
-        }
+        let object = writer.patch(factory, &info, STRATEGIC_PATCH, &patch).await?;
+        writer.tell(factory, &object, done)
+    };
+    if done.starts_with("selector") {
+        return selection.visit(factory, one).await;
     }
-    Failure::all(failures)
+    // The others change nothing where one is missing.
+    let mut failures = Vec::new();
+    for info in selection.infos(factory).await? {
+        failures.extend(one(info).await.err());
+    }
+    Failure::together(failures)
 }
 
 /// All or those that are selected, not both.

@@ -41,7 +41,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     change(factory, matches, &selection, "resource requirements updated", |object| {
         let found = containers(pod_spec(object)?, &pattern);
         if found.is_empty() {
-            return Err(Failure::new(format!("unable to find container named {pattern}")));
+            return Err(Failure::new(format!("error: unable to find container named {pattern}")));
         }
         for container in found {
             for (field, wanted) in [("limits", &limits), ("requests", &requests)] {
