@@ -240,16 +240,7 @@ fn relay(stream: &TcpStream, limit: Option<Duration>) -> i32 {
             Err(_) => continue,
         }
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any() == Some(true)).collect();
-        if ready[0] {
-            match (&mut &*stream).read(&mut buffer) {
-                Ok(count) if count > 0 => {
-                    if sys::write_all(1, &buffer[..count]).is_err() {
-                        return 1;
-                    }
-                }
-                _ => return 0,
-            }
-        }
+        // Input first: where the other side has nothing more to say, it is still to hear what is there for it.
         if ready.get(1) == Some(&true) {
             match nix::unistd::read(sys::borrow(0), &mut buffer) {
                 Ok(count) if count > 0 => {
@@ -261,6 +252,16 @@ fn relay(stream: &TcpStream, limit: Option<Duration>) -> i32 {
                     input_open = false;
                     sys::best_effort(stream.shutdown(Shutdown::Write));
                 }
+            }
+        }
+        if ready[0] {
+            match (&mut &*stream).read(&mut buffer) {
+                Ok(count) if count > 0 => {
+                    if sys::write_all(1, &buffer[..count]).is_err() {
+                        return 1;
+                    }
+                }
+                _ => return 0,
             }
         }
     }

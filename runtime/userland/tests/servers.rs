@@ -202,3 +202,32 @@ fn httpd_goes_to_the_background_and_sends_what_does_not_fit_in_memory() {
     let pid: i32 = String::from_utf8(background.stdout).unwrap().trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
 }
+
+#[test]
+fn nc_sends_what_it_has_to_one_that_only_listens() {
+    let port = free_port();
+    let mut nc = Command::new(BINARY)
+        .args(["nc", "-l", &port.to_string()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    nc.stdin.take().unwrap().write_all(b"rung\n").unwrap();
+    let wanted = format!(":{port:04X} ");
+    while !fs::read_to_string("/proc/net/tcp6").unwrap().lines().any(|line| line.contains(&wanted) && line.contains(" 0A ")) {
+        std::thread::yield_now();
+    }
+    // It sleeps while the other side comes and says that it will say nothing, so that it finds both at once.
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(nc.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    while !fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ") {
+        std::thread::yield_now();
+    }
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+    let mut heard = String::new();
+    std::io::Read::read_to_string(&mut client, &mut heard).unwrap();
+    assert_eq!(heard, "rung\n");
+    assert!(nc.wait().unwrap().success());
+}
