@@ -62,6 +62,9 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     if server_side && matches.on("force") {
         return Err(Failure::new("--force cannot be used with --server-side"));
     }
+    if matches.on("force") && writer.dry_run == DryRun::Server {
+        return Err(Failure::new("--dry-run=server cannot be used with --force"));
+    }
     if matches.on("all") && !matches.text("selector").is_empty() {
         return Err(Failure::new("cannot set --all and --selector at the same time"));
     }
