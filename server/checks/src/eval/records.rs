@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Evaluator, Found, Looked};
 use crate::compile::pattern;
 use crate::select::{self, Moment};
+use crate::typed::asks_here;
 use crate::verdict::Outcome;
 
 impl Evaluator<'_> {
@@ -31,7 +32,11 @@ impl Evaluator<'_> {
             if exit_fits && output_fits {
                 return (Outcome::Pass, Found { candidates: vec![Arc::new(command.clone())], ..Found::default() });
             }
-            near = Some(Arc::new(command.clone()));
+            // Who opens a way to a port has asked nothing there.
+            let opens = typed.contains("port-forward") && saw.tool.is_none() && !saw.matches.contains("forward") && !asks_here(typed);
+            if !opens {
+                near = Some(Arc::new(command.clone()));
+            }
         }
         match near {
             // What still runs may come out right.

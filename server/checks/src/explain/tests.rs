@@ -402,6 +402,8 @@ fn a_way_that_ended_with_its_pod_is_told() {
     let quiet = [("kubectl port-forward svc/pi-proxy 8080:8080 > /dev/null", "", Some("old"), Some(20)), ("curl http://localhost:8080", "x", None, Some(31)), curl];
     let stopped = [(FORWARD, SAID, Some("old"), Some(19)), curl];
     let open = [(FORWARD, SAID, Some("old"), None)];
+    let opened_after = [curl, (FORWARD, SAID, None, None)];
+    let ended_after = [curl, ("while :; do kubectl port-forward svc/pi-proxy 8080:8080; done", SAID, None, Some(35))];
     let variable = [("kubectl port-forward $POD 8080:http", "", Some("old"), Some(20)), curl];
     let nameless = [("kubectl port-forward $POD 8080:http", lost.as_str(), Some("old"), Some(20)), curl];
     let stale = [("kubectl port-forward svc/pi-proxy 8080:8080 &", "", Some("old"), Some(20)), curl];
@@ -432,6 +434,9 @@ fn a_way_that_ended_with_its_pod_is_told() {
         (true, &[curl], log, away, bring),
         (true, &[curl], saw, away, bring),
         (false, &[curl], saw, "", "Read what it printed."),
+        // Who opens a way to a port has not asked there.
+        (true, &opened_after, saw, "", "Read what it printed."),
+        (false, &ended_after, saw, "", "Read what it printed."),
         // A way leads to one Pod.
         (true, &open, log, "your port-forward leads to Pod `old` and to no other.", "Lead it to this one, too: end it, run `kubectl port-forward pod/new 8080:80`, and ask again."),
         (false, &open, log, "", "Read it: `kubectl logs new`."),
