@@ -87,7 +87,9 @@ fn lessons_are_done_on_another_cluster() {
     // What happened before it was looked at is not known, what happens now is.
     assert!(types(&["kubectl", "exec", "hello-kiamol", "--", "hostname"]).ok().contains("hello-kiamol"));
     let shown = types(&["lab", "open", "container-gone"]).ok();
-    assert!(shown.contains("Not on this cluster. It is about a node's containers"), "{shown}");
+    assert!(shown.contains("Not on this cluster. It is about a node's containers") && !shown.contains("turn green"), "{shown}");
+    let why = types(&["lab", "why"]).ok();
+    assert!(why.contains("Not on this cluster. It is about a node's containers") && !why.contains("green"), "{why}");
     let refused = types(&["lab", "undo"]);
     assert!(!refused.status.success() && refused.stdout.contains("is not Drydock's own cluster"), "{refused:?}");
     drop(drydock);

@@ -72,6 +72,13 @@ pub(super) fn checks(section: &Section) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// What this cluster does not allow, and why.
+fn not_here(paper: &mut Paper, say: &str, why: &str) {
+    let text = if say.is_empty() { format!("Not on this cluster. {why}") } else { format!("{say}. Not judged on this cluster. {why}") };
+    let text = paper.inline(&text);
+    paper.paragraph("  - ", "    ", text.trim());
+}
+
 /// The exercises and labs of a chapter in order.
 pub(super) fn units(chapter: &Chapter) -> impl Iterator<Item = &Section> {
     chapter.sections.iter().filter(|section| section.kind != SectionKind::Text)
@@ -141,6 +148,17 @@ impl View<'_> {
                 paper.paragraph("      ", "      ", &text);
             }
             before = said;
+        }
+    }
+
+    /// What of an exercise is not judged on this cluster, or why all of it cannot be done there.
+    pub(super) fn not_here(&self, paper: &mut Paper, section: &Section) {
+        let judged = checks(section).next().is_some();
+        for block in &section.blocks {
+            match block {
+                Block::NotHere { say, why } if !(judged && say.is_empty()) => not_here(paper, say, why),
+                _ => {}
+            }
         }
     }
 
@@ -217,9 +235,7 @@ impl View<'_> {
                 }
                 Block::NotHere { say, why } => {
                     paper.gap();
-                    let text = if say.is_empty() { format!("Not on this cluster. {why}") } else { format!("{say}. Not judged on this cluster. {why}") };
-                    let text = paper.inline(&text);
-                    paper.paragraph("  - ", "    ", text.trim());
+                    not_here(paper, say, why);
                 }
                 Block::Check { id, say, optional, hints } => {
                     if Some(place) == first_check {

@@ -287,9 +287,11 @@ impl Desk<'_> {
             paper.paragraph("", "", &says);
         }
         view.section(&mut paper, chapter, unit);
-        paper.gap();
-        let says = paper.inline("Type the commands here; the checks turn green by themselves. `lab` shows them.");
-        paper.paragraph("", "", &says);
+        if checks(unit).next().is_some() {
+            paper.gap();
+            let says = paper.inline("Type the commands here; the checks turn green by themselves. `lab` shows them.");
+            paper.paragraph("", "", &says);
+        }
         Ok(text(paper.finish()))
     }
 
@@ -356,8 +358,12 @@ impl Desk<'_> {
         let view = self.view(&book, &verdicts);
         let open = self.wanted(unit, |check| view.standing(check.id) != Standing::Passed)?;
         let mut paper = self.paper();
-        if open.is_empty() {
+        let elsewhere = unit.blocks.iter().any(|block| matches!(block, Block::NotHere { .. }));
+        if open.is_empty() && (checks(unit).next().is_some() || !elsewhere) {
             paper.line("Every check of this exercise is green.");
+        }
+        if self.words.rest.is_empty() {
+            view.not_here(&mut paper, unit);
         }
         let sentences = if self.words.has("fix") { 3 } else if self.words.has("where") { 2 } else { 1 };
         for check in &open {
