@@ -158,7 +158,7 @@ impl Factory {
         }
         let mut chosen = loaded.choose(&self.globals)?;
         self.log_gates();
-        let wrong = config::credentials::ready(self, &mut chosen)?;
+        let wrong = config::credentials::ready(self, &mut chosen).await?;
         let server = chosen.cluster["server"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
         let mut refused = wrong.or_else(|| unreachable(&server));
         if refused.is_some() {

@@ -9,6 +9,7 @@ mod plugins;
 mod scripts;
 mod typed;
 
+use std::future::Future;
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
@@ -86,6 +87,9 @@ impl Directive {
 /// Words with their descriptions, and what is done with them.
 type Offer = (Vec<(String, String)>, Directive);
 
+/// What is offered where nothing is known.
+const NOTHING: Offer = (Vec::new(), Directive::NO_FILES);
+
 /// `__complete`.
 pub async fn words(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
     offer(factory, matches, true).await
@@ -101,16 +105,17 @@ async fn offer(factory: &Factory, matches: &ArgMatches, descriptions: bool) -> R
     let Some((typed, before)) = line.split_last() else {
         return Err(Failure::new("requires at least 1 arg(s), only received 0"));
     };
+    let limit = factory.request_timeout().ok().flatten().unwrap_or(PATIENCE);
     let mut read = Typed::read(before, typed);
-    let found = match plugins::offered(factory, before, typed) {
-        Some(found) => {
-            read = Err(String::new());
-            found
-        }
-        None => match &read {
-            Ok(read) => Ok(in_time(factory, read, factory.request_timeout().ok().flatten().unwrap_or(PATIENCE)).await),
+    let found = match in_time(factory, limit, plugins::offered(factory, before, typed)).await {
+        Some(None) => match &read {
+            Ok(read) => Ok(in_time(factory, limit, offered::all(factory, read)).await.unwrap_or(NOTHING)),
             Err(why) => Err(why.clone()),
         },
+        of_plugin => {
+            read = Err(String::new());
+            of_plugin.flatten().unwrap_or(Ok(NOTHING))
+        }
     };
     let (mut words, directive) = found.unwrap_or_else(|why| {
         debug(factory, &format!("[Error] {why}"));
@@ -134,12 +139,13 @@ async fn offer(factory: &Factory, matches: &ArgMatches, descriptions: bool) -> R
     Ok(())
 }
 
-/// What is offered before a server that says nothing is given up: nothing, then.
-async fn in_time(factory: &Factory, read: &Typed, limit: Duration) -> Offer {
-    tokio::time::timeout(limit, offered::all(factory, read)).await.unwrap_or_else(|_| {
-        debug(factory, &format!("The server said nothing for {limit:?}"));
-        (Vec::new(), Directive::NO_FILES)
-    })
+/// What is found before a server or a program that says nothing is given up.
+async fn in_time<T>(factory: &Factory, limit: Duration, finding: impl Future<Output = T>) -> Option<T> {
+    let found = tokio::time::timeout(limit, finding).await;
+    if found.is_err() {
+        debug(factory, &format!("Nothing was said for {limit:?}"));
+    }
+    found.ok()
 }
 
 /// What only those who write completions read.
@@ -149,32 +155,50 @@ fn debug(factory: &Factory, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::environment::Environment;
     use crate::globals::Globals;
     use crate::streams::Streams;
 
-    #[tokio::test]
-    async fn a_server_that_never_answers_is_given_up() {
-        // It takes connections and says nothing.
-        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("config");
-        let address = server.local_addr().unwrap();
+    /// A kubectl that asks this server, with these fields of its user and this search path.
+    fn kubectl(folder: &Path, server: &str, user: &str) -> Factory {
+        let config = folder.join("config");
         let text = format!(
-            "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}], users: [{{name: a, user: {{}}}}], clusters: [{{name: a, cluster: {{server: 'http://{address}'}}}}]}}"
+            "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}], users: [{{name: a, user: {user}}}], clusters: [{{name: a, cluster: {{server: '{server}'}}}}]}}"
         );
         std::fs::write(&config, text).unwrap();
-        let variables = [("KUBECONFIG", config.display().to_string()), ("HOME", folder.path().display().to_string())];
-        let env = Environment { variables: variables.map(|(name, value)| (name.to_owned(), value)).into(), directory: folder.path().to_owned() };
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let variables = [("KUBECONFIG", config.display().to_string()), ("HOME", folder.display().to_string()), ("PATH", path)];
+        let env = Environment { variables: variables.map(|(name, value)| (name.to_owned(), value)).into(), directory: folder.to_owned() };
         let streams = Streams::new(Box::new(std::io::empty()), Box::new(std::io::sink()), Box::new(std::io::sink()));
-        let factory = Factory::new(env, streams, Globals { request_timeout: "0".to_owned(), ..Globals::default() }, "kubectl".to_owned());
-        for line in [&["get", ""][..], &["get", "pods", ""], &["logs", ""], &["-n", ""]] {
-            let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
-            let (typed, before) = line.split_last().unwrap();
-            let read = Typed::read(before, typed).unwrap_or_else(|why| panic!("{line:?}: {why}"));
-            let offer = tokio::time::timeout(Duration::from_secs(60), in_time(&factory, &read, Duration::from_millis(20))).await.expect("it is given up");
-            assert_eq!(offer, (Vec::new(), Directive::NO_FILES), "{line:?}");
+        Factory::new(env, streams, Globals { request_timeout: "0".to_owned(), ..Globals::default() }, "kubectl".to_owned())
+    }
+
+    #[tokio::test]
+    async fn who_never_answers_is_given_up() {
+        // It takes connections and says nothing.
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (silent, short) = (format!("http://{address}"), Duration::from_millis(20));
+        let sleeping = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sleep, args: ['100000'], interactiveMode: Never}}";
+        for (server, user) in [(silent.as_str(), "{}"), ("https://127.0.0.1:1", sleeping)] {
+            let factory = kubectl(folder.path(), server, user);
+            for line in [&["get", ""][..], &["get", "pods", ""], &["logs", ""], &["-n", ""]] {
+                let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+                let (typed, before) = line.split_last().unwrap();
+                let read = Typed::read(before, typed).unwrap_or_else(|why| panic!("{line:?}: {why}"));
+                assert_eq!(in_time(&factory, short, offered::all(&factory, &read)).await, None, "{server} {line:?}");
+            }
         }
+        for name in ["kubectl-naps", "kubectl_complete-naps"] {
+            let program = folder.path().join(name);
+            std::fs::write(&program, "#!/bin/sh\nexec sleep 100000\n").unwrap();
+            std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let factory = kubectl(folder.path(), &silent, "{}");
+        assert!(in_time(&factory, short, plugins::offered(&factory, &["naps".to_owned()], "")).await.is_none());
     }
 }

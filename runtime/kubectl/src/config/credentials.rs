@@ -15,7 +15,7 @@ const IDENTITY: [&str; 10] =
     ["client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile", "username", "password", "auth-provider", "exec"];
 
 /// Cluster and user with contents in place of files and programs. What is wrong and is told only when a request is made comes back.
-pub(crate) fn ready(factory: &Factory, chosen: &mut Chosen) -> Result<Option<String>, Failure> {
+pub(crate) async fn ready(factory: &Factory, chosen: &mut Chosen) -> Result<Option<String>, Failure> {
     if !chosen.cluster["server"].as_str().is_some_and(|server| server.starts_with("https://")) {
         if let Some(user) = chosen.user.as_object_mut() {
             user.retain(|name, _| !IDENTITY.contains(&name.as_str()));
@@ -40,7 +40,7 @@ pub(crate) fn ready(factory: &Factory, chosen: &mut Chosen) -> Result<Option<Str
         return Err(Failure::new(format!("exec plugin: invalid apiVersion {version:?}")));
     }
     factory.streams.flush()?;
-    match plugin::run(&factory.env, &exec, &chosen.cluster, factory.streams.input_is_terminal) {
+    match plugin::run(&factory.env, &exec, &chosen.cluster, factory.streams.input_is_terminal).await {
         Ok(fields) => {
             for (name, value) in fields.as_object().into_iter().flatten() {
                 chosen.user[name] = value.clone();

@@ -3,7 +3,7 @@
 
 pub(crate) mod credentials;
 mod pem;
-mod plugin;
+pub(crate) mod plugin;
 pub(crate) mod proxy;
 pub(crate) mod types;
 mod usable;

@@ -2,9 +2,10 @@
 // upstream: client-go/plugin/pkg/client/auth/exec/exec.go
 
 use std::io::ErrorKind;
-use std::process::{Command, Stdio};
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::pem;
 use crate::environment::Environment;
@@ -18,8 +19,13 @@ pub(super) fn known(version: &str) -> bool {
     matches!(version, "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1")
 }
 
+/// What a program says on its standard output and, unless that goes elsewhere, its standard error. It ends when nobody waits for it any more.
+pub(crate) async fn output(command: &mut Command) -> std::io::Result<Output> {
+    command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?.wait_with_output().await
+}
+
 /// The fields of a user that the program stands for.
-pub(super) fn run(env: &Environment, exec: &Value, cluster: &Value, terminal: bool) -> Result<Value, String> {
+pub(super) async fn run(env: &Environment, exec: &Value, cluster: &Value, terminal: bool) -> Result<Value, String> {
     let text = |field: &str| exec[field].as_str().unwrap_or_default();
     let interactive = match text("interactiveMode") {
         "Always" if !terminal => return Err("exec plugin cannot support interactive mode: standard input is not a terminal".to_owned()),
@@ -35,8 +41,8 @@ pub(super) fn run(env: &Environment, exec: &Value, cluster: &Value, terminal: bo
     }
     let about = if exec["provideClusterInfo"] == true { Some(cluster) } else { None };
     command.env("KUBERNETES_EXEC_INFO", information(text("apiVersion"), about, interactive));
-    command.stdin(if interactive { Stdio::inherit() } else { Stdio::null() }).stderr(Stdio::inherit()).stdout(Stdio::piped());
-    let done = command.output().map_err(|error| match error.kind() {
+    command.stdin(if interactive { Stdio::inherit() } else { Stdio::null() }).stderr(Stdio::inherit());
+    let done = output(&mut command).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound if !program.contains('/') => {
             let hint = Some(text("installHint")).filter(|hint| !hint.is_empty()).map(|hint| format!("\n\n{hint}")).unwrap_or_default();
             format!("exec: executable {program} not found{NOT_INSTALLED}{hint}")

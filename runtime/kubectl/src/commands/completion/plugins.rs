@@ -1,8 +1,13 @@
 //! What is offered for programs that are commands of kubectl: their words, and what `kubectl_complete-NAME` beside them says.
 // upstream: kubectl/pkg/cmd/plugin/plugin_completion.go
 
+use std::process::Stdio;
+
+use tokio::process::Command;
+
 use super::super::{TABLE, plugin};
 use super::{Directive, Offer, debug};
+use crate::config::plugin::output;
 use crate::factory::Factory;
 
 /// Words of plugins among the commands: all of them, but those that are ours.
@@ -12,7 +17,7 @@ pub(super) fn beside_ours(factory: &Factory, typed: &str) -> Vec<(String, String
 }
 
 /// What is offered for a line whose command is none of ours; nothing when it is.
-pub(super) fn offered(factory: &Factory, before: &[String], typed: &str) -> Option<Result<Offer, String>> {
+pub(super) async fn offered(factory: &Factory, before: &[String], typed: &str) -> Option<Result<Offer, String>> {
     let first = before.first().filter(|first| !first.starts_with('-') && !TABLE.iter().any(|entry| entry.name == first.as_str()))?;
     debug(factory, "Cleared global flags for plugin completion");
     let names = names(factory);
@@ -24,7 +29,7 @@ pub(super) fn offered(factory: &Factory, before: &[String], typed: &str) -> Opti
     }
     let (path, arguments) = before.split_at(known);
     let mut words = if arguments.is_empty() { children(factory, path, typed) } else { Vec::new() };
-    let (more, directive) = asked(factory, path, arguments, typed);
+    let (more, directive) = asked(factory, path, arguments, typed).await;
     words.extend(more);
     Some(Ok((words, directive)))
 }
@@ -45,7 +50,7 @@ fn children(factory: &Factory, path: &[String], typed: &str) -> Vec<(String, Str
 }
 
 /// What the program for it offers.
-fn asked(factory: &Factory, path: &[String], arguments: &[String], typed: &str) -> Offer {
+async fn asked(factory: &Factory, path: &[String], arguments: &[String], typed: &str) -> Offer {
     let name = path.iter().map(|word| word.replace('-', "_")).collect::<Vec<_>>().join("-");
     debug(factory, &format!("About to look for: kubectl_complete-{name}"));
     let Some(program) = plugin::program(&factory.env, &format!("kubectl_complete-{name}")) else {
@@ -54,7 +59,8 @@ fn asked(factory: &Factory, path: &[String], arguments: &[String], typed: &str) 
     };
     let line: Vec<&str> = arguments.iter().map(String::as_str).chain([typed]).collect();
     debug(factory, &format!("About to call: {} {}", program.display(), line.join(" ")));
-    let output = std::process::Command::new(&program).args(&line).output().map(|output| output.stdout).unwrap_or_default();
+    let mut command = Command::new(&program);
+    let output = output(command.args(&line).stdin(Stdio::null()).stderr(Stdio::null())).await.map(|output| output.stdout).unwrap_or_default();
     let output = String::from_utf8_lossy(&output).into_owned();
     let mut lines: Vec<&str> = output.split('\n').filter(|line| !line.is_empty()).collect();
     let directive = lines.last().and_then(|last| last.strip_prefix(':')).and_then(|number| number.parse().ok()).map(Directive);

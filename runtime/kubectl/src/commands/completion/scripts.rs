@@ -43,7 +43,7 @@ __kubectl_words() {
     for (( index = 1; index < ${#words[@]} - 1; index++ )); do
         __kubectl_plain "${words[index]}"
     done
-    mapfile -t offered < <(kubectl __completeNoDesc "${plain[@]}" "$word" 2>/dev/null)
+    mapfile -t offered < <(kubectl __completeNoDesc "${plain[@]}" "$word" </dev/null 2>/dev/null)
     (( ${#offered[@]} )) || return 0
     word=${offered[${#offered[@]}-1]}
     if [[ $word =~ ^:[0-9]+$ ]]; then
@@ -105,7 +105,7 @@ _kubectl() {
         esac
         plain+=("$flag$word")
     done
-    offered=("${(@f)$(kubectl __completeNoDesc "${(@)plain}" "${words[CURRENT]}" 2>/dev/null)}")
+    offered=("${(@f)$(kubectl __completeNoDesc "${(@)plain}" "${words[CURRENT]}" </dev/null 2>/dev/null)}")
     if [[ ${offered[-1]} == :<-> ]]; then
         directive=${offered[-1]#:}
         offered[-1]=()
@@ -168,7 +168,7 @@ function __kubectl_words
         end
         set -a plain (string replace -r -- '^(-[^=]*=)?~(?=/|$)' "\$1$HOME" $word)
     end
-    set -l offered (kubectl __complete $plain "$token" 2>/dev/null)
+    set -l offered (kubectl __complete $plain "$token" </dev/null 2>/dev/null)
     set -l directive 0
     if string match -qr '^:[0-9]+$' -- "$offered[-1]"
         set directive (string sub -s 2 -- $offered[-1])
