@@ -15,6 +15,9 @@ use crate::failure::{Failure, go_io};
 /// File names that are read in directories.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
+/// What stock kubectl calls the kinds it was compiled with: a line of its code.
+const SCHEME: &str = "\"pkg/scheme/scheme.go:28\"";
+
 impl Selection {
     /// Every object of every file; what is none stands beside them.
     pub async fn manifests(&self, factory: &Factory, failures: &mut Vec<Failure>) -> Result<Vec<Info>, Failure> {
@@ -61,10 +64,24 @@ impl Selection {
                 found.push(Request::Refused(failure, Origin::Source));
                 return Ok(());
             }
+            if let Some(why) = self.unread(document) {
+                found.push(Request::Refused(undecodable(source, &why), Origin::Source));
+                continue;
+            }
             let listed = document.value["items"].is_array();
+            let text = |field: &str| document.value[field].as_str().unwrap_or_default();
+            let of_list = text("kind").strip_suffix("List").filter(|_| listed && !self.local);
+            if let Some(items) = of_list && recognized(factory, source, text("apiVersion"), Some(items).filter(|kind| !kind.is_empty())).await?.is_none() {
+                found.push(Request::Refused(unmatched(source, &document.value), Origin::Source));
+                continue;
+            }
             // A list is known by where it begins.
             let origin = if listed { Origin::Item(found.len()) } else { Origin::Source };
             for object in objects_in(source, document).unwrap_or_else(|failure| { found.push(Request::Refused(failure, Origin::Source)); Vec::new() }) {
+                if let Some(why) = self.unread_item(&object).filter(|_| listed) {
+                    found.push(Request::Refused(Failure::Plain(why, 1), origin));
+                    continue;
+                }
                 let kind = format!("{:?} in version {:?}", object["kind"].as_str().unwrap_or_default(), object["apiVersion"].as_str().unwrap_or_default());
                 match self.info(factory, source, object).await {
                     // Of what is in a list only the kind is told.
@@ -79,6 +96,27 @@ impl Selection {
         }
         found.extend(broken.map(|why| Request::Refused(Failure::new(format!("error parsing {source}: {why}")), Origin::Source)));
         Ok(())
+    }
+
+    /// Why a document is not read by a command that reads only what it was compiled with.
+    // upstream: apimachinery/pkg/runtime/error.go NewNotRegisteredErrForKind
+    fn unread(&self, document: &Document) -> Option<String> {
+        let text = |field: &str| document.value[field].as_str().unwrap_or_default();
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        if !self.typed || kind.is_empty() || super::compiled_with(version, kind) {
+            return None;
+        }
+        if version.is_empty() {
+            return Some(format!("Object 'apiVersion' is missing in '{}'", document.shown));
+        }
+        Some(format!("no kind {kind:?} is registered for version {version:?} in scheme {SCHEME}"))
+    }
+
+    /// The same of what is in a list, which is read later and has lost its name by then.
+    fn unread_item(&self, object: &Value) -> Option<String> {
+        let text = |field: &str| object[field].as_str().unwrap_or_default();
+        let known = !self.typed || super::compiled_with(text("apiVersion"), text("kind"));
+        (!known).then(|| format!("unable to get type info from the object \"*runtime.Unknown\": no kind is registered for the type runtime.Unknown in scheme {SCHEME}"))
     }
 
     // upstream: cli-runtime/pkg/resource/visitor.go ValidateSchema
@@ -140,21 +178,7 @@ impl Selection {
         if self.local {
             return Ok(Info { mapping: guessed(&version, &kind), namespace: own, name, source: source.to_owned(), object });
         }
-        factory.of_files.set(true);
-        let mapping = if version.is_empty() {
-            factory.look(|mapper| mapper.mappings.iter().find(|mapping| mapping.kind == kind).cloned()).await
-        } else {
-            factory.kind_of(&version, &kind).await
-        };
-        let mapping = match mapping {
-            Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => return Err(Failure::new(format!("unable to recognize {source:?}: {}", failure.whole()))),
-            other => other?,
-        };
-        let Some(mapping) = mapping else {
-            return Err(Failure::new(format!(
-                "resource mapping not found for name: {name:?} namespace: {own:?} from {source:?}: no matches for kind {kind:?} in version {version:?}\nensure CRDs are installed first"
-            )));
-        };
+        let Some(mapping) = recognized(factory, source, &version, Some(&kind)).await? else { return Err(unmatched(source, &object)) };
         let mut namespace = String::new();
         if mapping.namespaced {
             namespace = if own.is_empty() { self.namespace.clone() } else { own };
@@ -165,6 +189,30 @@ impl Selection {
         }
         Ok(Info { mapping, namespace, name, source: source.to_owned(), object })
     }
+}
+
+/// What the server calls a kind. It tells no kinds of lists: one of those has the items of a kind it tells, a `List` anything of its version.
+// upstream: cli-runtime/pkg/resource/mapper.go infoForData, client-go/restmapper/discovery.go NewDiscoveryRESTMapper
+async fn recognized(factory: &Factory, source: &str, version: &str, kind: Option<&str>) -> Result<Option<Mapping>, Failure> {
+    factory.of_files.set(true);
+    let fits = |mapping: &&Mapping| (version.is_empty() || mapping.api_version() == version) && kind.is_none_or(|kind| mapping.kind == kind);
+    let found = match kind {
+        Some(kind) if !version.is_empty() => factory.kind_of(version, kind).await,
+        _ => factory.look(|mapper| mapper.mappings.iter().find(fits).cloned()).await,
+    };
+    match found {
+        Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => Err(Failure::new(format!("unable to recognize {source:?}: {}", failure.whole()))),
+        other => other,
+    }
+}
+
+fn unmatched(source: &str, object: &Value) -> Failure {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let [name, namespace] = ["name", "namespace"].map(|field| text(&object["metadata"][field]));
+    let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+    Failure::new(format!(
+        "resource mapping not found for name: {name:?} namespace: {namespace:?} from {source:?}: no matches for kind {kind:?} in version {version:?}\nensure CRDs are installed first"
+    ))
 }
 
 /// A kind as far as a manifest tells it.

@@ -7,6 +7,7 @@
 
 mod failures;
 mod files;
+mod scheme;
 mod stream;
 
 use clap::{Arg, ArgMatches};
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 pub use failures::{Failures, Origin};
 pub use files::{json_type, no_object, objects_of, read_source};
+pub use scheme::knows as compiled_with;
 pub use stream::{go_json_error, read_yaml};
 
 use crate::discovery::Mapping;
@@ -62,6 +64,8 @@ pub struct Selection {
     pub stops: bool,
     /// Whether the server is asked nothing, not even for its kinds.
     pub local: bool,
+    /// Whether manifests are of kinds stock kubectl is compiled with.
+    pub typed: bool,
 }
 
 /// An object, where it lives and where it came from.
@@ -200,7 +204,14 @@ impl Selection {
             default_type: String::new(),
             stops: false,
             local: matches.on("local"),
+            typed: false,
         })
+    }
+
+    /// The same, of a command that reads manifests of the kinds it was compiled with.
+    // upstream: cli-runtime/pkg/resource/builder.go WithScheme
+    pub fn read_typed(factory: &Factory, matches: &ArgMatches) -> Result<Self, Failure> {
+        Ok(Self { typed: true, ..Self::read(factory, matches)? })
     }
 
     /// `--local` knows files only; what else is named is refused in these words.
@@ -366,8 +377,11 @@ impl Selection {
 
     /// Ask for everything; what failed stands beside what came. What cannot even be asked for is an error.
     pub async fn gather(&self, factory: &Factory) -> Result<(Vec<Info>, Option<Failure>), Failure> {
+        self.collect(factory, self.requests(factory).await?).await
+    }
+
+    async fn collect(&self, factory: &Factory, requests: Vec<Request>) -> Result<(Vec<Info>, Option<Failure>), Failure> {
         let mut infos = Vec::new();
-        let requests = self.requests(factory).await?;
         match self.visit_each(factory, requests, async |info| { infos.push(info); Ok(()) }).await {
             Err(failure @ (Failure::Unreachable(_) | Failure::Exit(_))) => Err(failure),
             outcome => Ok((infos, outcome.err())),
@@ -378,6 +392,21 @@ impl Selection {
     pub async fn infos(&self, factory: &Factory) -> Result<Vec<Info>, Failure> {
         let (infos, failed) = self.gather(factory).await?;
         failed.map_or(Ok(infos), Err)
+    }
+
+    /// The one object there is; `several` is said of more, and of a list however short it is.
+    // upstream: cli-runtime/pkg/resource/result.go Object, where lists are not taken apart
+    pub async fn only(&self, factory: &Factory, several: &str) -> Result<Info, Failure> {
+        let requests = self.requests(factory).await?;
+        if requests.iter().any(|request| matches!(request.origin(), Origin::Item(_))) {
+            return Err(Failure::new(several));
+        }
+        let (mut infos, failed) = self.collect(factory, requests).await?;
+        match (failed, infos.len()) {
+            (Some(failure), _) => Err(failure),
+            (None, 2..) => Err(Failure::new(several)),
+            (None, _) => infos.pop().ok_or_else(|| Failure::new("no resource matched")),
+        }
     }
 
     /// The objects of one request.

@@ -47,12 +47,8 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
         return Err(Failure::new("you must specify at least one command for the container"));
     }
     let words_of_object = if resource.is_empty() { vec![] } else { vec![resource] };
-    let selection = Selection { filenames, words: words_of_object, namespace, enforced, default_type: "pods".to_owned(), ..Selection::default() };
-    let mut infos = selection.infos(factory).await?;
-    if infos.len() > 1 {
-        return Err(Failure::new("cannot exec into multiple objects at a time"));
-    }
-    let Some(info) = infos.pop() else { return Err(Failure::new("no resource matched")) };
+    let selection = Selection { filenames, words: words_of_object, namespace, enforced, default_type: "pods".to_owned(), typed: true, stops: true, ..Selection::default() };
+    let info = selection.only(factory, "cannot exec into multiple objects at a time").await?;
     let pod = pods::attachable(factory, info.object, matches.duration("pod-running-timeout")).await?;
     in_pod(factory, matches, &pod, words).await
 }

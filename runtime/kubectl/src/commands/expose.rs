@@ -43,7 +43,7 @@ pub fn command() -> Command {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     selection.labels = String::new();
     let mut writer = Writer::read(factory, matches)?;
     writer.prints_structs();

@@ -91,6 +91,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 /// What a patch makes of an object, without the server.
 fn locally(object: &Value, content: &str, body: &str) -> Result<Value, Failure> {
     let broken = if content == STRATEGIC_PATCH { "invalid JSON document" } else { "Invalid JSON Patch" };
+    let (version, kind) = (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
+    if content == STRATEGIC_PATCH && !builder::compiled_with(version, kind) {
+        let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
+        return Err(Failure::new(format!("strategic merge patch is not supported for {version}, Kind={kind} locally, try --type merge")));
+    }
     let patch: Value = serde_json::from_str(body).map_err(|_| Failure::new(broken))?;
     let changed = match content {
         JSON_PATCH if !patch.is_array() => Err("json: cannot unmarshal object into Go value of type jsonpatch.Patch".to_owned()),

@@ -51,7 +51,7 @@ struct Plan {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     if !selection.has_files() {
         return Err(Failure::new("must specify one of -f and -k"));
     }
@@ -72,7 +72,7 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
             "RoleBinding" | "ClusterRoleBinding" => true,
             _ => continue,
         };
-        let list = list_path(&info.mapping.kind, &info.namespace)?;
+        let list = list_path(&info.mapping.kind, &info.namespace);
         let remove = matches.on(if binding { "remove-extra-subjects" } else { "remove-extra-permissions" });
         match one(factory, &writer, &list, info.object, (binding, remove)).await {
             Ok(plan) => tell(factory, &mut writer, &plan, (binding, remove))?,
@@ -83,13 +83,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     Failure::all(failures)
 }
 
-fn list_path(kind: &str, namespace: &str) -> Result<String, Failure> {
+/// Where objects of a kind are; one that names no namespace is nowhere.
+// upstream: client-go/gentype/type.go NamespaceIfScoped
+fn list_path(kind: &str, namespace: &str) -> String {
     let resource = format!("{}s", kind.to_lowercase());
-    match (kind.starts_with("Cluster"), namespace) {
-        (true, _) => Ok(format!("/apis/{GROUP}/{resource}")),
-        (false, "") => Err(Failure::new("an empty namespace may not be set when a resource name is provided")),
-        (false, namespace) => Ok(format!("/apis/{GROUP}/namespaces/{namespace}/{resource}")),
-    }
+    if namespace.is_empty() { format!("/apis/{GROUP}/{resource}") } else { format!("/apis/{GROUP}/namespaces/{namespace}/{resource}") }
 }
 
 async fn one(factory: &Factory, writer: &Writer, list: &str, expected: Value, (binding, remove): (bool, bool)) -> Result<Plan, Failure> {
@@ -138,7 +136,11 @@ fn as_go_writes(mut object: Value) -> Value {
 }
 
 async fn ensure_namespace(factory: &Factory, object: &Value) -> Result<(), Failure> {
-    let Some(namespace) = object["metadata"]["namespace"].as_str() else { return Ok(()) };
+    if object["kind"].as_str().is_some_and(|kind| kind.starts_with("Cluster")) {
+        return Ok(());
+    }
+    let namespace = object["metadata"]["namespace"].as_str().filter(|namespace| !namespace.is_empty());
+    let namespace = namespace.ok_or_else(|| Failure::new("resource name may not be empty"))?;
     match factory.call(Call::get(format!("/api/v1/namespaces/{namespace}"))).await {
         Err(failure) if failure.is("NotFound") => {
             let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});

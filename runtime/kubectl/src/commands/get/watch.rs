@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::AsyncBufReadExt;
 
 use super::{append, each, for_kind, options};
-use crate::builder::{Request, Selection, or_namespace};
+use crate::builder::{Origin, Request, Selection, or_namespace};
 use crate::discovery::Mapping;
 use crate::factory::Factory;
 use crate::failure::Failure;
@@ -16,16 +16,23 @@ use crate::rest::{Call, JSON, TABLE};
 
 /// Show what is there, then what happens to it.
 pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Selection, printer: Option<Printer>) -> Result<(), Failure> {
-    let places: Result<Vec<Place>, Failure> = selection.requests(factory).await?.into_iter().map(|request| match request {
+    let mut requests = selection.requests(factory).await?;
+    // A list is refused where it stands.
+    let list = requests.iter().position(|request| matches!(request.origin(), Origin::Item(_)));
+    requests.truncate(list.unwrap_or(usize::MAX));
+    let of_list = list.map(|_| Failure::new("watch is only supported on individual resources and resource collections, but a list of resources is found"));
+    let places: Result<Vec<Place>, Failure> = requests.into_iter().map(|request| match request {
         Request::One(mapping, namespace, name) => Ok((mapping, namespace, name)),
         Request::List(mapping, namespace) => Ok((mapping, namespace, String::new())),
         Request::Manifest(info, _) => selection.elsewhere(&info).map_or(Ok((info.mapping, info.namespace, info.name)), Err),
         Request::Refused(failure, _) => Err(failure),
     }).collect();
     let mut places = places?.into_iter();
-    let Some(place) = places.next() else { return Ok(()) };
+    let Some(place) = places.next() else { return of_list.map_or(Ok(()), Err) };
     let others: Vec<Place> = places.collect();
-    if others.iter().any(|other| other.0 != place.0 || other.2.is_empty()) {
+    let of_file = selection.has_files();
+    let mixed = others.iter().any(|other| other.0 != place.0 || other.2.is_empty());
+    if mixed && !of_file {
         return Err(Failure::new("you may only specify a single resource type"));
     }
     let events = matches.on("output-watch-events");
@@ -33,7 +40,6 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
     let mut output = Output { table, printer, events };
     let accept = if output.printer.is_some() { JSON } else { TABLE };
     let several = !others.is_empty();
-    let of_file = selection.has_files();
     let mut answers = Vec::new();
     for (mapping, namespace, name) in std::iter::once(&place).chain(&others) {
         let call = if name.is_empty() { selection.list_call(mapping, namespace, "") } else { Call::get(mapping.path(namespace, name)) };
@@ -47,6 +53,12 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
             Some(first) if output.printer.is_none() && answer["rows"].is_array() => append(first, answer),
             _ => answers.push(answer),
         }
+    }
+    if let Some(failure) = of_list {
+        return Err(failure);
+    }
+    if mixed {
+        return Err(Failure::new("watch is only supported on individual resources and resource collections - more than 1 resource was found"));
     }
     if !matches.on("watch-only") {
         for answer in &answers {

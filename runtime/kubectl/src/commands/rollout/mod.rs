@@ -53,7 +53,7 @@ pub fn restart_command() -> Command {
 
 /// What a command on rollouts works on.
 fn selection(factory: &Factory, matches: &ArgMatches) -> Result<Selection, Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     if selection.words.is_empty() && !selection.has_files() {
         return Err(Failure::new("required resource not specified"));
     }

@@ -35,7 +35,8 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
 async fn one(factory: &Factory, matches: &ArgMatches, info: &Info) -> Result<(), Failure> {
     let kind = info.mapping.kind.as_str();
     if !["Deployment", "DaemonSet", "StatefulSet"].contains(&kind) {
-        return Err(Failure::new(format!("no status viewer has been implemented for {kind}")));
+        let group = Some(&info.mapping.group).filter(|group| !group.is_empty()).map(|group| format!(".{group}")).unwrap_or_default();
+        return Err(Failure::new(format!("no status viewer has been implemented for {kind}{group}")));
     }
     let revision = matches.number("revision");
     let watch = matches.on("watch");

@@ -36,7 +36,7 @@ pub fn command() -> Command {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     let (resources, arguments) = divide(matches.arguments());
     let pairs: Vec<String> = matches.texts("env").into_iter().chain(arguments).collect();
     selection.words = resources;

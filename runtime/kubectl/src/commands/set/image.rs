@@ -20,7 +20,7 @@ pub fn command() -> Command {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     let (resources, pairs) = divide(matches.arguments());
     selection.words = resources;
     selection.latest = !matches.on("local");

@@ -30,11 +30,11 @@ pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure>
     let (limits, requests) = (matches.text("limits"), matches.text("requests"));
     if limits.is_empty() && requests.is_empty() {
         // What is not there is told first.
-        Selection::read(factory, matches)?.infos(factory).await?;
+        Selection::read_typed(factory, matches)?.infos(factory).await?;
         return Err(Failure::new("you must specify an update to requests or limits (in the form of --requests/--limits)"));
     }
     let (limits, requests) = (amounts(&limits)?, amounts(&requests)?);
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     selection.latest = !matches.on("local");
     selection.refuse_words(builder::LOCAL)?;
     let pattern = matches.text("containers");
@@ -72,7 +72,7 @@ pub fn account_command() -> Command {
 
 /// `set serviceaccount`.
 pub async fn account(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     selection.latest = !matches.on("local");
     let Some(name) = selection.words.pop() else {
         return Err(Failure::new("serviceaccount is required"));

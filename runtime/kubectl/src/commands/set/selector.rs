@@ -35,7 +35,7 @@ fn shown(requirement: &Requirement) -> Option<String> {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     selection.latest = !matches.on("local");
     let Some(expression) = selection.words.pop() else {
         return Err(Failure::new("one or more resources must be specified as <resource> <name> or <resource>/<name>"));

@@ -27,7 +27,7 @@ pub fn command() -> Command {
 
 /// Do it.
 pub async fn run(factory: &Factory, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut selection = Selection::read(factory, matches)?;
+    let mut selection = Selection::read_typed(factory, matches)?;
     selection.latest = !selection.local;
     selection.refuse_words(builder::LOCAL)?;
     // What is not there is told first.
