@@ -147,27 +147,65 @@ async fn into_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spe
     untar.stdin = true;
     let (writer, reader) = tokio::io::duplex(PIPE);
     let name = PathBuf::from(target.file_name().unwrap_or_default());
-    let packing = tokio::task::spawn_blocking(move || {
+    let mut packing = tokio::task::spawn_blocking(move || {
         let mut archive = tar::Builder::new(SyncIoBridge::new(writer));
         archive.follow_symlinks(false);
         pack(&mut archive, &source, &name)?;
         archive.into_inner()?.shutdown()
     });
-    untar.connect(factory, Ends { input: Box::new(reader), ..Ends::process() }).await?;
-    packing.await.map_err(|error| Failure::new(error.to_string()))?.map_err(|error| Failure::new(go_io(&error)))
+    let mut unpacking = std::pin::pin!(untar.connect(factory, Ends { input: Box::new(reader), ..Ends::process() }));
+    let packed = tokio::select! {
+        biased;
+        packed = &mut packing => {
+            // Why there is not more to unpack is told, and not that there is not; of an archive cut short the other side tells.
+            if !matches!(&packed, Ok(Err(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof) {
+                unpacking.await?;
+            }
+            packed
+        }
+        unpacked = &mut unpacking => {
+            unpacked?;
+            packing.await
+        }
+    };
+    packed.map_err(|error| Failure::new(error.to_string()))?.map_err(|error| Failure::new(go_io(&error)))
 }
 
 fn silent() -> Ends<'static> {
     Ends { input: Box::new(tokio::io::empty()), output: Box::new(tokio::io::sink()), errors: Box::new(tokio::io::sink()) }
 }
 
+/// A file of which as much is read as was said: an archive cannot take back how long its files are.
+struct Whole {
+    file: fs::File,
+    left: u64,
+}
+
+impl std::io::Read for Whole {
+    // upstream: archive/tar ErrWriteTooLong, Writer.Flush
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)? as u64;
+        match self.left.checked_sub(count) {
+            None => Err(std::io::Error::other("archive/tar: write too long")),
+            Some(left) if left > 0 && count == 0 => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, format!("archive/tar: missed writing {left} bytes"))),
+            Some(left) => {
+                self.left = left;
+                Ok(count as usize)
+            }
+        }
+    }
+}
+
 /// Files under their new names; directories only when they are empty.
 fn pack(archive: &mut tar::Builder<impl std::io::Write>, source: &Path, name: &Path) -> std::io::Result<()> {
     let data = source.symlink_metadata()?;
-    if !data.is_dir() && !data.is_file() && !data.is_symlink() {
-        // A pipe or a device is made anew, not read: reading it need never end.
+    if !data.is_dir() && !data.is_symlink() {
         let mut header = tar::Header::new_gnu();
         header.set_metadata(&data);
+        if data.is_file() {
+            return archive.append_data(&mut header, name, Whole { file: fs::File::open(source)?, left: data.len() });
+        }
+        // A pipe or a device is made anew, not read: reading it need never end.
         header.set_size(0);
         return archive.append_data(&mut header, name, std::io::empty());
     }
@@ -403,6 +441,18 @@ fn without_shortcuts(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_changes_its_length_while_it_is_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "12345").unwrap();
+        for (left, wanted) in [(5, "12345"), (3, "archive/tar: write too long"), (0, "archive/tar: write too long"), (7, "archive/tar: missed writing 2 bytes")] {
+            let mut text = String::new();
+            let read = Whole { file: fs::File::open(&path).unwrap(), left }.read_to_string(&mut text);
+            assert_eq!(read.map_or_else(|error| error.to_string(), |_| text), wanted, "{left}");
+        }
+    }
 
     #[test]
     fn specs_say_where_a_file_is() {
