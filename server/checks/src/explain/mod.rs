@@ -430,7 +430,9 @@ impl Asker<'_> {
         if note.is_none() && !closed {
             let way = leaf.candidates.last().filter(|result| result["status"].as_u64().is_some_and(|status| status >= 500)).and_then(|_| cluster::on_the_way(host, port, self.world));
             let text = format!("`{shown_url}` answers, but {}.", self.unmet(leaf, ""));
-            return way.unwrap_or_else(|| why(Reason::WrongValue, vec![text, format!("Ask yourself: `curl -i {shown_url}`.")], Vec::new()));
+            // Names of the cluster are known in the cluster alone.
+            let place = if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok() { "" } else { ", in a Pod" };
+            return way.unwrap_or_else(|| why(Reason::WrongValue, vec![text, format!("Ask yourself{place}: `curl -i {shown_url}`.")], Vec::new()));
         }
         if let Some(found) = cluster::on_the_way(host, port, self.world) {
             return found;

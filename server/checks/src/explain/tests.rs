@@ -130,6 +130,7 @@ fn probes() -> Probes {
         (url("http://deaf:8080/"), json!({"error": "curl: (7) refused"})),
         (url("http://shared:8080/"), json!({"error": "curl: (7) refused"})),
         (url("http://nobody/"), json!({"error": "curl: (6) Could not resolve host: nobody"})),
+        (url("http://127.0.0.1:81/"), json!({"status": 404, "headers": {}, "body": "Not here", "answers": []})),
         (url("http://page/"), json!({"status": 404, "headers": {"x-cache": "MISS"}, "body": "Not here", "answers": []})),
         (Probe::Exec { target: web(), command: vec!["ls".into()] }, json!({"exit": 2, "stdout": "", "text": ""})),
         (Probe::Env { target: web() }, json!({"env": {"A": "1"}})),
@@ -330,6 +331,18 @@ fn what_a_red_check_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn who_should_ask_is_told() {
+    let (world, probes) = (world(), probes());
+    let baseline = Point { revision: BASELINE, ..Point::START };
+    for (address, sentence) in [("http://page/", "Ask yourself, in a Pod: `curl -i http://page/`."), ("http://127.0.0.1:81/", "Ask yourself: `curl -i http://127.0.0.1:81/`.")] {
+        let check = check(&format!("{{http: {{url: '{address}', where: status == 200}}}}"));
+        let library = Library::of([&check]).unwrap();
+        let facts = Facts { world: &world, probes: &probes, baseline, names: &Bindings::new(), library: &library };
+        assert_eq!(explain(&check, &eval::check(&check, &facts, &mut Memo::default()), &world, baseline).sentences[1], sentence);
+    }
 }
 
 #[test]
