@@ -91,7 +91,7 @@ async fn run_async(args: &[String], env: Environment, streams: Streams) -> i32 {
     };
     let outcome = if waits(&chosen.path(), &matches, factory.streams.input_is_terminal) {
         tokio::select! {
-            // The command first: until it waits for something an interrupt ends the process, also while it reads.
+            // The command first: until it waits for something an interrupt ends the process, also while it reads and while a program asks people who they are.
             biased;
             outcome = chosen.entry.run(&factory, &matches) => outcome,
             () = interrupted() => Err(Failure::Exit(1)),

@@ -70,11 +70,12 @@ impl Selection {
             }
             let listed = document.value["items"].is_array();
             let text = |field: &str| document.value[field].as_str().unwrap_or_default();
-            let of_list = text("kind").strip_suffix("List").filter(|_| listed && !self.local);
-            if let Some(items) = of_list && recognized(factory, source, text("apiVersion"), Some(items).filter(|kind| !kind.is_empty())).await?.is_none() {
-                found.push(Request::Refused(unmatched(source, &document.value), Origin::Source));
+            let is_list = listed && text("kind").ends_with("List");
+            if is_list && !self.local && let Err(failure) = recognized_list(factory, source, &document.value).await {
+                found.push(Request::Refused(failure, Origin::Source));
                 continue;
             }
+            self.listed.set(self.listed.get() || is_list);
             // A list is known by where it begins.
             let origin = if listed { Origin::Item(found.len()) } else { Origin::Source };
             for object in objects_in(source, document).unwrap_or_else(|failure| { found.push(Request::Refused(failure, Origin::Source)); Vec::new() }) {
@@ -204,6 +205,18 @@ async fn recognized(factory: &Factory, source: &str, version: &str, kind: Option
         Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => Err(Failure::new(format!("unable to recognize {source:?}: {}", failure.whole()))),
         other => other,
     }
+}
+
+/// The same of a list, which may be a kind of its own, too.
+async fn recognized_list(factory: &Factory, source: &str, list: &Value) -> Result<(), Failure> {
+    let [version, kind] = ["apiVersion", "kind"].map(|field| list[field].as_str().unwrap_or_default());
+    let items = kind.strip_suffix("List").filter(|items| !items.is_empty());
+    for kind in [items, Some(kind)] {
+        if recognized(factory, source, version, kind).await?.is_some() {
+            return Ok(());
+        }
+    }
+    Err(unmatched(source, list))
 }
 
 fn unmatched(source: &str, object: &Value) -> Failure {
@@ -352,12 +365,12 @@ fn objects_in(source: &str, document: &Document) -> Result<Vec<Value>, Failure> 
     if let Some(other) = found.iter().find(|object| !object.is_object() && !object.is_null()) {
         return Err(undecodable(source, &format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", json_type(other))));
     }
-    found.iter().try_for_each(|object| typed(source, object))?;
+    found.iter().try_for_each(|object| metadata(source, object))?;
     Ok(found)
 }
 
 /// What cannot be read into Go's `ObjectMeta`.
-fn typed(source: &str, object: &Value) -> Result<(), Failure> {
+fn metadata(source: &str, object: &Value) -> Result<(), Failure> {
     let kind_of = |value: &Value| if value.is_string() || value.is_null() { "" } else { json_type(value) };
     for field in ["name", "namespace", "generateName"] {
         let kind = kind_of(&object["metadata"][field]);

@@ -10,13 +10,15 @@ mod files;
 mod scheme;
 mod stream;
 
+use std::cell::Cell;
+
 use clap::{Arg, ArgMatches};
 use drydock_primitives::selector::LabelSelector;
 use serde_json::Value;
 
 pub use failures::{Failures, Origin};
 pub use files::{json_type, no_object, objects_of, read_source};
-pub use scheme::knows as compiled_with;
+pub use scheme::compiled_with;
 pub use stream::{go_json_error, read_yaml};
 
 use crate::discovery::Mapping;
@@ -66,6 +68,8 @@ pub struct Selection {
     pub local: bool,
     /// Whether manifests are of kinds stock kubectl is compiled with.
     pub typed: bool,
+    /// Whether one of the files that were read has a list.
+    pub listed: Cell<bool>,
 }
 
 /// An object, where it lives and where it came from.
@@ -205,6 +209,7 @@ impl Selection {
             stops: false,
             local: matches.on("local"),
             typed: false,
+            listed: Cell::new(false),
         })
     }
 
@@ -377,11 +382,8 @@ impl Selection {
 
     /// Ask for everything; what failed stands beside what came. What cannot even be asked for is an error.
     pub async fn gather(&self, factory: &Factory) -> Result<(Vec<Info>, Option<Failure>), Failure> {
-        self.collect(factory, self.requests(factory).await?).await
-    }
-
-    async fn collect(&self, factory: &Factory, requests: Vec<Request>) -> Result<(Vec<Info>, Option<Failure>), Failure> {
         let mut infos = Vec::new();
+        let requests = self.requests(factory).await?;
         match self.visit_each(factory, requests, async |info| { infos.push(info); Ok(()) }).await {
             Err(failure @ (Failure::Unreachable(_) | Failure::Exit(_))) => Err(failure),
             outcome => Ok((infos, outcome.err())),
@@ -394,19 +396,18 @@ impl Selection {
         failed.map_or(Ok(infos), Err)
     }
 
-    /// The one object there is; `several` is said of more, and of a list however short it is.
+    /// The one object there is; `several` is said of more, of a list however short it is, and of what might have been more.
     // upstream: cli-runtime/pkg/resource/result.go Object, where lists are not taken apart
     pub async fn only(&self, factory: &Factory, several: &str) -> Result<Info, Failure> {
-        let requests = self.requests(factory).await?;
-        if requests.iter().any(|request| matches!(request.origin(), Origin::Item(_))) {
+        let mut requests = self.requests(factory).await?;
+        // What is in a list is not looked at.
+        requests.retain(|request| !matches!(request, Request::Refused(_, Origin::Item(_))));
+        let mut infos = Vec::new();
+        self.visit_each(factory, requests, async |info| { infos.push(info); Ok(()) }).await?;
+        if infos.len() > 1 || self.has_files() && (self.listed.get() || !self.single()) {
             return Err(Failure::new(several));
         }
-        let (mut infos, failed) = self.collect(factory, requests).await?;
-        match (failed, infos.len()) {
-            (Some(failure), _) => Err(failure),
-            (None, 2..) => Err(Failure::new(several)),
-            (None, _) => infos.pop().ok_or_else(|| Failure::new("no resource matched")),
-        }
+        infos.pop().ok_or_else(|| Failure::new("no resource matched"))
     }
 
     /// The objects of one request.

@@ -52,9 +52,15 @@ const UNVERSIONED: [&str; 5] = ["APIGroup", "APIGroupList", "APIResourceList", "
 // upstream: apimachinery/pkg/apis/meta/v1/register.go AddToGroupVersion
 const COMMON: [&str; 7] = ["CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"];
 
+/// Whether there are no lists of a kind: what is asked or done, and is kept nowhere.
+fn is_alone(kind: &str) -> bool {
+    const ALONE: [&str; 6] = ["Binding", "DeploymentRollback", "Eviction", "RangeAllocation", "Scale", "SerializedReference"];
+    ALONE.contains(&kind) || ["Options", "Result", "Review", "TokenRequest"].iter().any(|end| kind.ends_with(end))
+}
+
 /// Whether stock kubectl is compiled with a kind, or with lists of it.
-pub fn knows(version: &str, kind: &str) -> bool {
-    let of_list = kind.strip_suffix("List").unwrap_or(kind);
+pub fn compiled_with(version: &str, kind: &str) -> bool {
+    let of_list = kind.strip_suffix("List").filter(|kind| !is_alone(kind)).unwrap_or(kind);
     let is = |kinds: &[&str]| kinds.contains(&of_list) || COMMON.contains(&kind);
     (version, kind) == ("v1", "List") || UNVERSIONED.contains(&kind) || KINDS.iter().any(|(versions, kinds)| versions.contains(&version) && is(kinds))
 }

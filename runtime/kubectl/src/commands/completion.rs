@@ -107,15 +107,15 @@ async fn offer(factory: &Factory, matches: &ArgMatches, descriptions: bool) -> R
     };
     let limit = factory.request_timeout().ok().flatten().unwrap_or(PATIENCE);
     let mut read = Typed::read(before, typed);
-    let found = match in_time(factory, limit, plugins::offered(factory, before, typed)).await {
-        Some(None) => match &read {
+    let found = match plugins::offered(factory, limit, before, typed).await {
+        Some(found) => {
+            read = Err(String::new());
+            found
+        }
+        None => match &read {
             Ok(read) => Ok(in_time(factory, limit, offered::all(factory, read)).await.unwrap_or(NOTHING)),
             Err(why) => Err(why.clone()),
         },
-        of_plugin => {
-            read = Err(String::new());
-            of_plugin.flatten().unwrap_or(Ok(NOTHING))
-        }
     };
     let (mut words, directive) = found.unwrap_or_else(|why| {
         debug(factory, &format!("[Error] {why}"));
@@ -193,12 +193,11 @@ mod tests {
                 assert_eq!(in_time(&factory, short, offered::all(&factory, &read)).await, None, "{server} {line:?}");
             }
         }
-        for name in ["kubectl-naps", "kubectl_complete-naps"] {
-            let program = folder.path().join(name);
-            std::fs::write(&program, "#!/bin/sh\nexec sleep 100000\n").unwrap();
-            std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        }
+        // Another process writes them: what this one has open a child of another test might have, too, and then it could not be run.
+        let write = "for name in kubectl-naps kubectl-naps-long kubectl_complete-naps; do printf '#!/bin/sh\\nexec sleep 100000\\n' > $name; chmod 755 $name; done";
+        assert!(std::process::Command::new("sh").args(["-c", write]).current_dir(folder.path()).status().unwrap().success());
         let factory = kubectl(folder.path(), &silent, "{}");
-        assert!(in_time(&factory, short, plugins::offered(&factory, &["naps".to_owned()], "")).await.is_none());
+        let (words, directive) = plugins::offered(&factory, short, &["naps".to_owned()], "").await.unwrap().unwrap();
+        assert_eq!((words.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>(), directive), (vec!["long"], Directive::NO_FILES), "what was known without asking is offered");
     }
 }

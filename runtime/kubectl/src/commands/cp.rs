@@ -157,7 +157,7 @@ async fn into_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spe
     let packed = tokio::select! {
         biased;
         packed = &mut packing => {
-            // Why there is not more to unpack is told, and not that there is not; of an archive cut short the other side tells.
+            // Why there is not more to unpack is told, and not that there is not; as upstream the other side tells of a last file cut short.
             if !matches!(&packed, Ok(Err(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof) {
                 unpacking.await?;
             }
@@ -203,7 +203,7 @@ fn pack(archive: &mut tar::Builder<impl std::io::Write>, source: &Path, name: &P
         let mut header = tar::Header::new_gnu();
         header.set_metadata(&data);
         if data.is_file() {
-            return archive.append_data(&mut header, name, Whole { file: fs::File::open(source)?, left: data.len() });
+            return archive.append_data(&mut header, name, Whole { file: opened(source)?, left: data.len() });
         }
         // A pipe or a device is made anew, not read: reading it need never end.
         header.set_size(0);
@@ -217,7 +217,17 @@ fn pack(archive: &mut tar::Builder<impl std::io::Write>, source: &Path, name: &P
         return archive.append_path_with_name(source, name);
     }
     entries.sort();
-    entries.into_iter().try_for_each(|entry| pack(archive, &source.join(&entry), &name.join(&entry)))
+    let count = entries.len();
+    entries.into_iter().enumerate().try_for_each(|(index, entry)| {
+        let packed = pack(archive, &source.join(&entry), &name.join(&entry));
+        // The next file finds out that this one was cut short.
+        packed.map_err(|error| if index + 1 < count { std::io::Error::other(error.to_string()) } else { error })
+    })
+}
+
+/// A file of this machine; what is wrong with it names it, since it may be one of many.
+fn opened(path: &Path) -> std::io::Result<fs::File> {
+    fs::File::open(path).map_err(|error| std::io::Error::new(error.kind(), format!("open {}: {}", path.display(), go_io(&error))))
 }
 
 /// `given` is the namespace as it was written, which is what a warning names.

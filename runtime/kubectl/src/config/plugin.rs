@@ -2,10 +2,9 @@
 // upstream: client-go/plugin/pkg/client/auth/exec/exec.go
 
 use std::io::ErrorKind;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use super::pem;
 use crate::environment::Environment;
@@ -19,9 +18,9 @@ pub(super) fn known(version: &str) -> bool {
     matches!(version, "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1")
 }
 
-/// What a program says on its standard output and, unless that goes elsewhere, its standard error. It ends when nobody waits for it any more.
-pub(crate) async fn output(command: &mut Command) -> std::io::Result<Output> {
-    command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?.wait_with_output().await
+/// What a program says on its standard output. It ends when nobody waits for it any more.
+pub(crate) async fn output(command: Command) -> std::io::Result<Output> {
+    tokio::process::Command::from(command).stdout(Stdio::piped()).kill_on_drop(true).spawn()?.wait_with_output().await
 }
 
 /// The fields of a user that the program stands for.
@@ -42,7 +41,9 @@ pub(super) async fn run(env: &Environment, exec: &Value, cluster: &Value, termin
     let about = if exec["provideClusterInfo"] == true { Some(cluster) } else { None };
     command.env("KUBERNETES_EXEC_INFO", information(text("apiVersion"), about, interactive));
     command.stdin(if interactive { Stdio::inherit() } else { Stdio::null() }).stderr(Stdio::inherit());
-    let done = output(&mut command).await.map_err(|error| match error.kind() {
+    // One that asks people has the terminal to itself: an interrupt is for it, too, and it may have something to put back.
+    let done = if interactive { command.stdout(Stdio::piped()).output() } else { output(command).await };
+    let done = done.map_err(|error| match error.kind() {
         ErrorKind::NotFound if !program.contains('/') => {
             let hint = Some(text("installHint")).filter(|hint| !hint.is_empty()).map(|hint| format!("\n\n{hint}")).unwrap_or_default();
             format!("exec: executable {program} not found{NOT_INSTALLED}{hint}")

@@ -1,12 +1,11 @@
 //! What is offered for programs that are commands of kubectl: their words, and what `kubectl_complete-NAME` beside them says.
 // upstream: kubectl/pkg/cmd/plugin/plugin_completion.go
 
-use std::process::Stdio;
-
-use tokio::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::super::{TABLE, plugin};
-use super::{Directive, Offer, debug};
+use super::{Directive, NOTHING, Offer, debug, in_time};
 use crate::config::plugin::output;
 use crate::factory::Factory;
 
@@ -17,7 +16,7 @@ pub(super) fn beside_ours(factory: &Factory, typed: &str) -> Vec<(String, String
 }
 
 /// What is offered for a line whose command is none of ours; nothing when it is.
-pub(super) async fn offered(factory: &Factory, before: &[String], typed: &str) -> Option<Result<Offer, String>> {
+pub(super) async fn offered(factory: &Factory, limit: Duration, before: &[String], typed: &str) -> Option<Result<Offer, String>> {
     let first = before.first().filter(|first| !first.starts_with('-') && !TABLE.iter().any(|entry| entry.name == first.as_str()))?;
     debug(factory, "Cleared global flags for plugin completion");
     let names = names(factory);
@@ -29,7 +28,7 @@ pub(super) async fn offered(factory: &Factory, before: &[String], typed: &str) -
     }
     let (path, arguments) = before.split_at(known);
     let mut words = if arguments.is_empty() { children(factory, path, typed) } else { Vec::new() };
-    let (more, directive) = asked(factory, path, arguments, typed).await;
+    let (more, directive) = in_time(factory, limit, asked(factory, path, arguments, typed)).await.unwrap_or(NOTHING);
     words.extend(more);
     Some(Ok((words, directive)))
 }
@@ -60,7 +59,8 @@ async fn asked(factory: &Factory, path: &[String], arguments: &[String], typed: 
     let line: Vec<&str> = arguments.iter().map(String::as_str).chain([typed]).collect();
     debug(factory, &format!("About to call: {} {}", program.display(), line.join(" ")));
     let mut command = Command::new(&program);
-    let output = output(command.args(&line).stdin(Stdio::null()).stderr(Stdio::null())).await.map(|output| output.stdout).unwrap_or_default();
+    command.args(&line).stdin(Stdio::null()).stderr(Stdio::null());
+    let output = output(command).await.map(|output| output.stdout).unwrap_or_default();
     let output = String::from_utf8_lossy(&output).into_owned();
     let mut lines: Vec<&str> = output.split('\n').filter(|line| !line.is_empty()).collect();
     let directive = lines.last().and_then(|last| last.strip_prefix(':')).and_then(|number| number.parse().ok()).map(Directive);

@@ -20,7 +20,7 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
     // A list is refused where it stands.
     let list = requests.iter().position(|request| matches!(request.origin(), Origin::Item(_)));
     requests.truncate(list.unwrap_or(usize::MAX));
-    let of_list = list.map(|_| Failure::new("watch is only supported on individual resources and resource collections, but a list of resources is found"));
+    let of_list = selection.listed.get().then(|| Failure::new("watch is only supported on individual resources and resource collections, but a list of resources is found"));
     let places: Result<Vec<Place>, Failure> = requests.into_iter().map(|request| match request {
         Request::One(mapping, namespace, name) => Ok((mapping, namespace, name)),
         Request::List(mapping, namespace) => Ok((mapping, namespace, String::new())),
@@ -67,7 +67,11 @@ pub(super) async fn run(factory: &Factory, matches: &ArgMatches, selection: &Sel
         factory.streams.flush()?;
     }
     if several {
-        return Err(Failure::new("you may only watch a single resource or type of resource at a time"));
+        // upstream: cli-runtime/pkg/resource/result.go Watch, where one file is one source
+        return Err(Failure::new(match of_file && selection.single() {
+            true => format!("watch is only supported on individual resources and resource collections - {} resources were found", others.len() + 1),
+            false => "you may only watch a single resource or type of resource at a time".to_owned(),
+        }));
     }
     if answers.is_empty() {
         return Ok(());
