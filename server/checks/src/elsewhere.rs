@@ -134,7 +134,7 @@ fn host_of(url: &str) -> &str {
 }
 
 /// Whether an address is one of the cluster's network. The lab's own Internet answers whatever the cluster does.
-fn in_cluster(url: &str) -> bool {
+pub(crate) fn in_cluster(url: &str) -> bool {
     let host = host_of(url);
     host != "localhost" && (!host.contains('.') || host.ends_with(".local") || host.starts_with(|c: char| c.is_ascii_digit() || c == '$'))
 }

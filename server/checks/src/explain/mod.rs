@@ -430,8 +430,8 @@ impl Asker<'_> {
         if note.is_none() && !closed {
             let way = leaf.candidates.last().filter(|result| result["status"].as_u64().is_some_and(|status| status >= 500)).and_then(|_| cluster::on_the_way(host, port, self.world));
             let text = format!("`{shown_url}` answers, but {}.", self.unmet(leaf, ""));
-            // Names of the cluster are known in the cluster alone.
-            let place = if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok() { "" } else { ", in a Pod" };
+            let inside = asks_from(&leaf.source).is_some() || !matches!(host, "localhost" | "127.0.0.1") && crate::elsewhere::in_cluster(url);
+            let place = if inside { ", in a Pod" } else { "" };
             return way.unwrap_or_else(|| why(Reason::WrongValue, vec![text, format!("Ask yourself{place}: `curl -i {shown_url}`.")], Vec::new()));
         }
         if let Some(found) = cluster::on_the_way(host, port, self.world) {

@@ -130,6 +130,7 @@ fn probes() -> Probes {
         (url("http://deaf:8080/"), json!({"error": "curl: (7) refused"})),
         (url("http://shared:8080/"), json!({"error": "curl: (7) refused"})),
         (url("http://nobody/"), json!({"error": "curl: (6) Could not resolve host: nobody"})),
+        (Probe::Http { from: web(), request: Request { url: "http://localhost/list".into(), times: 1, ..Request::default() } }, json!({"status": 404, "headers": {}, "body": "", "answers": []})),
         (url("http://127.0.0.1:81/"), json!({"status": 404, "headers": {}, "body": "Not here", "answers": []})),
         (url("http://page/"), json!({"status": 404, "headers": {"x-cache": "MISS"}, "body": "Not here", "answers": []})),
         (Probe::Exec { target: web(), command: vec!["ls".into()] }, json!({"exit": 2, "stdout": "", "text": ""})),
@@ -337,8 +338,13 @@ fn what_a_red_check_says() {
 fn who_should_ask_is_told() {
     let (world, probes) = (world(), probes());
     let baseline = Point { revision: BASELINE, ..Point::START };
-    for (address, sentence) in [("http://page/", "Ask yourself, in a Pod: `curl -i http://page/`."), ("http://127.0.0.1:81/", "Ask yourself: `curl -i http://127.0.0.1:81/`.")] {
-        let check = check(&format!("{{http: {{url: '{address}', where: status == 200}}}}"));
+    let cases = [
+        ("url: 'http://page/'", "Ask yourself, in a Pod: `curl -i http://page/`."),
+        ("url: 'http://localhost/list', from: {pod: {name: web}}", "Ask yourself, in a Pod: `curl -i http://localhost/list`."),
+        ("url: 'http://127.0.0.1:81/'", "Ask yourself: `curl -i http://127.0.0.1:81/`."),
+    ];
+    for (asked, sentence) in cases {
+        let check = check(&format!("{{http: {{{asked}, where: status == 200}}}}"));
         let library = Library::of([&check]).unwrap();
         let facts = Facts { world: &world, probes: &probes, baseline, names: &Bindings::new(), library: &library };
         assert_eq!(explain(&check, &eval::check(&check, &facts, &mut Memo::default()), &world, baseline).sentences[1], sentence);
