@@ -2,7 +2,7 @@
 // upstream: kubectl/pkg/cmd/cp/{cp,filespec}.go
 
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 use clap::{ArgMatches, Command};
@@ -157,8 +157,9 @@ async fn into_pod(factory: &Factory, matches: &ArgMatches, from: &Spec, to: &Spe
     let packed = tokio::select! {
         biased;
         packed = &mut packing => {
-            // Why there is not more to unpack is told, and not that there is not; as upstream the other side tells of a last file cut short.
-            if !matches!(&packed, Ok(Err(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof) {
+            // Why there is not more to unpack is told, and not that there is not. As upstream the other side tells of a last file cut short,
+            // and why it takes no more.
+            if !matches!(&packed, Ok(Err(error)) if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe)) {
                 unpacking.await?;
             }
             packed
@@ -187,7 +188,7 @@ impl std::io::Read for Whole {
         let count = self.file.read(buffer)? as u64;
         match self.left.checked_sub(count) {
             None => Err(std::io::Error::other("archive/tar: write too long")),
-            Some(left) if left > 0 && count == 0 => Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, format!("archive/tar: missed writing {left} bytes"))),
+            Some(left) if left > 0 && count == 0 => Err(std::io::Error::new(ErrorKind::UnexpectedEof, format!("archive/tar: missed writing {left} bytes"))),
             Some(left) => {
                 self.left = left;
                 Ok(count as usize)
@@ -462,6 +463,8 @@ mod tests {
             let read = Whole { file: fs::File::open(&path).unwrap(), left }.read_to_string(&mut text);
             assert_eq!(read.map_or_else(|error| error.to_string(), |_| text), wanted, "{left}");
         }
+        let missing = folder.path().join("missing");
+        assert_eq!(opened(&missing).unwrap_err().to_string(), format!("open {}: no such file or directory", missing.display()));
     }
 
     #[test]
